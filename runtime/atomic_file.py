@@ -1,0 +1,31 @@
+"""Files that appear under their final name only when they are complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def temporary_name(path: str | os.PathLike[str]) -> Path:
+    """A free name in the folder of `path`, with its suffix, so that `os.replace` onto `path` is atomic.
+
+    No file is created (`tempfile` would create one that only its owner can read).
+    """
+    final = Path(path)
+    return final.with_name(f".{final.stem[:64]}.{os.getpid()}-{secrets.token_hex(4)}.part{final.suffix}")
+
+
+@contextmanager
+def replace_when_complete(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary name to write to; it becomes `path` if the block succeeds and is removed if not."""
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,1 @@
+"""Parts of the command `python -m runtime.decompose`, one idea a file."""

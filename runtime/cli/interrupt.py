@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM as KeyboardInterrupt, remembered in case a library swallows the exception."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Interrupts:
+    """What `interrupts` yields."""
+
+    def __init__(self) -> None:
+        self._requested = False
+
+    def note(self, number: int, frame: object) -> None:
+        """Signal handler."""
+        self._requested = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if a signal came. Native code turns the exception into another one or drops it: a
+        module of C code that is interrupted while it loads reports an ImportError."""
+        if self._requested:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts() -> Iterator[Interrupts]:
+    """Handles SIGINT and SIGTERM within the block; off the main thread, where Python has no handlers, does nothing."""
+    state = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield state
+        return
+    before = {number: signal.signal(number, state.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield state
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,70 @@
+"""The files that one input becomes: all of them appear together, complete, or none does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from runtime.errors import InputError
+
+
+class OutputSet:
+    """Outputs of one input, written to a hidden folder beside their final place and moved when the block succeeds.
+
+        with OutputSet(folder, ["x_albedo.png", "x_shading.png"], overwrite=False) as outputs:
+            write(outputs.path("x_albedo.png")); write(outputs.path("x_shading.png"))
+
+    An exception, Ctrl-C included, removes the hidden folder and leaves what was there before.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], *, overwrite: bool, protected: frozenset[str]) -> None:
+        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs)."""
+        self.folder = folder
+        self.names = tuple(names)
+        self._overwrite = overwrite
+        self._protected = protected
+        self._staging: Path | None = None
+
+    def all_exist(self) -> bool:
+        """Whether every output is there and may stay. Raises InputError where only some are, or one is an input."""
+        for name in self.names:
+            if os.path.realpath(self.folder / name) in self._protected:
+                raise InputError(
+                    self.folder / name, "an input of this run where an output would go", "another folder (-o)"
+                )
+            if (self.folder / name).is_dir():
+                raise InputError(self.folder / name, "a folder where an output would go", "another folder (-o)")
+        existing = [name for name in self.names if os.path.lexists(self.folder / name)]
+        if self._overwrite or not existing:
+            return False
+        missing = [name for name in self.names if name not in existing]
+        if missing:
+            raise InputError(
+                self.folder / existing[0], f"an output, but no {missing[0]}", "both or none, or --overwrite"
+            )
+        return True
+
+    def path(self, name: str) -> Path:
+        """Where to write an output for now."""
+        assert self._staging is not None and name in self.names
+        return self._staging / name
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._staging = Path(tempfile.mkdtemp(prefix=".decompose-", suffix=".partial", dir=self.folder))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                for name in self.names:
+                    os.replace(self.path(name), self.folder / name)
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""From the inputs of the command line to jobs: which files, which kind, and the name that their outputs get."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from runtime.errors import InputError
+from runtime.images import IMAGE_SUFFIXES
+
+LAYERS = ("albedo", "shading", "preview")
+_OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input. Its outputs are `folder / (name + "_albedo.png")` and so on."""
+
+    path: Path
+    kind: Literal["image", "video"]
+    folder: Path
+    name: str
+
+
+@dataclass
+class Plan:
+    """jobs in the order of the command line, folders sorted; errors of inputs that are none; notes for the log."""
+
+    jobs: list[Job] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def make_plan(inputs: Sequence[Path], output: Path | None) -> Plan:
+    """Collects the inputs, walking folders, and names the outputs so that no two inputs share a name.
+
+    output: folder of all outputs, or None for beside each input. A file that comes up twice is taken once.
+    """
+    plan = Plan()
+    seen: set[str] = set()
+
+    def add(path: Path, kind: Literal["image", "video"], folder: Path) -> None:
+        identity = os.path.realpath(path)
+        if identity not in seen:
+            seen.add(identity)
+            plan.jobs.append(Job(path, kind, folder, path.stem))
+
+    for path in inputs:
+        try:
+            if path.is_dir():
+                for file in _walk(path, plan):
+                    add(file, _kind(file), file.parent if output is None else output / file.parent.relative_to(path))
+            else:
+                add(path, _expect_media(path), path.parent if output is None else output)
+        except InputError as error:
+            plan.errors.append(error)
+    plan.jobs, notes = _distinct(plan.jobs)
+    plan.notes.extend(notes)
+    return plan
+
+
+def _kind(path: Path) -> Literal["image", "video"] | None:
+    suffix = path.suffix.lower()
+    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in _video_suffixes() else None
+
+
+def _video_suffixes() -> frozenset[str]:
+    # Here, because PyAV takes a while to load and pictures do not need it.
+    from runtime.video import VIDEO_SUFFIXES
+
+    return VIDEO_SUFFIXES
+
+
+def _expect_media(path: Path) -> Literal["image", "video"]:
+    if not path.exists():
+        raise InputError(path, "no such file", "an image, a video or a folder")
+    if not path.is_file():
+        raise InputError(path, "neither a file nor a folder", "an image, a video or a folder")
+    kind = _kind(path)
+    if kind is None:
+        suffixes = " ".join(sorted([*IMAGE_SUFFIXES, *_video_suffixes()]))
+        raise InputError(path, f"a file of type {path.suffix or 'unknown'!r}", f"one of {suffixes}")
+    return kind
+
+
+def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
+    """Media files below a folder, sorted, without hidden ones and without outputs of an earlier run."""
+    files: list[Path] = []
+
+    def fail(error: OSError) -> None:
+        plan.errors.append(InputError(error.filename, error.strerror or "an error", "a readable folder"))
+
+    errors_before = len(plan.errors)
+    for root, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(root, name) for name in names if not name.startswith(".") and _kind(Path(name)) is not None]
+    outputs = _earlier_outputs(files)
+    kept = sorted((file for file in files if file not in outputs), key=lambda file: file.parts)
+    if outputs:
+        plan.notes.append(f"{folder}: left out {len(outputs)} outputs of an earlier run")
+    if not kept and len(plan.errors) == errors_before:
+        found = "only outputs of an earlier run" if outputs else "no image or video"
+        raise InputError(folder, found, "a folder with images or videos")
+    return kept
+
+
+def _earlier_outputs(files: Sequence[Path]) -> set[Path]:
+    """Files named like outputs. Only where x_albedo and x_shading of one type lie side by side are they taken for
+    outputs: a data set's lone `wall_albedo.png` is an input like any other."""
+    layers: dict[tuple[Path, str, str], dict[str, Path]] = {}
+    for file in files:
+        match = _OUTPUT.fullmatch(file.stem)
+        if match:
+            layers.setdefault((file.parent, match[1], file.suffix.lower()), {})[match[2]] = file
+    pairs = {key[:2] for key, found in layers.items() if {"albedo", "shading"} <= found.keys()}
+    return {file for key, found in layers.items() if key[:2] in pairs for file in found.values()}
+
+
+def _distinct(jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
+    """Renames jobs whose outputs would have the same name; says so in notes.
+
+    Names are compared without case, since some file systems do. The new names depend on the colliding inputs alone, not
+    on their order on the command line: the file type is added if that tells them apart (x_png, x_jpg), else the folder
+    (a_x, b_x), else both, else a number.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, job in enumerate(jobs):
+        groups.setdefault(_key(job.folder, job.name), []).append(index)
+    taken = {key for key, members in groups.items() if len(members) == 1}
+    result, notes = list(jobs), []
+    for key in sorted(key for key, members in groups.items() if len(members) > 1):
+        members = sorted(groups[key], key=lambda index: os.path.realpath(jobs[index].path))
+        names = _tell_apart([jobs[index] for index in members], taken)
+        for index, name in zip(members, names, strict=True):
+            result[index] = replace(jobs[index], name=name)
+            taken.add(_key(jobs[index].folder, name))
+            notes.append(
+                f"{jobs[index].path}: outputs are named {name}_*, because another input is a {jobs[index].name} too"
+            )
+    return result, notes
+
+
+def _tell_apart(jobs: Sequence[Job], taken: set[tuple[str, str]]) -> list[str]:
+    def parent(job: Job) -> str:
+        return Path(os.path.realpath(job.path)).parent.name
+
+    def suffix(job: Job) -> str:
+        return job.path.suffix[1:].lower()
+
+    schemes: tuple[Callable[[Job], str], ...] = (
+        lambda job: f"{job.name}_{suffix(job)}",
+        lambda job: f"{parent(job)}_{job.name}",
+        lambda job: f"{parent(job)}_{job.name}_{suffix(job)}",
+    )
+    for scheme in schemes:
+        names = [scheme(job) for job in jobs]
+        keys = {_key(job.folder, name) for job, name in zip(jobs, names, strict=True)}
+        if len(keys) == len(jobs) and not keys & taken:
+            return names
+    names, number = [], 0
+    for job in jobs:
+        number += 1
+        while _key(job.folder, f"{job.name}_{number}") in taken:
+            number += 1
+        names.append(f"{job.name}_{number}")
+    return names
+
+
+def _key(folder: Path, name: str) -> tuple[str, str]:
+    return os.path.realpath(folder), name.casefold()

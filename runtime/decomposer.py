@@ -1,0 +1,205 @@
+"""The decomposer: one image or a stream of frames in, albedo and shading out at the input's resolution."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+
+from runtime import working_size
+from runtime.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE, Bundle
+from runtime.color import luminance, srgb_to_linear
+from runtime.engines import open_engine
+from runtime.engines.base import Engine
+from runtime.exposure import GainFilter, exposure_gain
+from runtime.product import ShadingKind, finish
+from runtime.upsampling import from_nchw, to_nchw, upsample_albedo
+
+DEFAULT_RESOLUTION = 256
+# Below the first a pixel has no light to speak of (an 8-bit code of 1 is 3e-4); below the second no real surface lies.
+MIN_LIGHT = 1e-4
+MIN_LOW_ALBEDO = 1e-3
+
+Mode = Literal["flow", "vae"]
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Albedo and shading of one image, both (H, W, 3) float32, linear light, Rec.709 primaries.
+
+    albedo lies in [0, 1]; shading is non-negative, unbounded, in the image's own scale; albedo x shading = image to a
+    relative 1e-5. exposure_gain is the factor under which the network saw the image.
+    """
+
+    albedo: np.ndarray
+    shading: np.ndarray
+    exposure_gain: float
+
+
+class Decomposer:
+    """A loaded model. Use as a context manager, or call `close()`. One instance serves one thread at a time.
+
+        with Decomposer.load() as model:
+            result = model.decompose(image)
+            for result in model.stream(frames): ...
+
+    The same input, seed and backend give the same bytes.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        *,
+        steps: int = 2,
+        seed: int = 0,
+        resolution: int = DEFAULT_RESOLUTION,
+        shading: ShadingKind = "rgb",
+        mode: Mode = "flow",
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps {steps}, expected at least 1")
+        if seed < 0:
+            raise ValueError(f"seed {seed}, expected 0 or more")
+        if resolution < 32:
+            raise ValueError(f"resolution {resolution}, expected at least 32")
+        if shading not in ("rgb", "gray"):
+            raise ValueError(f"shading {shading!r}, expected rgb or gray")
+        if mode not in ("flow", "vae"):
+            raise ValueError(f"mode {mode!r}, expected flow or vae")
+        self.bundle = bundle
+        self.engine = engine
+        self.steps = steps
+        self.seed = seed
+        self.resolution = resolution
+        self.shading: ShadingKind = shading
+        self.mode: Mode = mode
+        self._tone_map = bundle.tone_map
+        self._noise: np.ndarray | None = None
+
+    @classmethod
+    def load(
+        cls,
+        bundle: str | os.PathLike[str] | Bundle | None = None,
+        backend: str = "auto",
+        steps: int = 2,
+        seed: int = 0,
+        *,
+        resolution: int = DEFAULT_RESOLUTION,
+        shading: ShadingKind = "rgb",
+        mode: Mode = "flow",
+        threads: int | None = None,
+    ) -> Self:
+        """Opens a bundle and an engine for it; the networks themselves are loaded on the first image.
+
+        bundle:     "small", "base", a bundle's folder, or None for the best shipped one.
+        backend:    "auto" or "cpu".
+        steps:      Euler steps of the flow.
+        seed:       of the start noise.
+        resolution: short side, in pixels, at which the network runs; smaller images are not enlarged.
+        shading:    "rgb", or "gray" for one value per pixel (the light's colour then stays in the albedo).
+        mode:       "flow", or "vae": the albedo is what the autoencoder alone makes of the image.
+        threads:    CPU threads of the engine; None for all physical cores.
+        Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the engine's library.
+        """
+        loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        engine = open_engine(loaded, backend, threads=threads)
+        try:
+            return cls(loaded, engine, steps=steps, seed=seed, resolution=resolution, shading=shading, mode=mode)
+        except BaseException:
+            engine.close()
+            raise
+
+    def decompose(self, image: np.ndarray) -> Decomposition:
+        """Decomposes one image.
+
+        image: (H, W, 3), any H and W. Floating point: linear light, any scale, where NaN, infinite and negative values
+        count as black (infinite ones as the largest finite value); uint8 or uint16: sRGB-encoded.
+        Raises ValueError for another shape or type.
+        """
+        return self._decompose(_linear(image), None)
+
+    def stream(self, frames: Iterable[np.ndarray]) -> Iterator[Decomposition]:
+        """Decomposes the frames of a video one by one, frame in -> frame out.
+
+        As `decompose`, with the exposure's log-gain filtered over time (`runtime.exposure.GainFilter`). Every frame
+        starts from the same noise.
+        """
+        gains = GainFilter()
+        for frame in frames:
+            yield self._decompose(_linear(frame), gains)
+
+    def close(self) -> None:
+        """Frees the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decompose(self, image: np.ndarray, gains: GainFilter | None) -> Decomposition:
+        size = working_size.working_size(*image.shape[:2], self.resolution)
+        low = working_size.resize(image, size.height, size.width)
+        gain = exposure_gain(low, self._tone_map)
+        if gains is not None:
+            gain = gains.update(gain)
+        # float64: a float image may come close to the largest float32.
+        exposed = low * np.float64(gain)
+        padded = working_size.pad(np.clip(exposed, 0.0, 1.0).astype(np.float32))
+        albedo_low = self._albedo(to_nchw(padded))[: size.height, : size.width]
+        # Highlights clipped for the network are light all the same: the shading divides the unclipped image.
+        shading_low = np.maximum(exposed, MIN_LIGHT) / np.maximum(albedo_low, MIN_LOW_ALBEDO)
+        if self.shading == "gray":
+            shading_low = np.repeat(luminance(shading_low)[..., None], 3, axis=2)
+        log_shading = np.log(shading_low).astype(np.float32)
+        albedo = upsample_albedo(self.engine, image, log_shading, gain)
+        return Decomposition(*finish(image, albedo, "float", self.shading), gain)
+
+    def _albedo(self, image: np.ndarray) -> np.ndarray:
+        """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo (H, W, 3) in [0, 1]."""
+        run = self.engine.run
+        if self.mode == "vae":
+            z = run("vae_encoder", {"albedo": image})["z"]
+        else:
+            features = run("encoder", {"image": image})
+            z = self._start_noise(*image.shape[2:])
+            dt = np.array([1 / self.steps], np.float32)
+            for step in range(self.steps):
+                t = np.array([step / self.steps], np.float32)
+                z = run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
+        return from_nchw(run("decoder", {"z": z})["albedo"])
+
+    def _start_noise(self, height: int, width: int) -> np.ndarray:
+        """The latent that every image of this size starts from: a function of seed and size alone."""
+        shape = (1, LATENT_CHANNELS, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE)
+        if self._noise is None or self._noise.shape != shape:
+            generator = np.random.Generator(np.random.PCG64(self.seed))
+            self._noise = generator.standard_normal(shape, dtype=np.float32)
+        return self._noise
+
+
+def _linear(image: np.ndarray) -> np.ndarray:
+    """Any accepted image as (H, W, 3) float32, linear, finite and non-negative. Raises ValueError."""
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"image of shape {image.shape}, expected (height, width, 3)")
+    if image.dtype in (np.uint8, np.uint16):
+        levels = np.iinfo(image.dtype).max
+        codes = np.arange(levels + 1, dtype=np.float32) / np.float32(levels)
+        return srgb_to_linear(codes).astype(np.float32)[image]
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"image of type {image.dtype}, expected floating point, uint8 or uint16")
+    with np.errstate(over="ignore"):
+        image = np.ascontiguousarray(image, dtype=np.float32)
+    if not (image.min() >= 0 and image.max() < np.inf):  # false for NaN too
+        image = np.nan_to_num(image, nan=0.0, neginf=0.0)
+        np.maximum(image, 0, out=image)
+    return image

@@ -1,0 +1,127 @@
+"""ICC profiles of the matrix and curve kind: what cameras, phones and painting programs embed.
+
+Profiles made of lookup tables (printers, scanners) are not read: the caller says that it ignores them.
+Specification: ICC.1:2022 (profile version 4.4), sections 7.2, 8.3, 10.6, 10.18 and 10.31.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtime.color import is_identity, srgb_to_linear, xyz_d50_to_rec709_matrix
+
+Curve = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class MatrixProfile:
+    """`linear Rec.709 = matrix @ curve(code)`: `matrix` (3, 3) float64, one curve a channel, code and result
+    in [0, 1].
+    """
+
+    name: str
+    matrix: np.ndarray
+    curves: tuple[Curve, Curve, Curve]
+
+    def is_srgb(self) -> bool:
+        """Whether the profile is sRGB up to the rounding of its tables (many programs write their own sRGB)."""
+        codes = np.linspace(0.0, 1.0, 256)
+        reference = srgb_to_linear(codes)
+        # Half an 8-bit step of the steepest part of the curve.
+        return is_identity(self.matrix, 5e-3) and all(np.abs(c(codes) - reference).max() < 4e-3 for c in self.curves)
+
+
+def profile_name(data: bytes) -> str:
+    """The profile's description, or its colour space where it has none that can be read."""
+    try:
+        tag = _tags(data)["desc"]
+        if tag[:4] == b"desc":
+            length = struct.unpack(">I", tag[8:12])[0]
+            name = tag[12 : 12 + length].split(b"\0")[0].decode("ascii", "replace")
+        elif tag[:4] == b"mluc":
+            length, offset = struct.unpack(">II", tag[20:28])
+            name = tag[offset : offset + length].decode("utf-16-be", "replace")
+        else:
+            name = ""
+    except (KeyError, struct.error):
+        name = ""
+    printable = "".join(c for c in name if c.isprintable()).strip()
+    return printable[:80] or f"{data[16:20].decode('ascii', 'replace').strip() or 'unnamed'} profile"
+
+
+def parse_matrix_profile(data: bytes) -> MatrixProfile | None:
+    """The RGB matrix profile in `data`; None where the profile is of another kind or damaged."""
+    if len(data) < 132 or data[36:40] != b"acsp" or data[16:20] != b"RGB " or data[20:24] != b"XYZ ":
+        return None
+    try:
+        tags = _tags(data)
+        if "A2B0" in tags:
+            return None
+        colorants = np.stack([_xyz(tags[name]) for name in ("rXYZ", "gXYZ", "bXYZ")], axis=1)
+        curves = tuple(_curve(tags[name]) for name in ("rTRC", "gTRC", "bTRC"))
+    except (KeyError, ValueError, struct.error):
+        return None
+    return MatrixProfile(profile_name(data), xyz_d50_to_rec709_matrix() @ colorants, curves)
+
+
+def _tags(data: bytes) -> dict[str, bytes]:
+    count = struct.unpack(">I", data[128:132])[0]
+    tags = {}
+    for index in range(min(count, 200)):
+        signature, offset, size = struct.unpack(">4sII", data[132 + 12 * index : 144 + 12 * index])
+        tags[signature.decode("ascii", "replace")] = data[offset : offset + size]
+    return tags
+
+
+def _fixed(data: bytes, count: int) -> np.ndarray:
+    return np.array(struct.unpack(f">{count}i", data[: 4 * count])) / 65536
+
+
+def _xyz(tag: bytes) -> np.ndarray:
+    if tag[:4] != b"XYZ ":
+        raise ValueError("not an XYZ tag")
+    return _fixed(tag[8:], 3)
+
+
+def _curve(tag: bytes) -> Curve:
+    if tag[:4] == b"curv":
+        count = struct.unpack(">I", tag[8:12])[0]
+        if count == 0:
+            return lambda x: np.asarray(x, np.float32)
+        if count == 1:
+            return _parametric(0, [struct.unpack(">H", tag[12:14])[0] / 256])
+        table = np.array(struct.unpack(f">{count}H", tag[12 : 12 + 2 * count])) / 65535
+        positions = np.linspace(0.0, 1.0, count)
+        return lambda x: np.interp(x, positions, table).astype(np.float32)
+    if tag[:4] == b"para":
+        kind = struct.unpack(">H", tag[8:10])[0]
+        lengths = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
+        if kind not in lengths:
+            raise ValueError("unknown parametric curve")
+        return _parametric(kind, list(_fixed(tag[12:], lengths[kind])))
+    raise ValueError("unknown curve type")
+
+
+def _parametric(kind: int, parameters: list[float]) -> Curve:
+    """Function types 0 to 4 of section 10.18, all as `(a x + b)^g + e` from `d` on and `c x + f` below."""
+    g, a, b, c, d, e, f = parameters[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    if kind >= 1:
+        a, b = parameters[1:3]
+    if kind in (1, 2):
+        d = -b / a if a else 0.0
+    if kind == 2:
+        e = f = parameters[3]
+    if kind >= 3:
+        c, d = parameters[3:5]
+    if kind == 4:
+        e, f = parameters[5:7]
+
+    def evaluate(x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x, np.float64)
+        return np.where(x >= d, np.power(np.maximum(a * x + b, 0.0), g) + e, c * x + f).astype(np.float32)
+
+    return evaluate

@@ -1,0 +1,669 @@
+"""Videos in and out, as float32 linear Rec.709, with exact timestamps.
+
+Reading honours rotation, colour matrix, range, transfer and primaries; writing makes BT.709-tagged H.264 and
+passes audio through. Both go through PyAV (FFmpeg).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import cv2
+import numpy as np
+from av.codec.context import Flags
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from runtime.atomic_file import temporary_name
+from runtime.color import (
+    PRIMARIES,
+    TRANSFER_DECODERS,
+    YUV_WEIGHTS,
+    is_identity,
+    linear_to_bt709,
+    to_rec709_matrix,
+    yuv_to_rgb_matrix,
+)
+from runtime.errors import InputError
+from runtime.image_header import describe_foreign, image_kind
+
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
+        ".ogv", ".3gp", ".mxf",
+    }
+)  # fmt: skip
+_EXPECTED = "a video that FFmpeg decodes (MP4, MOV, MKV, WebM, AVI, ...)"
+
+MAX_FRAME_PIXELS = 1 << 26
+
+# ITU-T H.273 code points by the names that ffprobe prints.
+_MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
+             10: "bt2020c", 14: "ictcp"}  # fmt: skip
+_TRANSFERS = {1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100",
+              10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "srgb", 14: "bt2020-10", 15: "bt2020-12",
+              16: "smpte2084", 17: "smpte428", 18: "hlg"}  # fmt: skip
+_PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
+              10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"}  # fmt: skip
+_SWSCALE_MATRICES = {
+    "bt709": Colorspace.ITU709,
+    "fcc": Colorspace.FCC,
+    "bt470bg": Colorspace.ITU601,
+    "smpte170m": Colorspace.ITU601,
+    "smpte240m": Colorspace.SMPTE240M,
+    "bt2020nc": Colorspace.BT2020,
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
+    applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0; `duration`
+    in seconds where known.
+    """
+
+    pixels: np.ndarray
+    pts: Fraction
+    index: int
+    duration: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How a video's codes are to be read, in ffprobe's names; `guessed` lists the fields that the file does
+    not state.
+    """
+
+    matrix: str
+    range: Literal["limited", "full"]
+    transfer: str
+    primaries: str
+    guessed: tuple[str, ...] = ()
+
+
+class VideoReader:
+    """Iterates once over the frames of a file's first video stream; a context manager.
+
+    `colorspace` "auto" decodes with the tagged transfer function (BT.709's where none is tagged, as the
+    inverse of the camera curve), "srgb" and "linear" force one. An untagged matrix is BT.709 from 1280 pixels
+    of width or above 576 lines, else BT.601. PQ and HLG are scaled so that diffuse white is 1.
+
+    Raises `InputError` on opening for anything that has no decodable video, and while iterating where the
+    stream breaks off: after the frames before that point were yielded.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], colorspace: Literal["auto", "srgb", "linear"] = "auto") -> None:
+        if colorspace not in ("auto", "srgb", "linear"):
+            raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
+        self.path = Path(path)
+        self.notes: tuple[str, ...] = ()
+        self._container = _open_input(self.path)
+        try:
+            self._start(colorspace)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _start(self, colorspace: str) -> None:
+        if not self._container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "no"
+            raise InputError(self.path, f"{kinds} streams, no video", _EXPECTED)
+        self._stream = self._container.streams.video[0]
+        context = self._stream.codec_context
+        if context.width * context.height > MAX_FRAME_PIXELS:
+            found = f"frames of {context.width}x{context.height} pixels"
+            raise InputError(self.path, found, f"at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels a frame")
+        self._stream.thread_type = "AUTO"
+        self._packets = 0
+        self._last_packet_corrupt = False
+        self._damage = ""
+        self._decoded = self._decode()
+        first: av.VideoFrame | None = next(self._decoded, None)
+        if first is None:
+            reason = f" ({self._damage})" if self._damage else ""
+            raise InputError(self.path, f"a video of which no frame decodes{reason}", _EXPECTED)
+        self._first = first
+        self._index = 0
+
+        format = first.format
+        self._coded_size = (first.width, first.height)
+        self.bit_depth: int = max(component.bits for component in format.components)
+        self.tags: ColorTags = _color_tags(first)
+        self._flip = _display_flips(first)
+        #: Degrees by which the coded picture is turned clockwise to be seen: 0, 90, 180 or 270.
+        self.rotation: int = self._flip.degrees
+        swapped = self._flip.transpose
+        self.width: int = first.height if swapped else first.width
+        self.height: int = first.width if swapped else first.height
+        self.time_base: Fraction = self._stream.time_base
+        self.average_rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        #: Width over height of one pixel as it is seen; 1 where the file does not tell.
+        self.sample_aspect_ratio: Fraction = 1 / aspect if swapped else aspect
+        self.audio_streams: int = len(self._container.streams.audio)
+        self.frames: int | None = self._estimate_frames()
+        self._converter = _FrameConverter(self.path, first, self.tags, self.bit_depth, colorspace)
+
+        if self._flip.skewed:
+            self._note("display matrix that is no quarter turn ignored")
+        if "matrix" in self.tags.guessed and not format.is_rgb:
+            self._note(f"untagged colour matrix, {self.tags.matrix} assumed")
+        if first.interlaced_frame:
+            self._note("interlaced frames are read as they are, not deinterlaced")
+        if len(self._container.streams.video) > 1:
+            self._note(f"first of {len(self._container.streams.video)} video streams read")
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; iteration ends."""
+        self._decoded.close()
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._index:
+            raise RuntimeError("a VideoReader is iterated once; open the file again")
+        last: Fraction | None = None
+        pending: av.VideoFrame | None = self._first
+        while pending is not None:
+            if (pending.width, pending.height) != self._coded_size:
+                size = f"a frame of {pending.width}x{pending.height} after {self._index} of {self._coded_size}"
+                raise InputError(self.path, size, "one frame size")
+            pts = self._time(pending, last)
+            duration = pending.duration * self.time_base if pending.duration else None
+            pixels = self._converter(pending, self._flip)
+            yield Frame(pixels, pts, self._index, duration)
+            self._index += 1
+            last = pts
+            pending = next(self._decoded, None)
+        reason = self._damage or ("the file ends early" if self._ended_early(last) else "")
+        if reason:
+            found = f"a stream that breaks off after {self._index} frames ({reason})"
+            raise InputError(self.path, found, "a complete video")
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """All frames up to the end or the first damage, which is left in `_damage`."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    self._packets += 1
+                    self._last_packet_corrupt = packet.is_corrupt
+                yield from packet.decode()
+            return
+        except av.error.FFmpegError as error:
+            self._damage = error.strerror or "undecodable data"
+        # The decoder still holds whole frames: those that it reorders.
+        with suppress(av.error.FFmpegError):
+            yield from self._stream.codec_context.decode(None)
+
+    def _time(self, frame: av.VideoFrame, last: Fraction | None) -> Fraction:
+        """The frame's time; where the file has none, or one that does not grow, one frame interval after the
+        last.
+        """
+        pts = None if frame.pts is None else frame.pts * self.time_base
+        if pts is not None and (last is None or pts > last):
+            return pts
+        if last is None:
+            return Fraction(0)
+        self._note("missing or repeated timestamps replaced")
+        return last + (1 / self.average_rate if pts is None and self.average_rate else self.time_base)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes += (text,)
+
+    def _estimate_frames(self) -> int | None:
+        rate = self.average_rate
+        seconds = self._stated_seconds()
+        if "mp4" in self._container.format.name and self._stream.frames:
+            return self._stream.frames
+        if seconds and rate:
+            return max(round(seconds * rate), 1)
+        return self._stream.frames or None
+
+    def _stated_seconds(self) -> Fraction | None:
+        """How long the container says that the video is; it says so even where the end of the file is
+        missing.
+        """
+        if self._container.format.name == "avi" and self._stream.frames:
+            return self._stream.frames * self.time_base
+        with suppress(KeyError, ValueError):
+            hours, minutes, seconds = self._stream.metadata["DURATION"].split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        if self._stream.duration:
+            return self._stream.duration * self.time_base
+        if self._container.duration and len(self._container.streams) == 1:
+            return Fraction(self._container.duration, av.time_base)
+        return None
+
+    def _ended_early(self, last: Fraction | None) -> bool:
+        """Whether the file promises more than it held: FFmpeg ends a cut file like a whole one."""
+        name = self._container.format.name
+        if self._last_packet_corrupt:
+            return True
+        if "mp4" in name:
+            return self._packets < len(self._stream.index_entries)
+        stated = self._stated_seconds() if name in ("avi", "matroska,webm") else None
+        if stated is None or last is None or not self.average_rate:
+            return False
+        return last + 3 / self.average_rate + Fraction(1, 500) < stated
+
+
+class VideoWriter:
+    """Writes linear frames as one H.264 video under `path`, which appears when `close` has completed it.
+
+    `source` gives timestamps' time base, frame rate, bit depth, pixel aspect ratio and audio (passed through,
+    not encoded again); without one, `frame_rate` is needed. Frames are clipped to [0, 1], encoded with the
+    BT.709 camera curve and tagged BT.709, limited range. Even sizes are stored as yuv420p, odd ones, which
+    4:2:0 cannot hold, as yuv444p; sources of more than 8 bits in 10 bits. MP4 and MOV keep every timestamp;
+    Matroska rounds to milliseconds. As a context manager it completes the file, or removes it where the block
+    raises.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        source: VideoReader | None,
+        width: int,
+        height: int,
+        *,
+        frame_rate: Fraction | None = None,
+        bit_depth: int | None = None,
+        crf: float = 16,
+        preset: str = "veryfast",
+        audio: bool = True,
+    ) -> None:
+        if source is None and frame_rate is None:
+            raise ValueError("without a source, frame_rate is needed")
+        self.path = Path(path)
+        self.width, self.height = width, height
+        self.notes: tuple[str, ...] = ()
+        rate = frame_rate or (source.average_rate if source else None) or Fraction(25)
+        self._time_base = source.time_base if source and frame_rate is None else _fine_time_base(rate)
+        self._deep = (bit_depth or (source.bit_depth if source else 8)) > 8
+        self._frames = 0
+        self._last_tick: int | None = None
+        self._temporary = temporary_name(self.path)
+        self._container: Any = None
+        self._audio: _AudioCopy | None = None
+        self._open = True
+        with_audio = audio and source is not None and source.audio_streams > 0
+        try:
+            try:
+                self._start(source, rate, crf, preset, with_audio)
+            except av.error.FFmpegError:
+                if not with_audio:
+                    raise
+                self._discard()
+                self._start(source, rate, crf, preset, False)
+                self.notes = ("audio left out: it cannot be passed through",)
+        except av.error.FFmpegError as error:
+            self.abort()
+            reason = f"no H.264 video of {width}x{height} pixels can be written here ({error.strerror})"
+            raise OSError(f"{self.path}: {reason}") from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _start(self, source: VideoReader | None, rate: Fraction, crf: float, preset: str, audio: bool) -> None:
+        """Opens the temporary file and writes its header, so that what cannot be written fails at once."""
+        # The index goes to the front, so that a browser can start to play at once.
+        options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+        self._container = av.open(os.fspath(self._temporary), "w", options=options)
+        self._stream = self._add_video(rate, crf, preset)
+        if source is not None:
+            self._stream.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
+            if audio:
+                self._audio = _AudioCopy(source.path, self._container)
+                self.notes = self._audio.notes
+        self._container.start_encoding()
+
+    def _add_video(self, rate: Fraction, crf: float, preset: str) -> Any:
+        stream = self._container.add_stream("libx264", rate=rate, options={"crf": f"{crf:g}", "preset": preset})
+        context = stream.codec_context
+        context.width, context.height = self.width, self.height
+        layout = "yuv420p" if self.width % 2 == 0 and self.height % 2 == 0 else "yuv444p"
+        context.pix_fmt = layout + ("10le" if self._deep else "")
+        context.time_base = stream.time_base = self._time_base
+        context.colorspace = int(Colorspace.ITU709)
+        context.color_range = int(ColorRange.MPEG)
+        context.color_trc = int(ColorTrc.BT709)
+        context.color_primaries = int(ColorPrimaries.BT709)
+        # Without this flag the encoder drops durations, and with them how long the last picture is seen (MP4
+        # has no place for it where that picture is not the last one coded).
+        context.flags |= Flags.frame_duration
+        return stream
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, pixels: np.ndarray, pts: Fraction, duration: Fraction | None = None) -> None:
+        """Adds a frame (height, width, 3) of linear Rec.709 at `pts` seconds; times have to grow."""
+        if pixels.shape != (self.height, self.width, 3):
+            raise ValueError(f"frame of shape {pixels.shape}, expected {(self.height, self.width, 3)}")
+        frame = _encode_deep(pixels) if self._deep else _encode_8bit(pixels)
+        frame = frame.reformat(
+            format=self._stream.codec_context.pix_fmt,
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.MPEG if self._deep else ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            dst_color_trc=ColorTrc.BT709,
+            dst_color_primaries=ColorPrimaries.BT709,
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+        )
+        tick = round(pts / self._time_base)
+        if self._last_tick is not None:
+            tick = max(tick, self._last_tick + 1)
+        self._last_tick = tick
+        frame.pts, frame.time_base = tick, self._time_base
+        if duration:
+            frame.duration = round(duration / self._time_base)
+        self._mux(self._stream.encode(frame))
+        self._frames += 1
+        if self._audio:
+            self._audio.copy_until(pts)
+
+    def close(self) -> None:
+        """Completes the file and moves it to its final name. Without a frame there is no file: raises
+        `ValueError`.
+        """
+        if not self._open:
+            return
+        if not self._frames:
+            self.abort()
+            raise ValueError(f"{self.path}: no frame was written")
+        try:
+            self._mux(self._stream.encode(None))
+            if self._audio:
+                self._audio.copy_until(None)
+                self._audio.close()
+            self._container.close()
+            os.replace(self._temporary, self.path)
+        except BaseException:
+            self.abort()
+            raise
+        self._open = False
+
+    def abort(self) -> None:
+        """Removes what was written; nothing appears under the final name."""
+        if not self._open:
+            return
+        self._open = False
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._audio:
+            self._audio.close()
+            self._audio = None
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError, ValueError):
+                self._container.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            self._container.mux(packet)
+
+
+class _AudioCopy:
+    """Copies the packets of a file's audio streams into another container, in step with the video."""
+
+    def __init__(self, path: Path, output: Any) -> None:
+        self._output = output
+        self._input = av.open(os.fspath(path))
+        self._outputs: dict[int, Any] = {}
+        self.notes: tuple[str, ...] = ()
+        for stream in self._input.streams.audio:
+            codec = stream.codec_context.name
+            if stream.codec_context.codec.canonical_name not in output.supported_codecs:
+                self.notes += (f"{codec} audio left out: {output.format.name} cannot hold it",)
+                continue
+            self._outputs[stream.index] = output.add_stream_from_template(stream)
+        kept = [stream for stream in self._input.streams.audio if stream.index in self._outputs]
+        self._packets = self._input.demux(*kept) if kept else iter(())
+        self._next: av.Packet | None = self._advance()
+
+    def _advance(self) -> av.Packet | None:
+        # A cut file's audio ends where the file does; its video decides whether that is an error.
+        with suppress(av.error.FFmpegError):
+            for packet in self._packets:
+                if packet.dts is not None:
+                    return packet
+        return None
+
+    def copy_until(self, seconds: Fraction | None) -> None:
+        """Copies the packets up to this time; None: all that are left."""
+        while (packet := self._next) is not None:
+            if seconds is not None and packet.dts * packet.time_base > seconds:
+                return
+            packet.stream = self._outputs[packet.stream.index]
+            self._output.mux(packet)
+            self._next = self._advance()
+
+    def close(self) -> None:
+        self._next = None
+        self._input.close()
+
+
+@dataclass(frozen=True)
+class _Flips:
+    """A display matrix as NumPy operations: transpose first, then mirror."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+    skewed: bool = False
+
+    @property
+    def degrees(self) -> int:
+        if self.transpose:
+            return 90 if self.mirror_x else 270 if self.mirror_y else 0
+        return 180 if self.mirror_x and self.mirror_y else 0
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        if self.transpose:
+            picture = cv2.transpose(picture)
+        if self.mirror_x or self.mirror_y:
+            picture = cv2.flip(picture, -1 if self.mirror_x and self.mirror_y else 1 if self.mirror_x else 0)
+        return picture
+
+
+def _display_flips(frame: av.VideoFrame) -> _Flips:
+    """The frame's display matrix (ISO/IEC 14496-12, 6.2.2): x' = a x + c y, y' = b x + d y in 16.16 fixed
+    point.
+    """
+    data = next((bytes(side) for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), b"")
+    if len(data) < 36:
+        return _Flips()
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(np.int64)
+    scale = max(abs(a), abs(b), abs(c), abs(d))
+    if scale and max(abs(b), abs(c)) < 0.02 * scale and min(abs(a), abs(d)) > 0:
+        return _Flips(False, bool(a < 0), bool(d < 0))
+    if scale and max(abs(a), abs(d)) < 0.02 * scale and min(abs(b), abs(c)) > 0:
+        return _Flips(True, bool(c < 0), bool(b < 0))
+    return _Flips(skewed=True)
+
+
+def _open_input(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(path, "no such file", _EXPECTED)
+    if path.is_dir():
+        raise InputError(path, "a folder", _EXPECTED)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error), "a readable file") from error
+    if not start:
+        raise InputError(path, "an empty file", _EXPECTED)
+    kind = image_kind(start)
+    if kind is not None:
+        raise InputError(path, f"a {kind.upper()} image", _EXPECTED)
+    try:
+        # A playlist under a video's name must not make FFmpeg open addresses on the network.
+        return av.open(os.fspath(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError) as error:
+        container = start[4:8] in (b"ftyp", b"moov", b"mdat") or start[:4] in (b"RIFF", b"\x1aE\xdf\xa3")
+        found = "a damaged or truncated video file" if container else describe_foreign(start)
+        raise InputError(path, found, _EXPECTED) from error
+
+
+def _color_tags(frame: av.VideoFrame) -> ColorTags:
+    """The frame's tags, completed: each missing one from the others, or from the size."""
+    guessed = []
+    matrix = _MATRICES.get(int(frame.colorspace))
+    transfer = _TRANSFERS.get(int(frame.color_trc))
+    primaries = _PRIMARIES.get(int(frame.color_primaries))
+    rgb = frame.format.is_rgb or frame.format.name.startswith("pal8")
+    if rgb:
+        matrix = "gbr"
+    elif matrix is None or matrix == "gbr":
+        guessed.append("matrix")
+        if primaries == "bt2020":
+            matrix = "bt2020nc"
+        elif primaries == "bt709" or transfer == "bt709" or frame.width >= 1280 or frame.height > 576:
+            matrix = "bt709"
+        else:
+            matrix = "smpte170m"
+    if transfer is None:
+        guessed.append("transfer")
+        # What is coded as RGB comes from a screen or a renderer, not from a camera.
+        transfer = "srgb" if rgb else "bt709"
+    if primaries is None:
+        guessed.append("primaries")
+        primaries = "bt2020" if matrix.startswith("bt2020") else "bt709"
+    stated = int(frame.color_range)
+    if stated not in (int(ColorRange.MPEG), int(ColorRange.JPEG)):
+        guessed.append("range")
+    full = rgb or frame.format.name.startswith("yuvj") or stated == int(ColorRange.JPEG)
+    return ColorTags(matrix, "full" if full else "limited", transfer, primaries, tuple(guessed))
+
+
+class _FrameConverter:
+    """Decoded frame -> linear Rec.709 pixels.
+
+    8 bits go through swscale to RGB and a table of 256 values. More bits only have their chroma brought to
+    full resolution by swscale, which is exact: its own step to 16-bit RGB is off by up to 0.8 of an 8-bit
+    level in limited range.
+    """
+
+    def __init__(self, path: Path, frame: av.VideoFrame, tags: ColorTags, bit_depth: int, colorspace: str) -> None:
+        decode = TRANSFER_DECODERS[tags.transfer if colorspace == "auto" else colorspace]
+        self._path = path
+        self._rgb = tags.matrix == "gbr"
+        self._deep = bit_depth > 8
+        if not self._rgb and tags.matrix not in YUV_WEIGHTS:
+            raise InputError(path, f"the colour matrix {tags.matrix}", f"one of {', '.join(YUV_WEIGHTS)}")
+        top = 65535 if self._deep else 255
+        self._table = decode(np.arange(top + 1, dtype=np.float64) / top).astype(np.float32)
+        matrix = to_rec709_matrix(PRIMARIES[tags.primaries])
+        self._primaries = None if is_identity(matrix) else matrix.astype(np.float32)
+        full = tags.range == "full"
+        self._source_range = ColorRange.JPEG if full else ColorRange.MPEG
+        self._source_matrix = None if self._rgb else _SWSCALE_MATRICES[tags.matrix]
+        if self._deep and not self._rgb:
+            # swscale shifts codes up to 16 bits, so the top code of full range is 2^16 - 2^(16 - bits).
+            matrix, offset = yuv_to_rgb_matrix(YUV_WEIGHTS[tags.matrix], not full, bit_depth)
+            matrix = matrix / 2.0 ** (16 - bit_depth)
+            self._yuv = (np.column_stack([matrix, offset]) * top).astype(np.float32)
+
+    def __call__(self, frame: av.VideoFrame, flips: _Flips) -> np.ndarray:
+        if self._deep and not self._rgb:
+            codes = self._deep_codes(frame)
+        else:
+            codes = frame.reformat(
+                format="rgb48le" if self._deep else "rgb24",
+                src_colorspace=self._source_matrix,
+                src_color_range=self._source_range,
+                dst_color_range=ColorRange.JPEG,
+                # Full chroma interpolation breaks swscale's 16-bit RGB output (errors of 180 levels).
+                interpolation=_ACCURATE if self._deep else _ACCURATE | Interpolation.FULL_CHR_H_INT,
+            ).to_ndarray()
+        codes = flips(codes)
+        pixels = cv2.LUT(np.ascontiguousarray(codes), self._table)
+        if self._primaries is not None:
+            pixels = np.maximum(cv2.transform(pixels, self._primaries), 0.0)
+        return pixels
+
+    def _deep_codes(self, frame: av.VideoFrame) -> np.ndarray:
+        """YUV of more than 8 bits -> RGB codes (H, W, 3) uint16."""
+        planar = frame.reformat(
+            format="yuv444p16le",
+            src_colorspace=self._source_matrix,
+            dst_colorspace=self._source_matrix,
+            src_color_range=self._source_range,
+            dst_color_range=self._source_range,
+            interpolation=_ACCURATE,
+        )
+        yuv = cv2.merge([_plane(planar, index) for index in range(3)])
+        rgb = cv2.transform(yuv.astype(np.float32), self._yuv)
+        return np.clip(np.rint(rgb, out=rgb), 0, 65535, out=rgb).astype(np.uint16)
+
+
+_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+
+
+def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
+    """A 16-bit plane of a frame as (H, W) uint16, without a copy."""
+    plane = frame.planes[index]
+    return np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)[:, : plane.width]
+
+
+# The camera curve as tables over the square root of light: in that domain it is nowhere steep, and 2^16
+# entries are within 0.01 of an 8-bit level of the exact curve.
+_CURVE = linear_to_bt709((np.arange(65536) / 65535) ** 2)
+_CODES_8 = np.rint(_CURVE * 255).astype(np.uint8)
+_CODES_16 = (_CURVE * 65535).astype(np.float32)
+
+
+def _encoded(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Linear RGB -> the table's codes, same shape; below 0 and NaN count as 0, above 1 as 1."""
+    # As one channel, because OpenCV applies a lone scalar to the first channel only.
+    root = cv2.sqrt(np.clip(pixels, 0.0, 1.0, dtype=np.float32).reshape(pixels.shape[0], -1))
+    # OpenCV rounds in the same pass, and its conversion takes NaN to 0.
+    return cv2.LUT(cv2.multiply(root, 65535.0, dtype=cv2.CV_16U), table).reshape(pixels.shape)
+
+
+def _encode_8bit(pixels: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(_encoded(pixels, _CODES_8), format="rgb24")
+
+
+def _encode_deep(pixels: np.ndarray) -> av.VideoFrame:
+    """Linear RGB -> BT.709 limited yuv444p16le, computed here: swscale's way from 16-bit RGB is off by 3
+    levels of 10 bits.
+    """
+    to_rgb, _ = yuv_to_rgb_matrix(YUV_WEIGHTS["bt709"], True, 16)
+    matrix = np.linalg.inv(to_rgb) / 65535
+    black = np.array([16.0, 128.0, 128.0]) * 256
+    yuv = cv2.transform(_encoded(pixels, _CODES_16), np.column_stack([matrix, black]).astype(np.float32))
+    yuv = np.clip(np.rint(yuv, out=yuv), 0, 65535, out=yuv).astype(np.uint16)
+    frame = av.VideoFrame(pixels.shape[1], pixels.shape[0], "yuv444p16le")
+    for plane, codes in zip(frame.planes, cv2.split(yuv), strict=True):
+        padded = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+        padded[:, : plane.width] = codes
+        plane.update(padded)
+    return frame
+
+
+def _fine_time_base(rate: Fraction) -> Fraction:
+    """A time base that holds the frame times of a constant rate exactly and has room for others."""
+    scale = max(1, -(-10000 // rate.numerator))
+    return Fraction(1, rate.numerator * scale)
