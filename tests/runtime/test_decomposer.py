@@ -38,9 +38,7 @@ def test_import_runtime_is_light():
 
 
 def test_import_runtime_alone_imports_nothing_else_of_the_project():
-    code = (
-        "import sys, runtime; print(sorted(n for n in sys.modules if n.startswith('runtime') or n in ('numpy', 'cv2')))"
-    )
+    code = "import sys, runtime; print(sorted(n for n in sys.modules if n.startswith('runtime') or n in ('numpy', 'cv2')))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['runtime']"
 

@@ -150,9 +150,7 @@ def test_straight_alpha_of_an_8_bit_tiff_does_not_darken_the_colors(tmp_path: Pa
         (256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 4, 200), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 208),
         (277, 3, 1, 4), (278, 3, 1, 4), (279, 4, 1, 64), (338, 3, 1, 2),
     ]  # fmt: skip
-    directory = (
-        struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + b"\0" * 4
-    )
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + b"\0" * 4
     data = (b"II*\0" + struct.pack("<I", 8) + directory).ljust(200, b"\0") + struct.pack("<4H", 8, 8, 8, 8)
     (tmp_path / "a.tif").write_bytes(data + rgba.tobytes())
     image = read_image(tmp_path / "a.tif")
@@ -260,10 +258,7 @@ def test_an_srgb_profile_is_read_as_plain_srgb(tmp_path: Path) -> None:
 
 def test_an_unusable_profile_is_named_and_ignored(tmp_path: Path) -> None:
     broken = (
-        b"\0\0\0\x90"
-        + matrix_profile(P3_D50_COLORANTS, 2.2)[4:16]
-        + b"Lab "
-        + matrix_profile(P3_D50_COLORANTS, 2.2)[20:]
+        b"\0\0\0\x90" + matrix_profile(P3_D50_COLORANTS, 2.2)[4:16] + b"Lab " + matrix_profile(P3_D50_COLORANTS, 2.2)[20:]
     )
     data = cv2.imencode(".jpg", gradient())[1].tobytes()
     segment = b"ICC_PROFILE\0\x01\x01" + broken
@@ -380,9 +375,7 @@ def test_exr_parts_are_searched_for_colors(tmp_path: Path) -> None:
     plane = np.ones((4, 6), np.float32)
     parts = [
         OpenEXR.Part({"name": "depth", "type": OpenEXR.scanlineimage}, {"Z": plane}),
-        OpenEXR.Part(
-            {"name": "beauty", "type": OpenEXR.scanlineimage}, {"RGB": np.dstack([plane, plane * 2, plane * 3])}
-        ),
+        OpenEXR.Part({"name": "beauty", "type": OpenEXR.scanlineimage}, {"RGB": np.dstack([plane, plane * 2, plane * 3])}),
     ]
     OpenEXR.File(parts).write(os.fspath(tmp_path / "a.exr"))
     assert read_image(tmp_path / "a.exr").pixels[0, 0] == pytest.approx([1, 2, 3])
@@ -428,9 +421,7 @@ def test_missing_empty_and_foreign_files_get_one_clear_line(tmp_path: Path, capf
             assert found in refusal(tmp_path / name, capfd)
 
 
-def test_truncated_files_of_every_kind_are_refused_in_silence(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_truncated_files_of_every_kind_are_refused_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (50, 70, 3)).astype(np.uint8)
     whole = []
@@ -471,10 +462,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path, capfd: 
     (tmp_path / "a.jpg").write_bytes(jpeg)
     np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (20_000, 20_000))
     (tmp_path / "a.tif").write_bytes(
-        b"II*\0\x08\0\0\0"
-        + struct.pack("<H", 2)
-        + struct.pack("<HHIIHHII", 256, 4, 1, 30000, 257, 4, 1, 30000)
-        + b"\0" * 4
+        b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + struct.pack("<HHIIHHII", 256, 4, 1, 30000, 257, 4, 1, 30000) + b"\0" * 4
     )
     for path in tmp_path.iterdir():
         assert "at most 134 megapixels" in refusal(path, capfd)

@@ -94,9 +94,7 @@ def patches(layout: str, bits: int, seed: int = 0) -> tuple[av.VideoFrame, np.nd
     """A YUV frame of 16x16 patches and its codes (rows, columns, 3), colours well inside RGB."""
     rng = np.random.default_rng(seed)
     unit = 2 ** (bits - 8)
-    codes = np.dstack(
-        [rng.integers(low * unit, high * unit, (4, 6)) for low, high in ((70, 170), (112, 144), (112, 144))]
-    )
+    codes = np.dstack([rng.integers(low * unit, high * unit, (4, 6)) for low, high in ((70, 170), (112, 144), (112, 144))])
     frame = av.VideoFrame(96, 64, layout)
     for index, plane in enumerate(frame.planes):
         down, across = 16 * plane.height // 64, 16 * plane.width // 96

@@ -1,0 +1,1 @@
+"""Measurements of the project: quality, latency."""

@@ -1,0 +1,181 @@
+"""Builds a model bundle from a training run: ONNX graphs, one file of weights, a manifest; verified, then published.
+
+    python -m export.build_onnx runs/small -o runtime/models/small
+    python -m export.build_onnx runs/base -o out/base --name base --images photo.jpg render.exr
+
+Every graph is compared with PyTorch on pictures and random inputs first; if one fails, nothing is published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from export.graphs import BilinearUpsampler, graph_modules
+from export.half import half_copy
+from export.merge import merge_loop
+from export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
+from export.verify import (
+    STEPS,
+    VerificationError,
+    largest_activations,
+    photo_case,
+    procedural_case,
+    random_cases,
+    verify,
+)
+from export.weights import round_weights, save_weights
+from runtime.bundle import (
+    MANIFEST,
+    PRECISIONS,
+    WEIGHTS,
+    Bundle,
+    all_graph_specs,
+    graph_file,
+    graph_specs,
+    write_manifest,
+)
+from runtime.errors import InputError
+from runtime.exposure import ToneMap
+from train.checkpoint import CheckpointError, load_run
+from train.networks.model import IntrinsicFlow
+
+REPOSITORY = Path(__file__).parent.parent
+EXAMPLES = ("assets/*.png", "examples/*.png")
+
+
+def build_bundle(
+    model: IntrinsicFlow,
+    bundle: Path,
+    *,
+    name: str | None = None,
+    source: Mapping[str, object],
+    images: Iterable[Path] = (),
+    opset: int = DEFAULT_OPSET,
+) -> dict[str, object]:
+    """Builds, verifies and publishes the folder `bundle`; returns the verification report.
+
+    name: in the manifest, by default the folder's. source: where the weights come from. images: pictures to verify on,
+    beside a procedural one and random inputs. Files in an existing bundle that are not the build's own, like a model
+    card, stay. Raises VerificationError, ExportError, InputError or ValueError and leaves what was there.
+    """
+    _check_target(bundle)
+    model = round_weights(model)
+    cases = [procedural_case(), *map(photo_case, images), *random_cases()]
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{bundle.name}-", dir=bundle.parent) as temporary:
+        folder = Path(temporary) / bundle.name
+        folder.mkdir()
+        write_graphs(model, folder, opset)
+        report = verify(folder, model, cases, opset)
+        report["largest_activations"] = largest_activations(model, cases)
+        write_manifest(
+            folder,
+            name=name or bundle.resolve().name,
+            config=model.config.to_dict(),
+            feature_channels=model.config.feature_channels,
+            latent_mean=model.vae.latent_mean.tolist(),
+            latent_std=model.vae.latent_std.tolist(),
+            tone_map=ToneMap(),
+            opset=opset,
+            source=source,
+            verification=report,
+            steps=STEPS,
+        )
+        Bundle.load(folder, verify=True)
+        _publish(folder, bundle, Path(temporary))
+    return report
+
+
+def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET) -> None:
+    """Writes the weights file and every graph. model: FP32 with FP16-rounded weights (`round_weights`)."""
+    weights = folder / WEIGHTS
+    save_weights(model, weights)
+    for precision in PRECISIONS:
+        specs = graph_specs(model.config.feature_channels, precision)
+        modules = graph_modules(model if precision == "fp32" else half_copy(model))
+        graphs = {}
+        for name, module in modules.items():
+            graphs[name] = export_graph(module, specs[name], opset)
+            share_weights(graphs[name], weights)
+        parts = (graphs[name] for name in ("encoder", "velocity_step", "decoder"))
+        graphs["decompose_2step"] = merge_loop(*parts, specs["decompose_2step"], STEPS)
+        if precision == "fp32":
+            graphs["upsampler"] = export_graph(BilinearUpsampler(), specs["upsampler"], opset)
+        for name, graph in graphs.items():
+            save_graph(graph, folder / graph_file(name, precision))
+
+
+def summary(report: Mapping[str, object]) -> str:
+    """The report's worst figures as a table, one graph a line."""
+    lines = [f"{'graph':18s}{'fp32 error':>12s}{'fp16 error':>12s}{'fp16 PSNR':>12s}{'largest':>10s}"]
+    worst, activations = report["worst"], report["largest_activations"]
+    for graph, fp32 in worst["fp32"].items():
+        fp16 = worst["fp16"].get(graph, {})
+        cells = [
+            f"{fp32['max_error']:.1e}",
+            f"{fp16['max_error']:.1e}" if fp16 else "",
+            f"{fp16['psnr_db']:.1f} dB" if "psnr_db" in fp16 else "",
+        ]
+        largest = f"{activations[graph]:.1f}" if graph in activations else ""
+        lines.append(f"{graph:18s}" + "".join(f"{cell:>12s}" for cell in cells) + f"{largest:>10s}")
+    return "\n".join(lines)
+
+
+def _check_target(bundle: Path) -> None:
+    """A folder that is no bundle is never replaced. Raises InputError."""
+    if bundle.exists() and (not bundle.is_dir() or (any(bundle.iterdir()) and not (bundle / MANIFEST).is_file())):
+        kind = "a folder with other files" if bundle.is_dir() else "a file"
+        raise InputError(bundle, kind, "a bundle to replace, or a name that is free")
+
+
+def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
+    """Puts the finished folder in the place of `bundle`: two renames, the first undone if the second fails."""
+    old = temporary / "old"
+    if bundle.exists():
+        own = {MANIFEST, WEIGHTS, *all_graph_specs((1, 1, 1))}
+        for extra in bundle.iterdir():
+            if extra.name not in own:
+                copy = shutil.copytree if extra.is_dir() else shutil.copy2
+                copy(extra, folder / extra.name)
+        os.rename(bundle, old)
+    try:
+        os.rename(folder, bundle)
+    except BaseException:
+        if old.exists():
+            os.rename(old, bundle)
+        raise
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of train.flow")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="folder to publish")
+    parser.add_argument("--name", help="name in the manifest (default: the folder's)")
+    parser.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="ONNX opset (default: %(default)s)")
+    parser.add_argument(
+        "--images", type=Path, nargs="+", metavar="FILE", help="pictures to verify on (default: the project's examples)"
+    )
+    options = parser.parse_args(arguments)
+    images = options.images
+    if images is None:
+        images = [path for pattern in EXAMPLES for path in sorted(REPOSITORY.glob(pattern))]
+    try:
+        model, source = load_run(options.run)
+        report = build_bundle(model, options.output, name=options.name, source=source, images=images, opset=options.opset)
+    except (CheckpointError, InputError, ExportError, VerificationError, ValueError, OSError) as error:
+        print(f"export.build_onnx: {error}", file=sys.stderr)
+        return 1
+    print(summary(report))
+    size = sum(path.stat().st_size for path in options.output.iterdir()) / 1e6
+    print(f"{options.output}: {size:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The modules that become a bundle's graphs; their inputs and outputs are those of `runtime.bundle.graph_specs`."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.networks.model import IntrinsicFlow
+
+MIN_ALBEDO = 1e-4
+
+
+class Encoder(nn.Module):
+    """image -> feature_8, feature_16, feature_32."""
+
+    def __init__(self, model: IntrinsicFlow):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.model.encoder(image)
+
+
+class VelocityStep(nn.Module):
+    """z, t, dt, features -> z + dt * v(z, t, features)."""
+
+    def __init__(self, model: IntrinsicFlow):
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, z: Tensor, t: Tensor, dt: Tensor, feature_8: Tensor, feature_16: Tensor, feature_32: Tensor
+    ) -> Tensor:
+        return self.model.velocity_step(z, t, dt, (feature_8, feature_16, feature_32))
+
+
+class Decoder(nn.Module):
+    """z -> albedo, linear."""
+
+    def __init__(self, model: IntrinsicFlow):
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.model.vae.decode(z)
+
+
+class VaeEncoder(nn.Module):
+    """albedo, linear -> z."""
+
+    def __init__(self, model: IntrinsicFlow):
+        super().__init__()
+        self.model = model
+
+    def forward(self, albedo: Tensor) -> Tensor:
+        return self.model.vae.encode(albedo)
+
+
+class BilinearUpsampler(nn.Module):
+    """Low-resolution log-shading and the full-resolution image -> albedo and shading, whose product is the image.
+
+    Log-shading is carried up bilinearly (pixel centres aligned as in OpenCV). FP32, linear light.
+    """
+
+    def forward(self, log_shading: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        upsampled = F.interpolate(log_shading, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        albedo = (image / upsampled.exp()).clamp(MIN_ALBEDO, 1.0)
+        return albedo, image / albedo
+
+
+def graph_modules(model: IntrinsicFlow) -> dict[str, nn.Module]:
+    """The networks' graphs by name: those that hold weights. All in the model's precision."""
+    return {
+        "encoder": Encoder(model),
+        "velocity_step": VelocityStep(model),
+        "decoder": Decoder(model),
+        "vae_encoder": VaeEncoder(model),
+    }

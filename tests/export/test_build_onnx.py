@@ -1,0 +1,196 @@
+"""The bundle that export.build_onnx publishes, and when it publishes none."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export import build_onnx
+from export.build_onnx import build_bundle, main
+from export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError
+from export.weights import load_model, read_slots
+from runtime.bundle import MANIFEST, WEIGHTS, Bundle, all_graph_specs
+from runtime.decomposer import Decomposer
+from runtime.errors import InputError
+from runtime.images import write_image
+from train.checkpoint import load_initial_weights, save_checkpoint
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def prepared_graphs(exported_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs and weights come from the session's bundle: tracing takes long, and what follows it is under test."""
+
+    def copy_graphs(model: object, folder: Path, opset: int) -> None:
+        for path in exported_bundle.iterdir():
+            if path.name != MANIFEST:
+                shutil.copy(path, folder)
+
+    monkeypatch.setattr(build_onnx, "write_graphs", copy_graphs)
+
+
+def test_the_bundle_is_complete_and_every_hash_is_right(exported_bundle: Path, random_model: torch.nn.Module) -> None:
+    bundle = Bundle.load(exported_bundle, verify=True)
+    expected = {*all_graph_specs(bundle.feature_channels), WEIGHTS}
+    assert set(bundle.manifest["files"]) == expected
+    assert set(contents(exported_bundle)) == {*expected, MANIFEST}
+    assert bundle.name == "tiny"
+    assert bundle.manifest["config"]["name"] == "tiny"
+    assert bundle.manifest["source"] == {"run": "random"}
+    assert bundle.manifest["latent"]["std"] == random_model.vae.latent_std.tolist()
+
+
+def test_errors_of_every_graph_are_stored_and_within_the_limits(exported_bundle: Path) -> None:
+    report = Bundle.load(exported_bundle).manifest["verification"]
+    assert set(report["worst"]["fp32"]) == {
+        "encoder", "velocity_step", "decoder", "vae_encoder", "decompose_2step", "upsampler", "end_to_end",
+    }  # fmt: skip
+    assert all(0 < row["max_error"] <= FP32_MAX_ERROR for row in report["worst"]["fp32"].values())
+    assert report["worst"]["fp16"]["end_to_end"]["psnr_db"] >= FP16_MIN_PSNR
+    assert report["worst"]["fp16"]["end_to_end"]["max_error"] > report["worst"]["fp32"]["end_to_end"]["max_error"]
+    assert {"procedural", "random 2x96x64"} <= {row["case"] for row in report["comparisons"]}
+    assert all(value > 0 for value in report["largest_activations"].values())
+
+
+def test_the_weights_file_holds_the_state_dict_once_in_fp16(exported_bundle: Path, random_model: torch.nn.Module) -> None:
+    slots = read_slots(exported_bundle / WEIGHTS)
+    state = random_model.state_dict()
+    assert set(slots) == set(state)
+    parameters = {name for name, _ in random_model.named_parameters()}
+    assert all((slot.dtype == "F16") == (name in parameters) for name, slot in slots.items())
+    size = sum(x.numel() * (2 if name in parameters else 4) for name, x in state.items())
+    assert sum(slot.length for slot in slots.values()) == size
+
+
+def test_training_and_benchmarks_read_the_same_weights_back(exported_bundle: Path, random_model: torch.nn.Module) -> None:
+    loaded = load_model(Bundle.load(exported_bundle)).state_dict()
+    initial = load_initial_weights(exported_bundle)
+    for name, value in random_model.state_dict().items():
+        assert torch.equal(loaded[name], value)
+        assert torch.equal(initial[name], value)
+
+
+def test_the_runtime_decomposes_with_the_bundle(exported_bundle: Path) -> None:
+    image = np.random.default_rng(0).random((50, 70, 3), dtype=np.float32)
+    with Decomposer.load(exported_bundle, resolution=64) as model:
+        result = model.decompose(image)
+    np.testing.assert_allclose(result.albedo * result.shading, image, rtol=1e-5)
+
+
+def test_no_file_tells_of_the_machine_it_was_made_on(exported_bundle: Path) -> None:
+    for name, content in contents(exported_bundle).items():
+        for trace in (b".py", b"site-packages", str(build_onnx.REPOSITORY).encode()):
+            assert trace not in content or name == WEIGHTS, f"{trace!r} in {name}"
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+def test_a_failed_verification_publishes_nothing(random_model: torch.nn.Module, tmp_path: Path) -> None:
+    other = copy.deepcopy(random_model)
+    with torch.no_grad():
+        other.unet.head[2].bias.add_(0.01)
+    with pytest.raises(VerificationError, match=r"velocity_step fp32 on .*: found error .*, expected at most 1e-04"):
+        build_bundle(other, tmp_path / "new", source={})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+def test_a_failed_verification_leaves_the_bundle_that_was_there(
+    exported_bundle: Path, random_model: torch.nn.Module, tmp_path: Path
+) -> None:
+    target = tmp_path / "tiny"
+    shutil.copytree(exported_bundle, target)
+    other = copy.deepcopy(random_model)
+    with torch.no_grad():
+        other.vae.decoder.head.bias.add_(0.01)
+    with pytest.raises(VerificationError, match="decoder"):
+        build_bundle(other, target, source={})
+    assert contents(target) == contents(exported_bundle)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+def test_rebuilding_replaces_the_bundle_and_keeps_its_model_card(
+    exported_bundle: Path, random_model: torch.nn.Module, tmp_path: Path
+) -> None:
+    target = tmp_path / "tiny"
+    shutil.copytree(exported_bundle, target)
+    (target / WEIGHTS).write_bytes(b"damaged")
+    (target / "MODEL_CARD.md").write_text("card")
+    build_bundle(random_model, target, source={"run": "second"})
+    bundle = Bundle.load(target, verify=True)
+    assert bundle.manifest["source"] == {"run": "second"}
+    assert (target / "MODEL_CARD.md").read_text() == "card"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+def test_a_rename_that_fails_brings_the_old_bundle_back(
+    exported_bundle: Path, random_model: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "tiny"
+    shutil.copytree(exported_bundle, target)
+    rename: Callable[..., None] = build_onnx.os.rename
+
+    def fail_on_the_new_folder(source: Path, destination: Path) -> None:
+        if Path(destination) == target and Path(source).name == "tiny":
+            raise OSError("no space")
+        rename(source, destination)
+
+    monkeypatch.setattr(build_onnx.os, "rename", fail_on_the_new_folder)
+    with pytest.raises(OSError, match="no space"):
+        build_bundle(random_model, target, source={})
+    assert contents(target) == contents(exported_bundle)
+
+
+def test_a_folder_of_other_files_is_never_replaced(random_model: torch.nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="a folder with other files"):
+        build_bundle(random_model, tmp_path, source={})
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_weights_beyond_fp16_are_refused_by_name(random_model: torch.nn.Module, tmp_path: Path) -> None:
+    model = copy.deepcopy(random_model)
+    with torch.no_grad():
+        model.encoder.stem.weight[0, 0, 0, 0] = 1e5
+    with pytest.raises(ValueError, match=r"encoder\.stem\.weight .*not finite in FP16"):
+        build_bundle(model, tmp_path / "new", source={})
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+def test_the_command_builds_from_a_run_and_prints_the_errors(
+    random_model: torch.nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    state = {
+        "stage": "flow", "network": random_model.config.to_dict(), "ema": {"model": random_model.state_dict()},
+        "step": 7, "seconds": 1.5, "training": {"lr": 1e-4},
+    }  # fmt: skip
+    save_checkpoint(run, state)
+    photo = tmp_path / "photo.png"
+    write_image(photo, np.random.default_rng(0).random((40, 60, 3), dtype=np.float32), format="png", colorspace="srgb")
+    assert main([str(run), "-o", str(tmp_path / "out"), "--name", "mine", "--images", str(photo)]) == 0
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert manifest["name"] == "mine"
+    assert "photo.png" in {row["case"] for row in manifest["verification"]["comparisons"]}
+    assert (manifest["source"]["run"], manifest["source"]["step"]) == ("run", 7)
+    printed = capsys.readouterr().out
+    assert "end_to_end" in printed and "dB" in printed
+
+
+def test_the_command_names_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none"), "-o", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "none" in error
+    assert not (tmp_path / "out").exists()

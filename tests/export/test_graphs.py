@@ -1,0 +1,177 @@
+"""What the exported graphs compute, in ONNX Runtime, against the network in PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from export.half import half_copy
+from export.onnx_graph import ExportError, share_weights
+from export.verify import compare, make_case
+from export.weights import read_slots
+from runtime.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
+from train.networks.model import latent_shape
+
+NETWORKS = ("encoder", "velocity_step", "decoder", "vae_encoder", "decompose_2step")
+FILES = [graph_file(name, precision) for precision in PRECISIONS for name in NETWORKS]
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def graph(path: Path) -> onnx.GraphProto:
+    return onnx.load(path, load_external_data=False).graph
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (1, 256, 256), (3, 64, 160), (2, 256, 96)])
+def test_onnx_runtime_agrees_with_torch_at_any_size_and_batch(exported_bundle, random_model, shape) -> None:
+    batch, height, width = shape
+    generator = torch.Generator().manual_seed(height)
+    image = torch.rand(batch, 3, height, width, generator=generator)
+    z = torch.randn(latent_shape(*shape), generator=generator)
+    with torch.inference_mode():
+        expected = random_model(image, z, 2).numpy()
+    (albedo,) = session(exported_bundle / "decompose_2step.onnx").run(None, {"image": image.numpy(), "z": z.numpy()})
+    assert albedo.shape == (batch, 3, height, width)
+    assert expected.std() > 0.05
+    np.testing.assert_allclose(albedo, expected, atol=1e-4, rtol=0)
+
+
+def test_every_graph_agrees_with_torch_on_a_batch(exported_bundle, random_model) -> None:
+    case = make_case("batch", torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(9)))
+    rows = compare(exported_bundle, random_model, case)
+    assert {row.graph for row in rows if row.precision == "fp32"} == {*NETWORKS, "upsampler", "end_to_end"}
+    for row in rows:
+        assert row.max_error <= (1e-4 if row.precision == "fp32" else 1e-2), row
+        if row.graph == "end_to_end":
+            assert row.psnr_db >= 60, row
+
+
+def test_the_velocity_depends_on_a_float_time(exported_bundle, random_model) -> None:
+    run = session(exported_bundle / "velocity_step.onnx").run
+    rng = np.random.default_rng(0)
+    specs = graph_specs(random_model.config.feature_channels)["velocity_step"].inputs
+    feeds = {x.name: rng.standard_normal(x.resolve(batch=1, h=2, w=2), dtype=np.float32) for x in specs}
+    feeds["dt"][:] = 1
+
+    def step(t: float) -> np.ndarray:
+        return run(None, {**feeds, "t": np.full(1, t, np.float32)})[0]
+
+    assert np.abs(step(0.0) - step(0.5)).max() > 1e-2
+    # An integer cast would make these two equal.
+    assert np.abs(step(0.30) - step(0.35)).max() > 1e-3
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_time_is_never_cast_away_from_fp32_before_its_embedding(exported_bundle, precision) -> None:
+    nodes = graph(exported_bundle / graph_file("velocity_step", precision)).node
+    reached, sinusoids = {"t"}, 0
+    for node in nodes:
+        if reached & set(node.input):
+            assert node.op_type != "Cast"
+            if node.op_type in ("Sin", "Cos"):
+                sinusoids += 1
+            else:
+                reached |= set(node.output)
+    assert sinusoids == 2
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_graphs_are_thin_and_refer_to_the_weights_file(exported_bundle, file) -> None:
+    slots = {(slot.offset, slot.length) for slot in read_slots(exported_bundle / WEIGHTS).values()}
+    external = 0
+    for tensor in graph(exported_bundle / file).initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            assert entries["location"] == WEIGHTS
+            assert (int(entries["offset"]), int(entries["length"])) in slots
+            external += 1
+        else:
+            assert numpy_helper.to_array(tensor).size <= 32, tensor.name
+    assert external >= 10
+
+
+def test_all_graphs_together_are_small(exported_bundle) -> None:
+    assert sum(path.stat().st_size for path in exported_bundle.glob("*.onnx")) < 2e6
+
+
+def test_the_merged_graph_refers_to_each_weight_once(exported_bundle) -> None:
+    offsets = [
+        entry.value
+        for tensor in graph(exported_bundle / "decompose_2step.onnx").initializer
+        for entry in tensor.external_data
+        if entry.key == "offset"
+    ]
+    parts = ("encoder.onnx", "velocity_step.onnx", "decoder.onnx")
+    alone = sum(len([t for t in graph(exported_bundle / part).initializer if t.external_data]) for part in parts)
+    assert len(offsets) == alone
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fp16_graphs_convolve_in_fp16_and_normalise_in_fp32(exported_bundle, name) -> None:
+    content = graph(exported_bundle / graph_file(name, "fp16"))
+    values = (*content.value_info, *content.input, *content.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {tensor.name: tensor.data_type for tensor in content.initializer}
+    convolutions = [node for node in content.node if node.op_type == "Conv"]
+    assert len(convolutions) >= 5
+    assert {types[tensor] for node in convolutions for tensor in node.input[:2]} == {TensorProto.FLOAT16}
+    norms = [node for node in content.node if node.op_type in ("InstanceNormalization", "Softmax")]
+    assert {types[node.input[0]] for node in norms} == {TensorProto.FLOAT}
+
+
+def test_the_half_copy_keeps_keys_and_leaves_the_original_alone(random_model) -> None:
+    half = half_copy(random_model)
+    assert list(half.state_dict()) == list(random_model.state_dict())
+    assert {parameter.dtype for parameter in random_model.parameters()} == {torch.float32}
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(latent_shape(1, 64, 64), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        error = half(image.half(), z).float() - random_model(image, z)
+    assert 0 < error.square().mean() < 1e-6
+
+
+def test_upsampled_layers_multiply_to_the_image_and_meet_the_low_resolution_shading(exported_bundle) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((2, 3, 40, 60), dtype=np.float32) * 2
+    image[:, :, :5] = 0
+    log_shading = np.full((2, 3, 8, 12), np.log(2.5), np.float32)
+    run = session(exported_bundle / "upsampler.onnx").run
+    albedo, shading = run(["albedo", "shading"], {"log_shading": log_shading, "image": image})
+    np.testing.assert_allclose(albedo * shading, image, rtol=1e-6)
+    np.testing.assert_allclose(albedo, np.clip(image / 2.5, 1e-4, 1), rtol=1e-5)
+    assert albedo.min() == np.float32(1e-4)
+
+
+def test_the_upsampler_interpolates_between_pixel_centres(exported_bundle) -> None:
+    log_shading = np.array([0.0, 1.0], np.float32).reshape(1, 1, 1, 2).repeat(3, axis=1)
+    image = np.full((1, 3, 1, 8), 0.1, np.float32)
+    _, shading = session(exported_bundle / "upsampler.onnx").run(
+        ["albedo", "shading"], {"log_shading": log_shading, "image": image}
+    )
+    centres = np.clip((np.arange(8) + 0.5) / 4 - 0.5, 0, 1)
+    np.testing.assert_allclose(np.log(shading[0, 0, 0]), centres, atol=1e-6)
+
+
+def test_a_large_constant_that_is_no_weight_is_refused(exported_bundle) -> None:
+    constant = numpy_helper.from_array(np.random.default_rng(0).random((200, 200), dtype=np.float32), "folded")
+    shape = [200, 200]
+    content = helper.make_graph(
+        [helper.make_node("Add", ["x", "folded"], ["y"])],
+        "sum",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [constant],
+    )
+    with pytest.raises(ExportError, match=r"folded \[200, 200\]"):
+        share_weights(helper.make_model(content), exported_bundle / WEIGHTS)

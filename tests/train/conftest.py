@@ -1,0 +1,112 @@
+"""Shared by the training tests: a miniature shard in the true format, and tiny finished runs of both stages."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train import flow, vae
+from train.config import FlowConfig, VaeConfig
+from train.data.procedural import procedural_views
+from train.data.shards import CodedView
+
+TINY = {
+    "data": "procedural",
+    "network": "tiny",
+    "side": 64,
+    "crops": (64,),
+    "batch": 4,
+    "perceptual_network": "none",
+    "validation_views": 4,
+    "limit": 8,
+    "log_every": 2,
+    "validate_every": 4,
+    "save_every": 3,
+    "device": "cpu",
+    "bf16": False,
+}
+
+
+def view_members(view: CodedView) -> dict[str, bytes]:
+    """The members of a view in the shard format (webp and jpeg at top quality, so slightly lossy as the real ones are)."""
+
+    def encode(extension: str, rgb: np.ndarray, *flags: int) -> bytes:
+        pixels = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        return cv2.imencode(extension, pixels, list(flags))[1].tobytes()
+
+    meta = {"kind": "procedural", "groups": view.meta["groups"]}
+    members = {
+        "albedo.jpg": encode(".jpg", view.albedo, cv2.IMWRITE_JPEG_QUALITY, 100),
+        "mask.png": encode(".png", view.mask.astype(np.uint8) * 255),
+    }
+    for name, layers, codes in (
+        ("shading", view.shading, view.shading_code),
+        ("residual", view.residual, view.residual_code),
+    ):
+        for k, (layer, (slope, scale)) in enumerate(zip(layers, codes, strict=True)):
+            members[f"{name}{k}.webp"] = encode(".webp", layer, cv2.IMWRITE_WEBP_QUALITY, 101)
+            meta[f"{name}{k}"] = {"k": 10.0, "m": 10.0 * float(scale), "xmax": float(np.expm1(slope) * scale)}
+            if name == "shading":
+                meta[f"{name}{k}"]["frac"] = float(view.light_share[k])
+    members["json"] = json.dumps(meta).encode()
+    return members
+
+
+def write_shard(path: Path, views: list[tuple[str, dict[str, bytes]]]) -> Path:
+    """Write (key, members) pairs as a tar shard."""
+    with tarfile.open(path, "w") as tar:
+        for key, members in views:
+            for extension, content in members.items():
+                entry = tarfile.TarInfo(f"{key}.{extension}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture(scope="session")
+def encode_view() -> Callable[[CodedView], dict[str, bytes]]:
+    return view_members
+
+
+@pytest.fixture(scope="session")
+def write_tar() -> Callable[[Path, list[tuple[str, dict[str, bytes]]]], Path]:
+    return write_shard
+
+
+@pytest.fixture(scope="session")
+def tiny_options() -> dict:
+    """Options of a run of seconds."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def shard_folder(tmp_path_factory) -> Path:
+    """A folder with train-00000.tar (4 views) and val-00000.tar (2 views) of 64x64 pixels."""
+    folder = tmp_path_factory.mktemp("shards")
+    for split, count, seed in (("train", 4, 5), ("val", 2, 6)):
+        members = [(key, view_members(view)) for key, view in procedural_views(count, 64, seed)]
+        write_shard(folder / f"{split}-00000.tar", members)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vae_run(tmp_path_factory) -> Path:
+    """A finished tiny train.vae run of 8 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "vae"
+    vae.train(VaeConfig(**TINY, steps=8, adversarial_start=0.5), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flow_run(tmp_path_factory, vae_run) -> Path:
+    """A finished tiny train.flow run of 8 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "flow"
+    flow.train(FlowConfig(**TINY, steps=8, vae=str(vae_run)), folder)
+    return folder

@@ -1,0 +1,158 @@
+"""The two training commands on the built-in procedural source."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import cv2
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from train import flow, vae
+from train.checkpoint import CheckpointError, load_checkpoint, load_run
+from train.config import FlowConfig, VaeConfig
+
+
+def stop_after(module, monkeypatch, step):
+    """Raise KeyboardInterrupt when the command wants the batch of `step`, as Ctrl-C would."""
+    original = module.random_batch
+
+    def interrupted(*args, calls=[0]):  # noqa: B006
+        calls[0] += 1
+        if calls[0] > step:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(module, "random_batch", interrupted)
+
+
+def assert_same_state(first, second):
+    a, b = (
+        torch.load(first / "checkpoint.pt", weights_only=True),
+        torch.load(second / "checkpoint.pt", weights_only=True),
+    )
+    assert a["step"] == b["step"]
+    for part in ("model", "ema", "optimizer"):
+        torch.testing.assert_close(a[part], b[part], rtol=0, atol=0)
+
+
+def test_run_folder_is_complete(flow_run, vae_run):
+    for run in (vae_run, flow_run):
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        assert {row["kind"] for row in rows} == {"train", "validation"}
+        assert rows[-1]["step"] == 8
+        assert cv2.imread(str(run / "losses.png")) is not None
+        assert yaml.safe_load((run / "config.yaml").read_text())["network"] == "tiny"
+    assert cv2.imread(str(vae_run / "grids" / "0000008.png")).shape == (4 * 64, 3 * 64, 3)
+    assert cv2.imread(str(flow_run / "grids" / "0000008.png")).shape == (4 * 64, 5 * 64, 3)
+
+
+def test_training_lowers_the_loss(tmp_path, tiny_options):
+    vae.train(VaeConfig(**{**tiny_options, "log_every": 10}, steps=60, learning_rate=2e-3, adversarial_start=1), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    squared = [row["squared"] for row in rows if row["kind"] == "train"]
+    assert squared[-1] < 0.6 * squared[0]
+
+
+def test_adversarial_term_begins_at_its_step(vae_run):
+    rows = [json.loads(line) for line in (vae_run / "metrics.jsonl").read_text().splitlines()]
+    assert ["adversarial" in row for row in rows if row["kind"] == "train"] == [False, False, True, True]
+
+
+def test_interrupted_vae_run_resumes_exactly(vae_run, tmp_path, monkeypatch, tiny_options):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(vae, patch, 5)
+        vae.train(VaeConfig(**tiny_options, steps=8, adversarial_start=0.5), tmp_path)
+    assert load_checkpoint(tmp_path, "vae")["step"] == 3
+    vae.main(["--resume", str(tmp_path)])
+    assert_same_state(vae_run, tmp_path)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_interrupted_flow_run_resumes_exactly(flow_run, vae_run, tmp_path, monkeypatch, tiny_options):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(flow, patch, 7)
+        flow.train(FlowConfig(**tiny_options, steps=8, vae=str(vae_run)), tmp_path)
+    flow.main(["--resume", str(tmp_path)])
+    assert_same_state(flow_run, tmp_path)
+
+
+def test_vae_stays_frozen_in_the_second_stage(vae_run, flow_run):
+    first = load_checkpoint(vae_run, "vae")["ema"]["model"]
+    model, info = load_run(flow_run)
+    torch.testing.assert_close(model.vae.state_dict(), first, rtol=0, atol=0)
+    assert info["step"] == 8
+
+
+def test_latents_are_normalised_over_the_training_set(vae_run):
+    state = load_checkpoint(vae_run, "vae")["ema"]["model"]
+    assert (state["latent_std"] != 1).all() and (state["latent_mean"] != 0).all()
+
+
+def test_init_starts_from_the_weights_of_a_bundle(flow_run, tmp_path, tiny_options):
+    model, _ = load_run(flow_run)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, bundle / "model.safetensors")
+    flow.train(FlowConfig(**tiny_options, steps=1, learning_rate=0.0), tmp_path / "run", init=str(bundle))
+    continued, _ = load_run(tmp_path / "run")
+    for name, value in continued.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name].half().float(), rtol=0, atol=0)
+
+
+def test_init_starts_from_another_run(flow_run, tmp_path, tiny_options):
+    flow.train(FlowConfig(**tiny_options, steps=1, learning_rate=0.0), tmp_path / "run", init=str(flow_run))
+    first, second = load_run(flow_run)[0].state_dict(), load_run(tmp_path / "run")[0].state_dict()
+    torch.testing.assert_close(second, first, rtol=0, atol=0)
+
+
+def test_init_from_something_else_is_named(tmp_path, tiny_options):
+    with pytest.raises(CheckpointError, match=r"absent.*model bundle"):
+        flow.train(FlowConfig(**tiny_options, steps=1), tmp_path / "run", init=str(tmp_path / "absent"))
+
+
+def test_time_limit_holds_schedule_and_saving(tmp_path, tiny_options):
+    began = time.monotonic()
+    vae.train(VaeConfig(**tiny_options, time_limit="20s"), tmp_path)
+    assert time.monotonic() - began < 20
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    train_rows = [row for row in rows if row["kind"] == "train"]
+    assert train_rows[-1]["learning_rate"] < 0.1 * max(row["learning_rate"] for row in train_rows)
+    assert load_checkpoint(tmp_path, "vae")["step"] >= train_rows[-1]["step"]
+
+
+def test_shards_train_too(shard_folder, tmp_path, tiny_options):
+    options = {**tiny_options, "data": str(shard_folder), "bf16": True}
+    scores = vae.train(VaeConfig(**options, steps=2), tmp_path)
+    assert 0 < scores["psnr_srgb"] < 60
+
+
+def run_command(*arguments):
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["train.vae", "--data", "no/such/folder", "--steps", "1", "--perceptual-network", "none"], "no/such/folder"),
+        (["train.vae", "--steps", "1"], "--perceptual-weights"),
+        (["train.flow", "--steps", "1", "--perceptual-network", "none"], "--vae"),
+        (["train.flow", "--steps", "1", "--perceptual-network", "none", "--vae", "no/such/run"], "no/such/run"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(tmp_path, arguments, found):
+    result = run_command(*arguments, "-o", str(tmp_path / "run"))
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1 and found in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_the_other_stage_is_refused(vae_run):
+    with pytest.raises(CheckpointError, match=r"train\.vae"):
+        load_checkpoint(vae_run, "flow")

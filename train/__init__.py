@@ -1,0 +1,1 @@
+"""Training: networks, losses, data and the two training commands. Needs torch."""

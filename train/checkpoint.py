@@ -1,0 +1,79 @@
+"""Checkpoints: exact ones to resume a run on one machine, FP16 bundles to start another from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from train.networks.config import NetworkConfig
+from train.networks.model import IntrinsicFlow
+from train.networks.vae import AlbedoVAE
+
+CHECKPOINT = "checkpoint.pt"
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be read or does not fit. The message names the file, what was found and what is expected."""
+
+
+def save_checkpoint(run: Path, state: dict) -> None:
+    """Write RUN/checkpoint.pt atomically. `state` holds tensors and plain values only."""
+    temporary = run / f".{CHECKPOINT}.{os.getpid()}"
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, run / CHECKPOINT)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(run: str | Path, stage: str, device: torch.device | str = "cpu") -> dict:
+    """Read RUN/checkpoint.pt of the stage `vae` or `flow`. CheckpointError otherwise."""
+    path = Path(run) / CHECKPOINT
+    if not path.is_file():
+        raise CheckpointError(f"{path}: found no such file, expected a run folder of train.{stage}")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: found {str(error).splitlines()[0]}, expected a checkpoint of train.{stage}"
+        ) from None
+    if state.get("stage") != stage:
+        raise CheckpointError(f"{path}: found a checkpoint of train.{state.get('stage')}, expected one of train.{stage}")
+    return state
+
+
+def load_vae(run: str | Path) -> tuple[AlbedoVAE, NetworkConfig]:
+    """The averaged (EMA) VAE of a train.vae run."""
+    state = load_checkpoint(run, "vae")
+    config = NetworkConfig.from_dict(state["network"])
+    vae = AlbedoVAE(config)
+    vae.load_state_dict(state["ema"]["model"])
+    return vae.eval(), config
+
+
+def load_run(run: str | Path) -> tuple[IntrinsicFlow, dict]:
+    """The averaged (EMA) model of a train.flow run, in eval mode, and {"run", "step", "seconds", "training"}."""
+    state = load_checkpoint(run, "flow")
+    model = IntrinsicFlow(NetworkConfig.from_dict(state["network"]))
+    model.load_state_dict(state["ema"]["model"])
+    info = {"run": Path(run).name, "step": state["step"], "seconds": state["seconds"], "training": state["training"]}
+    return model.eval(), info
+
+
+def load_initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
+    """FP32 state dict of an IntrinsicFlow to start a new run from. CheckpointError otherwise.
+
+    source: a model bundle (its FP16 model.safetensors) or the run folder of train.flow (its averaged weights).
+    """
+    source = Path(source)
+    if (source / CHECKPOINT).is_file():
+        return load_checkpoint(source, "flow")["ema"]["model"]
+    path = source / "model.safetensors" if source.is_dir() else source
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except Exception as error:
+        found = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: found {found}, expected a model bundle or a run of train.flow") from None

@@ -1,0 +1,177 @@
+"""Training configuration: one dataclass a stage, filled by a YAML file and by flags; flags win."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from train.networks.config import CONFIGS
+
+
+class ConfigError(Exception):
+    """A configuration value is missing, unknown or out of range. One line."""
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field that is also a flag."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What both stages share."""
+
+    data: str = option("procedural", "folder of train-*.tar and val-*.tar shards, or `procedural` for the built-in source")
+    network: str = option("small", f"network configuration: {', '.join(CONFIGS)}")
+    side: int = option(128, "side of the training crops in pixels, a multiple of 32")
+    crops: tuple[int, ...] = option((128, 192, 256), "sizes in stored pixels that crops are cut at and reduced from")
+    batch: int = option(16, "images a step")
+    steps: int | None = option(None, "stop after this many steps; the learning-rate schedule spans them")
+    time_limit: str | None = option(
+        None, "stop after this much wall-clock time (90s, 9m, 1.5h), schedule and saving included"
+    )
+    learning_rate: float = option(4e-4, "peak learning rate of AdamW")
+    weight_decay: float = option(0.01, "weight decay of AdamW")
+    clip_norm: float = option(1.0, "gradients are clipped to this norm")
+    ema_decay: float = option(0.999, "decay of the weight average that is validated and exported")
+    perceptual_network: str = option("squeezenet1_0", "network of the perceptual loss, or `none`")
+    perceptual_weights: str | None = option(None, "its weights: a local torchvision state dict (.safetensors or .pth)")
+    perceptual_share: float = option(0.25, "share of the batch that the perceptual loss looks at")
+    seed: int = option(0, "seed of weights, data order and augmentation")
+    device: str = option("auto", "auto, cpu or cuda")
+    bf16: bool = option(True, "compute in bfloat16 under autocast (weights stay FP32)")
+    compile: bool = option(False, "torch.compile the networks (pays on a GPU)")
+    threads: int = option(0, "CPU threads (0: torch's default)")
+    limit: int | None = option(None, "use at most this many training views")
+    validation_views: int = option(96, "views of the validation split to score")
+    validate_every: int = option(1000, "steps between validations")
+    save_every: int = option(500, "steps between checkpoints")
+    log_every: int = option(50, "steps between rows of metrics")
+
+    def check(self) -> None:
+        """ConfigError on the first value out of range."""
+        if self.network not in CONFIGS:
+            raise ConfigError(f"--network: found {self.network!r}, expected one of {sorted(CONFIGS)}")
+        if self.side < 32 or self.side % 32:
+            raise ConfigError(f"--side: found {self.side}, expected a multiple of 32")
+        if not self.crops or min(self.crops) < self.side:
+            raise ConfigError(f"--crops: found {list(self.crops)}, expected sizes of at least --side ({self.side})")
+        if self.steps is None and self.time_limit is None:
+            raise ConfigError("training length: found neither --steps nor --time-limit, expected one of them")
+        for name in ("batch", "log_every", "save_every", "validate_every", "validation_views"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected at least 1")
+        if self.perceptual_network != "none" and self.perceptual_weights is None:
+            raise ConfigError(
+                "--perceptual-weights: found none, expected a local state dict of "
+                f"{self.perceptual_network} (or --perceptual-network none to train without)"
+            )
+
+    def to_dict(self) -> dict:
+        """Plain values, for YAML."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class VaeConfig(TrainingConfig):
+    """Stage 1: the albedo VAE. The sums of squares and KL are a whole image's (DESIGN: 0.005 KL)."""
+
+    kl_weight: float = option(
+        0.005, "weight of the KL divergence, summed per image, against squared error, summed per image"
+    )
+    perceptual_weight: float = option(0.005, "weight of the perceptual distance, times the number of values of an image")
+    adversarial_weight: float = option(0.1, "weight of the adversarial loss, relative to the reconstruction's gradient")
+    adversarial_start: float = option(0.7, "progress (0 to 1) at which the adversarial loss begins; 1 leaves it out")
+
+
+@dataclass(frozen=True)
+class FlowConfig(TrainingConfig):
+    """Stage 2: conditioning encoder and velocity UNet, the VAE frozen."""
+
+    vae: str | None = option(None, "run folder of train.vae")
+    t_zero: float = option(0.4, "share of samples at t = 0, where a two-step sampler starts")
+    t_half: float = option(0.25, "share of samples at t = 0.5, its second step; the rest is uniform in [0, 1]")
+    invalid_weight: float = option(0.3, "weight of latents under invalid pixels in the velocity loss")
+    decoded_share: float = option(0.5, "share of the batch whose prediction is decoded for the image losses")
+    decoded_weight: float = option(1.0, "weight of the L1 loss on the decoded, square-root encoded albedo")
+    perceptual_weight: float = option(0.5, "weight of the perceptual distance on the decoded albedo")
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def _base_type(annotation: Any) -> tuple[type, bool]:
+    """(type, is a tuple) of a field's annotation, None left out."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    if typing.get_origin(annotation) is tuple:
+        return typing.get_args(annotation)[0], True
+    return annotation, False
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type[TrainingConfig]) -> None:
+    """Add `--config` and one flag a field."""
+    parser.add_argument("--config", metavar="YAML", help="file with any of the options below (underscores for dashes)")
+    hints = typing.get_type_hints(kind)
+    for entry in dataclasses.fields(kind):
+        base, many = _base_type(hints[entry.name])
+        flag, text = "--" + entry.name.replace("_", "-"), f"{entry.metadata['help']} (default: {entry.default})"
+        if base is bool:
+            parser.add_argument(
+                flag,
+                action=argparse.BooleanOptionalAction,
+                default=None,
+                help=entry.metadata["help"] + f" (default: {entry.default})",
+            )
+        else:
+            parser.add_argument(flag, type=base, nargs="+" if many else None, default=None, help=text.replace("%", "%%"))
+
+
+def config_from_dict(kind: type[Config], values: dict, origin: str) -> Config:
+    """Build and check a configuration. ConfigError names `origin` and the unknown or mistyped entry."""
+    hints = typing.get_type_hints(kind)
+    resolved = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise ConfigError(f"{origin}: found unknown option {name!r}, expected one of {', '.join(sorted(hints))}")
+        base, many = _base_type(hints[name])
+        try:
+            if value is None or isinstance(value, bool):
+                resolved[name] = value
+            else:
+                resolved[name] = tuple(base(v) for v in value) if many else base(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{origin}: {name}: found {value!r}, expected {base.__name__}") from None
+    config = kind(**resolved)
+    config.check()
+    return config
+
+
+def read_yaml(path: str | Path) -> dict:
+    """A YAML mapping. ConfigError otherwise."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: found no such file, expected a YAML file of options") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{path}: found invalid YAML ({str(error).splitlines()[0]}), expected a mapping of options"
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: found {type(values).__name__}, expected a mapping of options")
+    return values
+
+
+def resolve_config(kind: type[Config], arguments: argparse.Namespace) -> Config:
+    """Defaults, then the YAML file, then flags."""
+    values = read_yaml(arguments.config) if arguments.config else {}
+    names = {entry.name for entry in dataclasses.fields(kind)}
+    values.update({name: value for name, value in vars(arguments).items() if name in names and value is not None})
+    return config_from_dict(kind, values, arguments.config or "options")

@@ -1,0 +1,33 @@
+"""Conditioning encoder: the image -> feature maps of its last three stages, at 1/8, 1/16 and 1/32 of the resolution."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.networks.blocks import Downsample, ResBlock
+from train.networks.config import NetworkConfig
+
+
+class ConditioningEncoder(nn.Module):
+    """Image (B, 3, H, W), linear light after the exposure gain, in [0, 1] -> three feature maps.
+
+    The image is square-root encoded inside, as albedo is in the VAE, and folded 4x4 into channels at once: the full
+    resolution is never convolved.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        widths, depths = config.encoder_widths, config.encoder_depths
+        self.stem = nn.Conv2d(48, widths[0], 3, padding=1)
+        self.stages = nn.ModuleList([nn.Sequential(*[ResBlock(w) for _ in range(d)]) for w, d in zip(widths, depths)])
+        self.downs = nn.ModuleList([Downsample(a, b) for a, b in zip(widths, widths[1:])])
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h = self.stem(F.pixel_unshuffle(image.clamp(0, 1).sqrt() * 2 - 1, 4))
+        h = self.stages[0](h)
+        features = []
+        for down, stage in zip(self.downs, self.stages[1:]):
+            h = stage(down(h))
+            features.append(h)
+        return features[0], features[1], features[2]

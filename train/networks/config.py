@@ -1,0 +1,99 @@
+"""Sizes of the networks. One code, three configurations: `small`, `base` and `published`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+LATENT_CHANNELS = 12
+LATENT_DOWNSCALE = 8
+SIDE_MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Widths and depths of every network.
+
+    Each tuple runs from high to low resolution. VAE stages lie at 1/2, 1/4 and 1/8 of the image (the encoder starts at
+    1/4), those of the conditioning encoder at 1/4, 1/8, 1/16 and 1/32, those of the UNet at 1/8, 1/16 and 1/32.
+    """
+
+    name: str
+    vae_encoder_widths: tuple[int, int]
+    vae_encoder_depths: tuple[int, int]
+    decoder_widths: tuple[int, int, int]
+    decoder_depths: tuple[int, int, int]
+    encoder_widths: tuple[int, int, int, int]
+    encoder_depths: tuple[int, int, int, int]
+    unet_widths: tuple[int, int, int]
+    unet_depths: tuple[int, int, int]
+    attention_head_width: int = 32
+
+    @property
+    def feature_channels(self) -> tuple[int, int, int]:
+        """Channels of the conditioning features at 1/8, 1/16 and 1/32 of the image."""
+        return self.encoder_widths[1:]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> NetworkConfig:
+        """Inverse of `to_dict`, also from JSON or YAML. ValueError names unknown or missing entries."""
+        known = {field.name for field in fields(cls)}
+        if unknown := set(values) - known:
+            raise ValueError(f"network config: found unknown {sorted(unknown)}, expected {sorted(known)}")
+        try:
+            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        except TypeError as error:
+            raise ValueError(f"network config: {error}") from None
+
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        NetworkConfig(
+            name="tiny",
+            vae_encoder_widths=(16, 24),
+            vae_encoder_depths=(1, 1),
+            decoder_widths=(16, 16, 24),
+            decoder_depths=(1, 1, 1),
+            encoder_widths=(16, 24, 32, 32),
+            encoder_depths=(1, 1, 1, 1),
+            unet_widths=(24, 32, 32),
+            unet_depths=(1, 1, 1),
+        ),
+        NetworkConfig(
+            name="small",
+            vae_encoder_widths=(48, 96),
+            vae_encoder_depths=(1, 2),
+            decoder_widths=(32, 64, 96),
+            decoder_depths=(1, 1, 1),
+            encoder_widths=(48, 96, 144, 160),
+            encoder_depths=(1, 2, 2, 1),
+            unet_widths=(80, 136, 192),
+            unet_depths=(1, 1, 1),
+        ),
+        NetworkConfig(
+            name="base",
+            vae_encoder_widths=(64, 160),
+            vae_encoder_depths=(2, 3),
+            decoder_widths=(48, 96, 192),
+            decoder_depths=(2, 2, 2),
+            encoder_widths=(80, 192, 288, 384),
+            encoder_depths=(2, 3, 3, 2),
+            unet_widths=(176, 272, 352),
+            unet_depths=(1, 1, 1),
+        ),
+        NetworkConfig(
+            name="published",
+            vae_encoder_widths=(64, 160),
+            vae_encoder_depths=(2, 3),
+            decoder_widths=(128, 144, 144),
+            decoder_depths=(3, 2, 2),
+            encoder_widths=(96, 224, 288, 384),
+            encoder_depths=(2, 3, 3, 2),
+            unet_widths=(256, 320, 384),
+            unet_depths=(2, 1, 1),
+        ),
+    )
+}

@@ -1,0 +1,43 @@
+"""The whole model: VAE, conditioning encoder and velocity UNet, and the Euler sampler that joins them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from train.networks.conditioning_encoder import ConditioningEncoder
+from train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE, NetworkConfig
+from train.networks.vae import AlbedoVAE
+from train.networks.velocity_unet import VelocityUNet
+
+
+class IntrinsicFlow(nn.Module):
+    """Image -> albedo by integrating `dz/dt = v(z, t, features(image))` from noise at t = 0 to a latent at t = 1."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.config = config
+        self.vae = AlbedoVAE(config)
+        self.encoder = ConditioningEncoder(config)
+        self.unet = VelocityUNet(config)
+
+    def velocity_step(self, z: Tensor, t: Tensor, dt: Tensor, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """One Euler step: z + dt * v(z, t, features). z: (B, 12, h, w); t, dt: (1,) or (B,) float32."""
+        return z + dt.reshape(-1, 1, 1, 1) * self.unet(z, t, features).to(z.dtype)
+
+    def sample(self, image: Tensor, z: Tensor, steps: int = 2) -> Tensor:
+        """Image (B, 3, 32h, 32w) linear in [0, 1] and start noise z (B, 12, 4h, 4w) -> final z, by `steps` Euler steps."""
+        features = self.encoder(image)
+        dt = torch.full((1,), 1 / steps, device=z.device)
+        for step in range(steps):
+            z = self.velocity_step(z, torch.full((1,), step / steps, device=z.device), dt, features)
+        return z
+
+    def forward(self, image: Tensor, z: Tensor, steps: int = 2) -> Tensor:
+        """Image and start noise -> linear albedo (B, 3, 32h, 32w) in [0, 1]."""
+        return self.vae.decode(self.sample(image, z, steps))
+
+
+def latent_shape(batch: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Shape of z for images of (height, width), both multiples of 32."""
+    return batch, LATENT_CHANNELS, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE

@@ -1,0 +1,58 @@
+"""Velocity UNet v(z, t, features) of the flow from noise to albedo latents (Lipman et al. 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from train.networks.blocks import Downsample, ResBlock, SelfAttention, Upsample, group_norm, sinusoid
+from train.networks.config import LATENT_CHANNELS, NetworkConfig
+
+TIME_WIDTH = 64
+
+
+class VelocityUNet(nn.Module):
+    """Three levels at 1/8, 1/16 and 1/32 of the image, the features added at each, self-attention at the lowest.
+
+    The output is a fixed head plus a learned, time-dependent multiple of z: at t = 0 the velocity contains -z itself,
+    which a convolution would have to carry through the whole network.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        widths, depths = config.unet_widths, config.unet_depths
+        embedding = 2 * widths[0]
+        self.time = nn.Sequential(nn.Linear(TIME_WIDTH, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
+        self.stem = nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1)
+        self.fuse = nn.ModuleList([nn.Conv2d(c, w, 1) for c, w in zip(config.feature_channels, widths)])
+        self.down_stages = nn.ModuleList(
+            [nn.ModuleList([ResBlock(w, embedding=embedding) for _ in range(d)]) for w, d in zip(widths, depths)]
+        )
+        self.downs = nn.ModuleList([Downsample(a, b) for a, b in zip(widths, widths[1:])])
+        self.attention = SelfAttention(widths[-1], config.attention_head_width)
+        self.middle = ResBlock(widths[-1], embedding=embedding)
+        self.ups = nn.ModuleList([Upsample(b, a) for a, b in zip(widths, widths[1:])])
+        self.joins = nn.ModuleList([nn.Conv2d(2 * w, w, 1) for w in widths[:-1]])
+        self.up_stages = nn.ModuleList(
+            [nn.ModuleList([ResBlock(w, embedding=embedding) for _ in range(d)]) for w, d in zip(widths[:-1], depths[:-1])]
+        )
+        self.skip = nn.Linear(embedding, LATENT_CHANNELS)
+        self.head = nn.Sequential(group_norm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], LATENT_CHANNELS, 3, padding=1))
+
+    def forward(self, z: Tensor, t: Tensor, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """z: (B, 12, h, w); t: (B,) or (1,) float32 in [0, 1]; features at h x w, its half and its quarter -> as z."""
+        embedding = self.time(sinusoid(t, TIME_WIDTH).to(self.time[0].weight.dtype))
+        h, skips = self.stem(z), []
+        for level, blocks in enumerate(self.down_stages):
+            if level:
+                h = self.downs[level - 1](h)
+            h = h + self.fuse[level](features[level])
+            for block in blocks:
+                h = block(h, embedding)
+            skips.append(h)
+        h = self.middle(self.attention(h), embedding)
+        for level in reversed(range(len(self.ups))):
+            h = self.joins[level](torch.cat([self.ups[level](h), skips[level]], dim=1))
+            for block in self.up_stages[level]:
+                h = block(h, embedding)
+        return self.head(h) + self.skip(embedding)[:, :, None, None] * z

@@ -1,0 +1,48 @@
+"""Learning-rate schedule over training progress, which is counted in steps or in wall-clock time."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """`90s`, `9m`, `1.5h` or plain seconds -> seconds. ValueError otherwise."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise ValueError(f"duration: found {text!r}, expected something like 90s, 9m or 1.5h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def learning_rate_factor(progress: float, warmup: float = 0.02, floor: float = 0.02) -> float:
+    """Linear warm-up, then cosine decay to `floor`. progress in [0, 1] -> factor on the peak learning rate."""
+    if progress < warmup:
+        return max(progress, 1e-3) / warmup
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+class Progress:
+    """How far a run is: the larger of steps done and of time used, so that a schedule ends inside either budget.
+
+    steps: steps in all, or None. time_limit: seconds in all, or None; `reserve` seconds of it are kept for what follows
+    the last step. used: seconds that earlier parts of a resumed run took. ValueError when there is no budget at all.
+    """
+
+    def __init__(self, steps: int | None, time_limit: float | None, used: float = 0.0, reserve: float = 0.0):
+        if steps is None and time_limit is None:
+            raise ValueError("training length: found neither --steps nor --time-limit, expected one of them")
+        self.steps, self.time_limit, self.reserve = steps, time_limit, reserve
+        self._start = time.monotonic() - used
+
+    def elapsed(self) -> float:
+        """Seconds of this run so far, earlier parts included."""
+        return time.monotonic() - self._start
+
+    def at(self, step: int) -> float:
+        """Progress in [0, 1] after `step` steps."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_time = self.elapsed() / max(self.time_limit - self.reserve, 1e-9) if self.time_limit else 0.0
+        return min(1.0, max(by_steps, by_time))

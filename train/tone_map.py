@@ -1,0 +1,37 @@
+"""Exposure gain in torch, batched: the twin of `runtime.exposure`, which is the definition."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PERCENTILE, TARGET = 90.0, 0.8
+DARK_FRACTION, REFERENCE_PERCENTILE = 0.02, 99.5
+MIN_GAIN, MAX_GAIN = 1e-3, 1e4
+
+
+def luminance(image: Tensor) -> Tensor:
+    """(B, 3, H, W) linear Rec.709 -> (B, H, W)."""
+    weights = image.new_tensor([0.2126, 0.7152, 0.0722])
+    return torch.einsum("bchw,c->bhw", image, weights)
+
+
+def exposure_gain(image: Tensor) -> Tensor:
+    """(B, 3, H, W) linear, finite -> (B, 1, 1, 1) gain that brings the 90th percentile of luminance to 0.8.
+
+    Only pixels above 2% of the 99.5th percentile count; percentiles interpolate linearly; a black image has gain 1.
+    """
+    ordered = luminance(image.float()).flatten(1).sort(dim=1).values
+    total = ordered.shape[1]
+
+    def value_at(position: Tensor) -> Tensor:
+        lower = position.floor().clamp(0, total - 1)
+        upper = (lower + 1).clamp(max=total - 1)
+        low, high = ordered.gather(1, lower.long()), ordered.gather(1, upper.long())
+        return low + (high - low) * (position - lower)
+
+    reference = value_at(torch.full_like(ordered[:, :1], (total - 1) * REFERENCE_PERCENTILE / 100))
+    counted = (ordered > DARK_FRACTION * reference).sum(dim=1, keepdim=True).clamp(min=1)
+    level = value_at(total - counted + (counted - 1) * (PERCENTILE / 100))
+    gain = torch.where(level > 0, TARGET / level.clamp(min=1e-12), torch.ones_like(level))
+    return gain.clamp(MIN_GAIN, MAX_GAIN)[:, :, None, None]
