@@ -11,35 +11,25 @@ checkpoint.pt. Ctrl-C loses nothing since the last checkpoint: `python -m train.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from train.checkpoint import load_checkpoint, load_initial_weights, load_vae, save_checkpoint
-from train.config import ConfigError, FlowConfig, add_options, config_from_dict, read_yaml, resolve_config
+from train.checkpoint import load_initial_weights, load_vae
+from train.command import exit_with_one_line, run_stage
+from train.config import ConfigError, FlowConfig
 from train.data.augment import AugmentConfig, plain_batch, random_batch
 from train.ema import EMA
+from train.loop import TrainingLoop
 from train.metrics import lmse, psnr_srgb
 from train.networks.config import CONFIGS, LATENT_DOWNSCALE
 from train.networks.model import IntrinsicFlow, latent_shape
 from train.networks.vae import encode_albedo
 from train.run import Run
-from train.schedule import Progress, learning_rate_factor, parse_duration
-from train.session import (
-    Session,
-    open_perceptual,
-    open_session,
-    optimizer_for,
-    require_finite,
-    run_command,
-)
+from train.session import Session, open_perceptual, open_session, optimizer_for
 from train.time_sampling import sample_times
-
-log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -92,47 +82,23 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
     model.vae.eval().requires_grad_(False)
     ema = EMA(model, config.ema_decay)
     optimizer = optimizer_for(model, config, session.device)
-    parts = {"model": model, "ema": ema, "optimizer": optimizer}
-    step, used = 0, time.monotonic() - began
-    if resume:
-        state = load_checkpoint(folder, "flow", session.device)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        step, used = state["step"], state["seconds"]
-    run = Run(folder, config.to_dict(), step if resume else None)
+    loop = TrainingLoop(
+        "flow",
+        config,
+        folder,
+        {"model": model, "ema": ema, "optimizer": optimizer},
+        lambda run, step: validate(session, ema.model, run, step),
+        resume=resume,
+        device=session.device,
+        began=began,
+    )
     encoder = torch.compile(model.encoder) if config.compile else model.encoder
     unet = torch.compile(model.unet) if config.compile else model.unet
-    trained = [p for p in model.parameters() if p.requires_grad]
 
-    validation_began = time.monotonic()
-    scores = validate(session, ema.model, run, step)
-    reserve = 3 * (time.monotonic() - validation_began) + 5
-    limit = parse_duration(config.time_limit) if config.time_limit else None
-    progress = Progress(config.steps, limit, used + time.monotonic() - validation_began, reserve)
-
-    def save() -> None:
-        save_checkpoint(
-            folder,
-            {
-                "stage": "flow",
-                "network": network.to_dict(),
-                "training": config.to_dict(),
-                "step": step,
-                "seconds": progress.elapsed(),
-                **{name: part.state_dict() for name, part in parts.items()},
-            },
-        )
-
-    window: list[dict[str, torch.Tensor]] = []
-    window_began = time.monotonic()
-    while (now := progress.at(step)) < 1:
-        rate = config.learning_rate * learning_rate_factor(now)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        generator = session.generator(step)
-        batch = random_batch(
-            session.train, session.batch_index(step), config.side, config.crops, AugmentConfig(), generator
-        )
+    for step in loop:
+        generator = session.generator(step.index)
+        index = session.batch_index(step.index)
+        batch = random_batch(session.train, index, config.side, config.crops, AugmentConfig(), generator)
         t = sample_times(config.batch, config.t_zero, config.t_half, session.device, generator)
         t4 = t[:, None, None, None]
         with session.autocast():
@@ -157,67 +123,15 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                     losses["perceptual"] = perceptual(prediction[:seen].clamp(0, 1), target[:seen]).mean()
                     total = total + config.perceptual_weight * losses["perceptual"]
         losses["total"] = total
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        losses["gradient_norm"] = torch.nn.utils.clip_grad_norm_(trained, config.clip_norm)
-        require_finite(losses, step)
-        optimizer.step()
-        ema.update(model)
-        step += 1
-        window.append({name: value.detach() for name, value in losses.items()})
-        if step % config.log_every == 0:
-            means = {name: torch.stack([row[name] for row in window]).mean() for name in window[-1]}
-            speed = len(window) * config.batch / (time.monotonic() - window_began)
-            run.log(step, "train", {**means, "learning_rate": rate, "images_per_second": speed, "progress": now})
-            log.info(
-                "step %d  %3.0f%%  %s  %.0f images/s",
-                step,
-                100 * now,
-                "  ".join(f"{name} {value:.4f}" for name, value in means.items()),
-                speed,
-            )
-            window, window_began = [], time.monotonic()
-        if step % config.validate_every == 0:
-            scores = validate(session, ema.model, run, step)
-            run.log(step, "validation", scores)
-            run.plot()
-            log.info("validation at step %d: %s", step, scores)
-            window_began = time.monotonic()
-        if step % config.save_every == 0:
-            save()
-    save()
-    scores = validate(session, ema.model, run, step)
-    run.log(step, "validation", scores)
-    run.plot()
-    log.info("done after %d steps, %.0f s: %s", step, progress.elapsed(), scores)
-    return scores
+        loop.update(model, optimizer, losses)
+        loop.record(losses)
 
-
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Flags of this command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", help="run folder (required unless --resume)")
-    parser.add_argument("--resume", metavar="RUN", help="go on exactly where a run stopped, with its own configuration")
-    parser.add_argument(
-        "--init",
-        metavar="BUNDLE|RUN",
-        help="start from the weights of a model bundle or of a train.flow run, its VAE included",
-    )
-    add_options(parser, FlowConfig)
-    arguments = parser.parse_args(argv)
-    if not (arguments.output or arguments.resume):
-        parser.error("found neither -o/--output nor --resume, expected one of them")
-    return arguments
+    return loop.finish()
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
-    if arguments.resume:
-        path = Path(arguments.resume) / "config.yaml"
-        train(config_from_dict(FlowConfig, read_yaml(path), str(path)), Path(arguments.resume), resume=True)
-    else:
-        train(resolve_config(FlowConfig, arguments), Path(arguments.output), init=arguments.init)
+    run_stage(FlowConfig, train, __doc__, argv)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    exit_with_one_line(main)

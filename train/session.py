@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from train.checkpoint import CheckpointError
 from train.config import ConfigError, TrainingConfig
 from train.data.procedural import procedural_views
-from train.data.shards import ShardError
 from train.data.store import ViewStore, build_store, load_store, shard_paths
-from train.perceptual import PerceptualDistance, PerceptualError
+from train.perceptual import PerceptualDistance
 
 log = logging.getLogger(__name__)
 
@@ -111,30 +108,3 @@ def optimizer_for(model: nn.Module, config: TrainingConfig, device: torch.device
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=device.type == "cuda")
-
-
-def require_finite(losses: dict[str, Tensor], step: int) -> None:
-    """TrainingStopped that names the first non-finite loss."""
-    for name, value in losses.items():
-        if not torch.isfinite(value):
-            raise TrainingStopped(
-                f"step {step}: found {name} = {value.item()}, expected a finite loss; nothing of this step is kept"
-            )
-
-
-def run_command(main: Callable[[], None]) -> None:
-    """Run a training command: bad input and stops become one line and exit status 1 or 2, Ctrl-C status 130."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        main()
-    except (ConfigError, ShardError, CheckpointError, PerceptualError) as error:
-        sys.exit(_fail(str(error), 2))
-    except TrainingStopped as error:
-        sys.exit(_fail(str(error), 1))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted; continue with --resume", 130))
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return status

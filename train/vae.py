@@ -9,33 +9,24 @@ Ctrl-C loses nothing since the last checkpoint: `python -m train.vae --resume ru
 
 from __future__ import annotations
 
-import argparse
-import logging
 import time
 from pathlib import Path
 
 import torch
 
-from train.checkpoint import load_checkpoint, load_initial_weights, save_checkpoint
-from train.config import VaeConfig, add_options, config_from_dict, read_yaml, resolve_config
+from train.checkpoint import load_initial_weights
+from train.command import exit_with_one_line, run_stage
+from train.config import VaeConfig
 from train.data.augment import AugmentConfig, plain_batch, random_batch
 from train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
 from train.ema import EMA
+from train.loop import TrainingLoop
 from train.metrics import lmse, psnr_srgb
 from train.networks.config import CONFIGS
 from train.networks.vae import AlbedoVAE, encode_albedo
 from train.run import Run
-from train.schedule import Progress, learning_rate_factor, parse_duration
-from train.session import (
-    Session,
-    open_perceptual,
-    open_session,
-    optimizer_for,
-    require_finite,
-    run_command,
-)
+from train.session import Session, open_perceptual, open_session, optimizer_for
 
-log = logging.getLogger(__name__)
 # The image only fills invalid pixels here: degrading it would teach the VAE nothing.
 AUGMENT = AugmentConfig(degrade=0.0)
 
@@ -99,45 +90,25 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
         "discriminator": discriminator,
         "discriminator_optimizer": discriminator_optimizer,
     }
-    step, used = 0, time.monotonic() - began
-    if resume:
-        state = load_checkpoint(folder, "vae", session.device)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        step, used = state["step"], state["seconds"]
-    run = Run(folder, config.to_dict(), step if resume else None)
+    loop = TrainingLoop(
+        "vae",
+        config,
+        folder,
+        parts,
+        lambda run, step: validate(session, ema.model, run, step),
+        resume=resume,
+        device=session.device,
+        began=began,
+    )
     encoder = torch.compile(vae.encoder) if config.compile else vae.encoder
     decoder = torch.compile(vae.decoder) if config.compile else vae.decoder
 
-    validation_began = time.monotonic()
-    scores = validate(session, ema.model, run, step)
-    reserve = 3 * (time.monotonic() - validation_began) + 5
-    limit = parse_duration(config.time_limit) if config.time_limit else None
-    progress = Progress(config.steps, limit, used + time.monotonic() - validation_began, reserve)
-
-    def save() -> None:
-        save_checkpoint(
-            folder,
-            {
-                "stage": "vae",
-                "network": CONFIGS[config.network].to_dict(),
-                "training": config.to_dict(),
-                "step": step,
-                "seconds": progress.elapsed(),
-                **{name: part.state_dict() for name, part in parts.items()},
-            },
-        )
-
-    window: list[dict[str, torch.Tensor]] = []
-    window_began = time.monotonic()
-    while (now := progress.at(step)) < 1:
-        rate = config.learning_rate * learning_rate_factor(now)
-        for group in optimizer.param_groups + discriminator_optimizer.param_groups:
-            group["lr"] = rate
-        generator = session.generator(step)
-        batch = random_batch(session.train, session.batch_index(step), config.side, config.crops, AUGMENT, generator)
+    for step in loop:
+        generator = session.generator(step.index)
+        index = session.batch_index(step.index)
+        batch = random_batch(session.train, index, config.side, config.crops, AUGMENT, generator)
         target = encode_albedo(batch.albedo)
-        adversarial_on = now >= config.adversarial_start
+        adversarial_on = step.progress >= config.adversarial_start
         with session.autocast():
             mean, log_variance = encoder(target)
             noise = torch.randn(mean.shape, device=session.device, generator=generator)
@@ -157,89 +128,26 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
             weight = adaptive_weight(total, losses["adversarial"], vae.decoder.head.weight)
             total = total + config.adversarial_weight * weight * losses["adversarial"]
         # The sums grow with the image; per value, the clipping norm means the same at every size.
-        total = total / target[0].numel()
-        losses["total"] = total
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        losses["gradient_norm"] = torch.nn.utils.clip_grad_norm_(vae.parameters(), config.clip_norm)
-        require_finite(losses, step)
-        optimizer.step()
-        ema.update(vae)
+        losses["total"] = total / target[0].numel()
+        loop.update(vae, optimizer, losses)
+        losses["psnr_encoded"] = -10 * torch.log10(squared / target[0].numel())
         if adversarial_on:
             with session.autocast():
                 losses["discriminator"] = discriminator_loss(discriminator(target), discriminator(reconstruction.detach()))
             discriminator_optimizer.zero_grad(set_to_none=True)
             losses["discriminator"].backward()
             discriminator_optimizer.step()
-        step += 1
-        window.append({name: value.detach() for name, value in losses.items()})
-        if step % config.log_every == 0:
-            means = {name: torch.stack([row[name] for row in window if name in row]).mean() for name in window[-1]}
-            speed = len(window) * config.batch / (time.monotonic() - window_began)
-            mse = means["squared"] / target[0].numel()
-            run.log(
-                step,
-                "train",
-                {
-                    **means,
-                    "psnr_encoded": -10 * torch.log10(mse),
-                    "learning_rate": rate,
-                    "images_per_second": speed,
-                    "progress": now,
-                },
-            )
-            log.info(
-                "step %d  %3.0f%%  psnr %.2f  kl %.0f  perceptual %.3f  %.0f images/s",
-                step,
-                100 * now,
-                -10 * torch.log10(mse),
-                means["kl"],
-                means.get("perceptual", torch.zeros(())),
-                speed,
-            )
-            window, window_began = [], time.monotonic()
-        if step % config.validate_every == 0:
-            scores = validate(session, ema.model, run, step)
-            run.log(step, "validation", scores)
-            run.plot()
-            log.info("validation at step %d: %s", step, scores)
-            window_began = time.monotonic()
-        if step % config.save_every == 0:
-            save()
+        loop.record(losses)
+
     measure_latent_statistics(session, ema.model)
     vae.latent_mean.copy_(ema.model.latent_mean)
     vae.latent_std.copy_(ema.model.latent_std)
-    save()
-    scores = validate(session, ema.model, run, step)
-    run.log(step, "validation", scores)
-    run.plot()
-    log.info("done after %d steps, %.0f s: %s", step, progress.elapsed(), scores)
-    return scores
-
-
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Flags of this command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", help="run folder (required unless --resume)")
-    parser.add_argument("--resume", metavar="RUN", help="go on exactly where a run stopped, with its own configuration")
-    parser.add_argument(
-        "--init", metavar="BUNDLE|RUN", help="start from the weights of a model bundle or of a train.flow run"
-    )
-    add_options(parser, VaeConfig)
-    arguments = parser.parse_args(argv)
-    if not (arguments.output or arguments.resume):
-        parser.error("found neither -o/--output nor --resume, expected one of them")
-    return arguments
+    return loop.finish()
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
-    if arguments.resume:
-        path = Path(arguments.resume) / "config.yaml"
-        train(config_from_dict(VaeConfig, read_yaml(path), str(path)), Path(arguments.resume), resume=True)
-    else:
-        train(resolve_config(VaeConfig, arguments), Path(arguments.output), init=arguments.init)
+    run_stage(VaeConfig, train, __doc__, argv)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    exit_with_one_line(main)

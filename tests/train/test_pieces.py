@@ -14,10 +14,11 @@ from benchmarks import metrics as reference_metrics
 from train.config import ConfigError, FlowConfig, VaeConfig, add_options, config_from_dict, resolve_config
 from train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
 from train.ema import EMA
+from train.loop import require_finite
 from train.metrics import lmse, psnr_srgb
 from train.perceptual import PerceptualDistance, PerceptualError, import_torchvision_models
 from train.schedule import Progress, learning_rate_factor, parse_duration
-from train.session import TrainingStopped, require_finite
+from train.session import TrainingStopped
 from train.time_sampling import sample_times
 
 
