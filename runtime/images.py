@@ -20,6 +20,7 @@ from runtime.color import REC709_CHROMATICITIES, is_identity, linear_to_srgb, sr
 from runtime.errors import InputError
 from runtime.icc import parse_matrix_profile, profile_name
 from runtime.image_header import describe_foreign, image_kind, read_header
+from runtime.input_file import read_start
 from runtime.native_log import captured_native_log
 
 ColorSpace = Literal["auto", "srgb", "linear"]
@@ -122,19 +123,7 @@ def write_image(
 
 def _kind_on_disk(path: Path) -> str:
     """The image's kind by its first bytes, so that a foreign file is refused before it is read whole."""
-    if not path.exists():
-        raise InputError(path, "no such file", _EXPECTED)
-    if path.is_dir():
-        raise InputError(path, "a folder", _EXPECTED)
-    if not path.is_file():
-        raise InputError(path, "no regular file", _EXPECTED)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error), "a readable file") from error
-    if not start:
-        raise InputError(path, "an empty file", _EXPECTED)
+    start = read_start(path, _EXPECTED)
     kind = image_kind(start)
     if kind is None:
         raise InputError(path, describe_foreign(start), _EXPECTED)
@@ -364,9 +353,7 @@ def _read_exr(path: Path, colorspace: ColorSpace) -> Image:
         notes.append(f"read channels {', '.join(names)} of {sum(len(c) for _, c in parts)}")
     colors = np.dstack(planes if len(planes) == 3 else planes * 3)
     prefix = names[0].rpartition(".")[0]
-    alpha_name = next(
-        (name for name in channels if name in (f"{prefix}.A".lstrip("."), f"{prefix}.a".lstrip("."))), None
-    )
+    alpha_name = next((name for name in channels if name in (f"{prefix}.A".lstrip("."), f"{prefix}.a".lstrip("."))), None)
     alpha = channels[alpha_name].pixels.astype(np.float32) if alpha_name and alpha_name not in names else None
     bit_depth: BitDepth = "half" if all(channels[name].pixels.dtype == np.float16 for name in names) else "float"
     colors, alpha = _to_display_window(path, header, colors, alpha, notes)
@@ -404,9 +391,7 @@ def _choose_exr_channels(
                     if bool(prefix) == layered and all(name in channels for name in names):
                         # Luminance with chroma channels is a colour image in YC form, at half resolution.
                         if len(names) == 1 and any(f"{prefix}.{c}".lstrip(".") in channels for c in ("RY", "BY")):
-                            raise InputError(
-                                path, "luminance and chroma channels (Y, RY, BY)", "R, G and B, or Y alone"
-                            )
+                            raise InputError(path, "luminance and chroma channels (Y, RY, BY)", "R, G and B, or Y alone")
                         return header, names
     if sum(len(channels) for _, channels in parts) == 1:
         return parts[0][0], list(parts[0][1])

@@ -32,6 +32,7 @@ from runtime.color import (
 )
 from runtime.errors import InputError
 from runtime.image_header import describe_foreign, image_kind
+from runtime.input_file import read_start
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -503,17 +504,7 @@ def _display_flips(frame: av.VideoFrame) -> _Flips:
 
 
 def _open_input(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(path, "no such file", _EXPECTED)
-    if path.is_dir():
-        raise InputError(path, "a folder", _EXPECTED)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error), "a readable file") from error
-    if not start:
-        raise InputError(path, "an empty file", _EXPECTED)
+    start = read_start(path, _EXPECTED)
     kind = image_kind(start)
     if kind is not None:
         raise InputError(path, f"a {kind.upper()} image", _EXPECTED)

@@ -68,9 +68,7 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         help="of image outputs (default: png for 8-bit inputs, png16 for 16-bit ones, npy for npy, exr for other float "
         "ones); png and png16 are encoded for the eye, in exr and npy albedo x shading = image; videos become mp4",
     )
-    files.add_argument(
-        "--half", action="store_true", help="half floats in exr outputs (product to 1e-3 instead of 1e-5)"
-    )
+    files.add_argument("--half", action="store_true", help="half floats in exr outputs (product to 1e-3 instead of 1e-5)")
     files.add_argument(
         "--colorspace",
         choices=("auto", "srgb", "linear"),
@@ -82,9 +80,7 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         action="store_true",
         help="also write input | albedo | shading side by side, each at most 960 pixels long",
     )
-    files.add_argument(
-        "--overwrite", action="store_true", help="replace outputs that exist, instead of skipping the input"
-    )
+    files.add_argument("--overwrite", action="store_true", help="replace outputs that exist, instead of skipping the input")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"

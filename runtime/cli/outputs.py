@@ -34,9 +34,7 @@ class OutputSet:
         """Whether every output is there and may stay. Raises InputError where only some are, or one is an input."""
         for name in self.names:
             if os.path.realpath(self.folder / name) in self._protected:
-                raise InputError(
-                    self.folder / name, "an input of this run where an output would go", "another folder (-o)"
-                )
+                raise InputError(self.folder / name, "an input of this run where an output would go", "another folder (-o)")
             if (self.folder / name).is_dir():
                 raise InputError(self.folder / name, "a folder where an output would go", "another folder (-o)")
         existing = [name for name in self.names if os.path.lexists(self.folder / name)]
@@ -44,9 +42,7 @@ class OutputSet:
             return False
         missing = [name for name in self.names if name not in existing]
         if missing:
-            raise InputError(
-                self.folder / existing[0], f"an output, but no {missing[0]}", "both or none, or --overwrite"
-            )
+            raise InputError(self.folder / existing[0], f"an output, but no {missing[0]}", "both or none, or --overwrite")
         return True
 
     def path(self, name: str) -> Path:
@@ -59,9 +55,7 @@ class OutputSet:
         self._staging = Path(tempfile.mkdtemp(prefix=".decompose-", suffix=".partial", dir=self.folder))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 for name in self.names:

@@ -9,9 +9,7 @@ from runtime.working_size import resize
 PANEL_SIDE = 960
 
 
-def side_by_side(
-    image: np.ndarray, albedo: np.ndarray, shading: np.ndarray, scale: float, gain: float = 1.0
-) -> np.ndarray:
+def side_by_side(image: np.ndarray, albedo: np.ndarray, shading: np.ndarray, scale: float, gain: float = 1.0) -> np.ndarray:
     """Three panels of one size in a row, linear light in [0, 1].
 
     image, albedo, shading: (H, W, 3) float32 linear. scale: shading that becomes white. gain: brings the image to
