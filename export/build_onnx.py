@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from export.graphs import BilinearUpsampler, graph_modules
+from export.graphs import graph_modules
+from export.guided_upsampler import GuidedUpsampler
 from export.half import half_copy
 from export.merge import merge_loop
 from export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
@@ -106,7 +107,7 @@ def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET)
         parts = (graphs[name] for name in ("encoder", "velocity_step", "decoder"))
         graphs["decompose_2step"] = merge_loop(*parts, specs["decompose_2step"], STEPS)
         if precision == "fp32":
-            graphs["upsampler"] = export_graph(BilinearUpsampler(), specs["upsampler"], opset)
+            graphs["upsampler"] = export_graph(GuidedUpsampler(), specs["upsampler"], opset)
         for name, graph in graphs.items():
             save_graph(graph, folder / graph_file(name, precision))
 

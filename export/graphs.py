@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.networks.model import IntrinsicFlow
-
-MIN_ALBEDO = 1e-4
 
 
 class Encoder(nn.Module):
@@ -54,18 +51,6 @@ class VaeEncoder(nn.Module):
 
     def forward(self, albedo: Tensor) -> Tensor:
         return self.model.vae.encode(albedo)
-
-
-class BilinearUpsampler(nn.Module):
-    """Low-resolution log-shading and the full-resolution image -> albedo and shading, whose product is the image.
-
-    Log-shading is carried up bilinearly (pixel centres aligned as in OpenCV). FP32, linear light.
-    """
-
-    def forward(self, log_shading: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        upsampled = F.interpolate(log_shading, size=image.shape[-2:], mode="bilinear", align_corners=False)
-        albedo = (image / upsampled.exp()).clamp(MIN_ALBEDO, 1.0)
-        return albedo, image / albedo
 
 
 def graph_modules(model: IntrinsicFlow) -> dict[str, nn.Module]:

@@ -40,7 +40,7 @@ def example_inputs(spec: GraphSpec, generator: torch.Generator, **sizes: int) ->
     """
 
     def example(tensor: TensorSpec) -> Tensor:
-        sample = torch.rand if tensor.name in ("image", "albedo", "t", "dt") else torch.randn
+        sample = torch.rand if tensor.name in ("image", "guide", "albedo", "t", "dt") else torch.randn
         return sample(tensor.resolve(**sizes), generator=generator).to(_TORCH_DTYPES[tensor.dtype])
 
     return tuple(example(tensor) for tensor in spec.inputs)

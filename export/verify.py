@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from export.graphs import MIN_ALBEDO, BilinearUpsampler
+from export.guided_upsampler import MIN_LIGHT, GuidedUpsampler
 from runtime.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
 from runtime.exposure import exposure_gain
 from runtime.images import read_image
@@ -184,9 +184,10 @@ def _reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Arra
     middle = model.velocity_step(case.z, torch.zeros(1), dt, tuple(features.values()))
     last = model.velocity_step(middle, t, dt, tuple(features.values()))
     albedo = model.vae.decode(last)
-    small = nn.functional.avg_pool2d(case.image, 2).clamp(min=MIN_ALBEDO)
+    small = nn.functional.avg_pool2d(case.image, 2).clamp(min=MIN_LIGHT)
     log_shading = (small / nn.functional.avg_pool2d(albedo, 2).clamp(min=1e-3)).log()
-    full_albedo, full_shading = BilinearUpsampler()(log_shading, case.image)
+    rows = torch.tensor([0.0, case.image.shape[2]])
+    full_albedo, full_shading = GuidedUpsampler()(log_shading, small, case.image, rows)
     graphs = {
         "encoder": ({"image": case.image}, features),
         "velocity_step": ({"z": middle, "t": t, "dt": dt, **features}, {"z_next": last}),
@@ -194,7 +195,7 @@ def _reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Arra
         "vae_encoder": ({"albedo": albedo}, {"z": model.vae.encode(albedo)}),
         "decompose_2step": ({"image": case.image, "z": case.z}, {"albedo": model(case.image, case.z, STEPS)}),
         "upsampler": (
-            {"log_shading": log_shading, "image": case.image},
+            {"log_shading": log_shading, "guide": small, "image": case.image, "rows": rows},
             {"albedo": full_albedo, "shading": full_shading},
         ),
     }

@@ -116,7 +116,9 @@ def graph_specs(
     The upsampler is always float32 and has no FP16 file.
 
     `image` of the networks is linear light after the exposure gain, clipped to [0, 1]; `albedo` is linear in [0, 1];
-    `z` is the normalised latent. The upsampler's `image` is linear and unclipped, `log_shading` natural log.
+    `z` is the normalised latent. The upsampler's `image` is linear, exposed and unclipped, or a strip of its rows, and
+    `rows` says which: the first one and the number of rows of the whole. Its `guide` is the image at low resolution, its
+    `log_shading` natural log.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
@@ -138,7 +140,8 @@ def graph_specs(
         TensorSpec("feature_32", dtype, ("batch", c32, "h", "w")),
     )
     time = (TensorSpec("t", "float32", (1,)), TensorSpec("dt", "float32", (1,)))
-    low = TensorSpec("log_shading", "float32", ("batch", 3, "low_h", "low_w"))
+    low = [TensorSpec(name, "float32", ("batch", 3, "low_h", "low_w")) for name in ("log_shading", "guide")]
+    rows = TensorSpec("rows", "float32", (2,))
     graphs = [
         GraphSpec("encoder", (picture("image"),), features),
         GraphSpec("velocity_step", (latent("z"), *time, *features), (latent("z_next"),)),
@@ -147,7 +150,7 @@ def graph_specs(
         GraphSpec("decompose_2step", (picture("image"), latent("z")), (picture("albedo"),)),
     ]
     if precision == "fp32":
-        graphs.append(GraphSpec("upsampler", (low, full("image")), (full("albedo"), full("shading"))))
+        graphs.append(GraphSpec("upsampler", (*low, full("image"), rows), (full("albedo"), full("shading"))))
     return {graph.name: graph for graph in graphs}
 
 

@@ -158,7 +158,8 @@ class Decomposer:
         if self.shading == "gray":
             shading_low = np.repeat(luminance(shading_low)[..., None], 3, axis=2)
         log_shading = np.log(shading_low).astype(np.float32)
-        albedo = upsample_albedo(self.engine, image, log_shading, gain)
+        guide = np.minimum(exposed, np.finfo(np.float32).max).astype(np.float32)
+        albedo = upsample_albedo(self.engine, image, log_shading, guide, gain)
         return Decomposition(*finish(image, albedo, "float", self.shading), gain)
 
     def _albedo(self, image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ checkpoint.pt. Ctrl-C loses nothing since the last checkpoint: `python -m train.
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from train.networks.vae import encode_albedo
 from train.run import Run
 from train.session import Session, open_perceptual, open_session, optimizer_for
 from train.time_sampling import sample_times
+
+log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -76,6 +79,8 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         if vae_network != network:
             raise ConfigError(f"--vae: found a VAE of network {vae_network.name!r}, expected {network.name!r}")
         model.vae.load_state_dict(vae.state_dict())
+        if not model.encoder.start_from(vae.encoder):
+            log.info("network %s: the conditioning encoder starts from random weights", network.name)
     session = open_session(config)
     perceptual = open_perceptual(config, session)
     model = session.place(model)

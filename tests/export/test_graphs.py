@@ -141,28 +141,6 @@ def test_the_half_copy_keeps_keys_and_leaves_the_original_alone(random_model) ->
     assert 0 < error.square().mean() < 1e-6
 
 
-def test_upsampled_layers_multiply_to_the_image_and_meet_the_low_resolution_shading(exported_bundle) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.random((2, 3, 40, 60), dtype=np.float32) * 2
-    image[:, :, :5] = 0
-    log_shading = np.full((2, 3, 8, 12), np.log(2.5), np.float32)
-    run = session(exported_bundle / "upsampler.onnx").run
-    albedo, shading = run(["albedo", "shading"], {"log_shading": log_shading, "image": image})
-    np.testing.assert_allclose(albedo * shading, image, rtol=1e-6)
-    np.testing.assert_allclose(albedo, np.clip(image / 2.5, 1e-4, 1), rtol=1e-5)
-    assert albedo.min() == np.float32(1e-4)
-
-
-def test_the_upsampler_interpolates_between_pixel_centres(exported_bundle) -> None:
-    log_shading = np.array([0.0, 1.0], np.float32).reshape(1, 1, 1, 2).repeat(3, axis=1)
-    image = np.full((1, 3, 1, 8), 0.1, np.float32)
-    _, shading = session(exported_bundle / "upsampler.onnx").run(
-        ["albedo", "shading"], {"log_shading": log_shading, "image": image}
-    )
-    centres = np.clip((np.arange(8) + 0.5) / 4 - 0.5, 0, 1)
-    np.testing.assert_allclose(np.log(shading[0, 0, 0]), centres, atol=1e-6)
-
-
 def test_a_large_constant_that_is_no_weight_is_refused(exported_bundle) -> None:
     constant = numpy_helper.from_array(np.random.default_rng(0).random((200, 200), dtype=np.float32), "folded")
     shape = [200, 200]

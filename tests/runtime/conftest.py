@@ -79,18 +79,63 @@ def _graph_nodes() -> dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProt
         "vae_encoder": (_latent_of("albedo", "z"), []),
         "upsampler": (
             [
-                node("Shape", ["image"], ["image_shape"], start=2, end=4),
-                node("Shape", ["log_shading"], ["batch_and_channels"], start=0, end=2),
-                node("Concat", ["batch_and_channels", "image_shape"], ["sizes"], axis=0),
-                node("Resize", ["log_shading", "", "", "sizes"], ["log_up"], mode="linear"),
+                node("Gather", ["rows", "first"], ["first_row"]),
+                node("Gather", ["rows", "second"], ["row_count"]),
+                node("Shape", ["image"], ["width"], start=3, end=4),
+                node("Cast", ["width"], ["column_count"], to=TensorProto.FLOAT),
+                *_interpolation("row", 2, "first_row", "row_count"),
+                *_interpolation("column", 3, "zero", "column_count"),
+                node("Transpose", ["column_weights"], ["columns"], perm=[1, 0]),
+                node("MatMul", ["row_weights", "log_shading"], ["tall"]),
+                node("MatMul", ["tall", "columns"], ["log_up"]),
                 node("Exp", ["log_up"], ["shading_up"]),
-                node("Div", ["image", "shading_up"], ["ratio"]),
+                # The guide sharpens nothing here, but a graph that never looked at it could not tell a missing one.
+                node("Min", ["guide", "zero"], ["nothing"]),
+                node("ReduceMax", ["nothing"], ["still_nothing"], keepdims=0),
+                node("Add", ["shading_up", "still_nothing"], ["shading_in_place"]),
+                node("Div", ["image", "shading_in_place"], ["ratio"]),
                 node("Clip", ["ratio", "lowest", "one"], ["albedo"]),
                 node("Div", ["image", "albedo"], ["shading"]),
             ],
-            [_constant("lowest", 1e-4), _constant("one", 1.0)],
+            [
+                *(_constant(name, value) for name, value in (("lowest", 1e-4), ("one", 1.0), ("zero", 0.0), ("half", 0.5))),
+                _constant("first", [0], np.int64),
+                _constant("second", [1], np.int64),
+                _constant("start", 0, np.int64),
+                _constant("step", 1, np.int64),
+            ],
         ),
     }
+
+
+def _interpolation(name: str, axis: int, first: str, total: str) -> list[onnx.NodeProto]:
+    """Nodes that make `{name}_weights` (pixels, low-resolution pixels): bilinear interpolation along one axis."""
+    node = helper.make_node
+
+    def index(source: str, out: str) -> list[onnx.NodeProto]:
+        return [
+            node("Shape", [source], [f"{out}_shape"], start=axis, end=axis + 1),
+            node("Squeeze", [f"{out}_shape"], [f"{out}_size"]),
+            node("Range", ["start", f"{out}_size", "step"], [f"{out}_index"]),
+            node("Cast", [f"{out}_index"], [out], to=TensorProto.FLOAT),
+        ]
+
+    return [
+        *index("image", f"{name}_pixel"),
+        *index("log_shading", f"{name}_low"),
+        node("Cast", [f"{name}_low_size"], [f"{name}_low_count"], to=TensorProto.FLOAT),
+        node("Sum", [f"{name}_pixel", first, "half"], [f"{name}_centre"]),
+        node("Div", [f"{name}_low_count", total], [f"{name}_ratio"]),
+        node("Mul", [f"{name}_centre", f"{name}_ratio"], [f"{name}_scaled"]),
+        node("Sub", [f"{name}_scaled", "half"], [f"{name}_position"]),
+        node("Sub", [f"{name}_low_count", "one"], [f"{name}_last"]),
+        node("Clip", [f"{name}_position", "zero", f"{name}_last"], [f"{name}_clipped"]),
+        node("Unsqueeze", [f"{name}_clipped", "second"], [f"{name}_stacked"]),
+        node("Sub", [f"{name}_stacked", f"{name}_low"], [f"{name}_signed"]),
+        node("Abs", [f"{name}_signed"], [f"{name}_distance"]),
+        node("Sub", ["one", f"{name}_distance"], [f"{name}_hat"]),
+        node("Relu", [f"{name}_hat"], [f"{name}_weights"]),
+    ]
 
 
 def _model(spec: GraphSpec, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> onnx.ModelProto:

@@ -195,9 +195,10 @@ def test_strips_of_a_large_image_join_without_seams(model):
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 2, (203, 97, 3)).astype(np.float32)
     log_shading = rng.normal(0, 1, (41, 33, 3)).astype(np.float32)
-    whole = upsample_albedo(model.engine, image, log_shading, 1.7)
+    guide = rng.uniform(0, 2, (41, 33, 3)).astype(np.float32)
+    whole = upsample_albedo(model.engine, image, log_shading, guide, 1.7)
     for rows in (1, 7, 64, 202):
-        strips = upsample_albedo(model.engine, image, log_shading, 1.7, strip_pixels=97 * rows)
+        strips = upsample_albedo(model.engine, image, log_shading, guide, 1.7, strip_pixels=97 * rows)
         np.testing.assert_allclose(strips, whole, rtol=2e-5)
 
 

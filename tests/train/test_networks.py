@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -121,3 +123,25 @@ def test_config_survives_a_round_trip_through_plain_values():
 def test_config_names_an_unknown_entry():
     with pytest.raises(ValueError, match="depthz"):
         NetworkConfig.from_dict({**CONFIGS["tiny"].to_dict(), "depthz": 3})
+
+
+def test_conditioning_encoder_starts_from_what_encodes_the_texture():
+    for config in CONFIGS.values():
+        with torch.device("meta"):
+            wide = IntrinsicFlow(config)
+        assert wide.encoder.start_from(wide.vae.encoder), config.name
+    model = excited(IntrinsicFlow(CONFIGS["tiny"]))
+    assert model.encoder.start_from(model.vae.encoder)
+    image = torch.rand(1, 3, 64, 64)
+    vae = model.vae.encoder
+    with torch.no_grad():
+        folded = nn.functional.pixel_unshuffle(image.sqrt() * 2 - 1, 4)
+        expected = vae.stage8(vae.down(vae.stage4(vae.stem(folded))))
+        torch.testing.assert_close(model.encoder(image)[0], expected)
+
+
+def test_encoders_of_different_shapes_are_left_alone():
+    model = IntrinsicFlow(dataclasses.replace(CONFIGS["tiny"], vae_encoder_widths=(16, 32)))
+    before = model.encoder.stem.weight.clone()
+    assert not model.encoder.start_from(model.vae.encoder)
+    torch.testing.assert_close(model.encoder.stem.weight, before)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from train.networks.blocks import Downsample, ResBlock
 from train.networks.config import NetworkConfig
+from train.networks.vae import VaeEncoder
 
 
 class ConditioningEncoder(nn.Module):
@@ -22,6 +23,24 @@ class ConditioningEncoder(nn.Module):
         self.stem = nn.Conv2d(48, widths[0], 3, padding=1)
         self.stages = nn.ModuleList([nn.Sequential(*[ResBlock(w) for _ in range(d)]) for w, d in zip(widths, depths)])
         self.downs = nn.ModuleList([Downsample(a, b) for a, b in zip(widths, widths[1:])])
+
+    def start_from(self, vae_encoder: VaeEncoder) -> bool:
+        """Copy the VAE encoder's weights into the stages down to 1/8, where both have the same shape; False where not.
+
+        The albedo's latent and the image's share their texture: a start from what encodes it saves learning it again.
+        """
+        pairs = (
+            (self.stem, vae_encoder.stem),
+            (self.stages[0], vae_encoder.stage4),
+            (self.downs[0], vae_encoder.down),
+            (self.stages[1], vae_encoder.stage8),
+        )
+        shapes = [[{k: v.shape for k, v in module.state_dict().items()} for module in pair] for pair in pairs]
+        if any(ours != theirs for ours, theirs in shapes):
+            return False
+        for ours, theirs in pairs:
+            ours.load_state_dict(theirs.state_dict())
+        return True
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = self.stem(F.pixel_unshuffle(image.clamp(0, 1).sqrt() * 2 - 1, 4))

@@ -75,7 +75,7 @@ CONFIGS = {
         ),
         NetworkConfig(
             name="base",
-            vae_encoder_widths=(64, 160),
+            vae_encoder_widths=(80, 192),
             vae_encoder_depths=(2, 3),
             decoder_widths=(48, 96, 192),
             decoder_depths=(2, 2, 2),
@@ -90,7 +90,7 @@ CONFIGS = {
             vae_encoder_depths=(2, 3),
             decoder_widths=(128, 144, 144),
             decoder_depths=(3, 2, 2),
-            encoder_widths=(96, 224, 288, 384),
+            encoder_widths=(64, 160, 320, 448),
             encoder_depths=(2, 3, 3, 2),
             unet_widths=(256, 320, 384),
             unet_depths=(2, 1, 1),

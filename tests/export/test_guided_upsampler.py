@@ -1,0 +1,139 @@
+"""The upsampler graph against a transcription of the guided filter with explicit loops over windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from export.guided_upsampler import CELL, EPSILON, MIN_ALBEDO, MIN_LIGHT, MIN_WEIGHT, RADIUS
+from runtime.bundle import Bundle
+from runtime.engines import open_engine
+from runtime.upsampling import upsample_albedo
+
+
+@pytest.fixture(scope="module")
+def run(exported_bundle):
+    session = onnxruntime.InferenceSession(exported_bundle / "upsampler.onnx", providers=["CPUExecutionProvider"])
+
+    def upsample(log_shading, guide, image):
+        """(h, w, 3), (h, w, 3), (H, W, 3) -> albedo, shading (H, W, 3)."""
+        feeds = {
+            name: np.ascontiguousarray(value.transpose(2, 0, 1)[None], np.float32)
+            for name, value in (("log_shading", log_shading), ("guide", guide), ("image", image))
+        }
+        feeds["rows"] = np.array([0, len(image)], np.float32)
+        return [output[0].transpose(1, 2, 0) for output in session.run(["albedo", "shading"], feeds)]
+
+    return upsample
+
+
+def reference(log_shading, guide, image):
+    """The same in float64, window by window, pixel by pixel."""
+    luminance = lambda x: np.maximum(x @ np.array([0.2126, 0.7152, 0.0722]), MIN_LIGHT)  # noqa: E731
+    light, log_shading = np.log(luminance(guide.astype(np.float64))), log_shading.astype(np.float64)
+    weight = np.exp(0.5 * light) + MIN_WEIGHT
+    low_height, low_width = light.shape
+    rows, columns = -(-low_height // CELL), -(-low_width // CELL)
+
+    def cells_of(maps):
+        """Mean of each cell of CELL x CELL pixels."""
+        return np.array(
+            [
+                [maps[i * CELL : (i + 1) * CELL, j * CELL : (j + 1) * CELL].mean((0, 1)) for j in range(columns)]
+                for i in range(rows)
+            ]
+        )
+
+    def windows_of(cells):
+        """Mean of the cells around each cell."""
+        return np.array(
+            [
+                [
+                    cells[max(i - RADIUS, 0) : i + RADIUS + 1, max(j - RADIUS, 0) : j + RADIUS + 1].mean((0, 1))
+                    for j in range(columns)
+                ]
+                for i in range(rows)
+            ]
+        )
+
+    weight3, light3 = weight[..., None], light[..., None]
+    cell_weight = cells_of(weight3)
+    total = windows_of(cell_weight)
+    mean = lambda maps: windows_of(cells_of(weight3 * maps)) / total  # noqa: E731
+    mean_light, mean_shading = mean(light3), mean(log_shading)
+    variance = np.maximum(mean(light3**2) - mean_light**2, 0)
+    slope = np.clip((mean(light3 * log_shading) - mean_light * mean_shading) / (variance + EPSILON), 0, 1)
+    offset = mean_shading - slope * mean_light
+    slope, offset = (windows_of(cell_weight * maps) / total for maps in (slope, offset))
+
+    shading = np.empty(image.shape)
+    height, width = image.shape[:2]
+    for y in range(height):
+        for x in range(width):
+            row = np.clip((y + 0.5) * low_height / height / CELL - 0.5, 0, rows - 1)
+            column = np.clip((x + 0.5) * low_width / width / CELL - 0.5, 0, columns - 1)
+            i, j = min(int(row), max(rows - 2, 0)), min(int(column), max(columns - 2, 0))
+            v, u, i1, j1 = row - i, column - j, min(i + 1, rows - 1), min(j + 1, columns - 1)
+            at = lambda m: (  # noqa: E731
+                (1 - v) * ((1 - u) * m[i, j] + u * m[i, j1]) + v * ((1 - u) * m[i1, j] + u * m[i1, j1])  # noqa: B023
+            )
+            shading[y, x] = np.exp(at(slope) * np.log(luminance(image[y, x].astype(np.float64))) + at(offset))
+    return np.clip(image / shading, MIN_ALBEDO, 1)
+
+
+@pytest.mark.parametrize(("low", "full"), [((32, 32), (32, 32)), ((34, 45), (50, 70)), ((7, 50), (13, 41))])
+def test_graph_computes_the_guided_filter(run, low, full):
+    rng = np.random.default_rng(0)
+    guide = np.exp(rng.normal(-1, 1, (*low, 3))).astype(np.float32)
+    log_shading = (0.5 * np.log(guide) + rng.normal(0, 0.3, (*low, 3))).astype(np.float32)
+    image = np.exp(rng.normal(-1, 1, (*full, 3))).astype(np.float32)
+    image[:3] = 0
+    albedo, shading = run(log_shading, guide, image)
+    np.testing.assert_allclose(albedo, reference(log_shading, guide, image), atol=2e-5)
+    np.testing.assert_allclose(albedo * shading, image, rtol=1e-6)
+
+
+def test_even_shading_comes_out_even_and_the_layers_multiply_to_the_image(run):
+    rng = np.random.default_rng(0)
+    guide, image = (rng.uniform(0, 2, size).astype(np.float32) for size in ((32, 48, 3), (80, 120, 3)))
+    image[:5] = 0
+    albedo, shading = run(np.full((32, 48, 3), np.log(2.5)), guide, image)
+    np.testing.assert_allclose(albedo * shading, image, rtol=1e-6)
+    np.testing.assert_allclose(albedo, np.clip(image / 2.5, MIN_ALBEDO, 1), rtol=1e-4)
+
+
+def shadow_and_texture():
+    """A shadow's edge at column 0.5 on the left of an even wall, and a checkerboard in even light; full resolution."""
+    rows, columns = np.mgrid[0:256, 0:256]
+    shading = np.where(columns < 61, 0.2, 1.0) * np.ones((256, 256))
+    albedo = np.where((rows // 8 + columns // 8) % 2, 0.2, 0.6)
+    albedo[:, :128] = 0.5
+    return np.repeat(albedo[..., None], 3, 2).astype(np.float32), np.repeat(shading[..., None], 3, 2).astype(np.float32)
+
+
+def test_shadow_edges_stay_sharp_and_texture_stays_out_of_the_shading(run):
+    albedo, shading = shadow_and_texture()
+    image = albedo * shading
+    shrink = lambda x: x.reshape(64, 4, 64, 4, 3).mean((1, 3))  # noqa: E731
+    guide = shrink(image)
+    found, light = run(np.log(shrink(shading)), guide, image)
+    # Bilinear interpolation would smear the edge over four pixels and more.
+    edge = light[:, 56:66, 0]
+    assert (np.abs(edge[:, :3] / 0.2 - 1) < 0.35).all() and (np.abs(edge[:, 7:] - 1) < 0.35).all()
+    assert (edge[:, 5] / edge[:, 4] > 2.5).all()
+    textured = light[:, 160:, 0]
+    assert textured.std() < 0.05 and np.abs(textured.mean() - 1) < 0.05
+    assert np.abs(found[:, 160:] - albedo[:, 160:]).mean() < 0.02
+
+
+def test_strips_of_a_large_image_join_without_seams(exported_bundle):
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 2, (203, 97, 3)).astype(np.float32)
+    guide = rng.uniform(0, 2, (41, 33, 3)).astype(np.float32)
+    log_shading = rng.normal(0, 1, (41, 33, 3)).astype(np.float32)
+    engine = open_engine(Bundle.load(exported_bundle))
+    whole = upsample_albedo(engine, image, log_shading, guide, 1.7)
+    for rows in (1, 7, 64, 202):
+        strips = upsample_albedo(engine, image, log_shading, guide, 1.7, strip_pixels=97 * rows)
+        np.testing.assert_allclose(strips, whole, rtol=2e-5)
