@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ import yaml
 from torch import nn
 
 from benchmarks import metrics as reference_metrics
-from train.config import ConfigError, FlowConfig, VaeConfig, add_options, config_from_dict, resolve_config
+from train.config import (
+    ConfigError,
+    FlowConfig,
+    VaeConfig,
+    add_options,
+    config_from_dict,
+    read_yaml,
+    resolve_config,
+)
 from train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
 from train.ema import EMA
 from train.loop import require_finite
@@ -20,6 +29,8 @@ from train.perceptual import PerceptualDistance, PerceptualError, import_torchvi
 from train.schedule import Progress, learning_rate_factor, parse_duration
 from train.session import TrainingStopped
 from train.time_sampling import sample_times
+
+RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("9m", 540), ("1.5h", 5400), ("42", 42)])
@@ -168,3 +179,16 @@ def test_config_survives_its_file():
 def test_wrong_configuration_is_named(values, message):
     with pytest.raises(ConfigError, match=message):
         config_from_dict(VaeConfig, values, "options")
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_are_valid_configurations(recipe):
+    values = {"steps": 1, "perceptual_weights": "squeezenet.pth"} | read_yaml(recipe)
+    for kind in (
+        (FlowConfig,) if "flow" in recipe.stem else (VaeConfig,) if "vae" in recipe.stem else (VaeConfig, FlowConfig)
+    ):
+        assert config_from_dict(kind, values, str(recipe)).network == values["network"]
+
+
+def test_there_are_recipes():
+    assert len(list(RECIPES.glob("*.yaml"))) >= 3
