@@ -44,7 +44,7 @@ from runtime.bundle import (
 from runtime.errors import InputError
 from runtime.exposure import ToneMap
 from train.checkpoint import CheckpointError, load_run
-from train.networks.model import IntrinsicFlow
+from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
 REPOSITORY = Path(__file__).parent.parent
 EXAMPLES = ("assets/*.png", "examples/*.png")
@@ -87,6 +87,7 @@ def build_bundle(
             source=source,
             verification=report,
             steps=STEPS,
+            noise_scale=SAMPLING_NOISE_SCALE,
         )
         Bundle.load(folder, verify=True)
         _publish(folder, bundle, Path(temporary))

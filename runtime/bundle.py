@@ -196,6 +196,7 @@ def write_manifest(
     source: Mapping[str, Any],
     verification: Mapping[str, Any],
     steps: int = 2,
+    noise_scale: float = 1.0,
 ) -> Path:
     """Writes bundle.json for the graphs and weights that lie in `folder`; returns its path.
 
@@ -217,6 +218,7 @@ def write_manifest(
         "latent": {"mean": [float(x) for x in latent_mean], "std": [float(x) for x in latent_std]},
         "tone_map": tone_map.to_dict(),
         "steps": steps,
+        "noise_scale": noise_scale,
         "opset": opset,
         "graphs": {file: specs[file].to_dict() for file in sorted(specs)},
         "source": dict(source),
@@ -271,6 +273,9 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         "three positive integers",
     )
     require(positive_int(manifest.get("steps")), f"steps {manifest.get('steps')!r}", "a positive integer")
+    scale = manifest.get("noise_scale")
+    fits = isinstance(scale, (int, float)) and not isinstance(scale, bool) and 0 <= scale <= 1
+    require(fits, f"noise_scale {scale!r}", "a number from 0 to 1")
     latent = manifest.get("latent")
     require(
         isinstance(latent, dict)
@@ -372,6 +377,11 @@ class Bundle:
     @property
     def feature_channels(self) -> tuple[int, int, int]:
         return tuple(self.manifest["feature_channels"])
+
+    @property
+    def noise_scale(self) -> float:
+        """Standard deviation of the start noise, at most the 1 of training: less noise, less spread between seeds."""
+        return self.manifest["noise_scale"]
 
     @property
     def steps(self) -> int:

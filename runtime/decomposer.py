@@ -181,7 +181,7 @@ class Decomposer:
         shape = (1, LATENT_CHANNELS, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE)
         if self._noise is None or self._noise.shape != shape:
             generator = np.random.Generator(np.random.PCG64(self.seed))
-            self._noise = generator.standard_normal(shape, dtype=np.float32)
+            self._noise = generator.standard_normal(shape, dtype=np.float32) * np.float32(self.bundle.noise_scale)
         return self._noise
 
 

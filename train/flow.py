@@ -26,7 +26,7 @@ from train.ema import EMA
 from train.loop import TrainingLoop
 from train.metrics import lmse, psnr_srgb
 from train.networks.config import CONFIGS, LATENT_DOWNSCALE
-from train.networks.model import IntrinsicFlow, latent_shape
+from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow, latent_shape
 from train.networks.vae import encode_albedo
 from train.run import Run
 from train.session import Session, open_perceptual, open_session, optimizer_for
@@ -46,7 +46,8 @@ def validate(session: Session, model: IntrinsicFlow, run: Run, step: int) -> dic
     for chunk in session.validation_chunks():
         batch = plain_batch(session.validation, chunk)
         generator = torch.Generator(session.device).manual_seed(0)
-        noise = torch.randn(latent_shape(len(chunk), *batch.image.shape[-2:]), device=session.device, generator=generator)
+        shape = latent_shape(len(chunk), *batch.image.shape[-2:])
+        noise = SAMPLING_NOISE_SCALE * torch.randn(shape, device=session.device, generator=generator)
         with session.autocast():
             albedo = model(batch.image, noise).float().clamp(min=1e-3)
         shading = batch.exposed / albedo

@@ -59,6 +59,8 @@ def test_symbolic_shapes_resolve_to_the_sizes_of_an_image():
         ({"feature_channels": [1, 2]}, "feature_channels"),
         ({"feature_channels": [1, 2, True]}, "feature_channels"),
         ({"steps": 0}, "steps 0"),
+        ({"noise_scale": 1.5}, "noise_scale 1.5"),
+        ({"noise_scale": None}, "noise_scale None"),
         ({"latent": {"mean": [0.0] * 12, "std": [0.0] * 12}}, "latent statistics"),
         ({"tone_map": {"percentile": 90}}, "tone_map"),
         ({"tone_map": None}, "tone_map"),

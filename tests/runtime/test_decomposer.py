@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -217,3 +218,15 @@ def test_strips_of_a_large_image_join_without_seams(model):
 def test_a_bad_option_is_refused_by_name(tiny_bundle, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Decomposer.load(tiny_bundle, **options)
+
+
+def test_start_noise_is_as_strong_as_the_bundle_asks(own_bundle, scene):
+    manifest = json.loads((own_bundle / "bundle.json").read_text())
+
+    def difference_between_seeds(noise_scale: float) -> float:
+        (own_bundle / "bundle.json").write_text(json.dumps(manifest | {"noise_scale": noise_scale}))
+        albedo = [Decomposer.load(own_bundle, seed=seed).decompose(scene).albedo for seed in (0, 1)]
+        return float(np.abs(albedo[0] - albedo[1]).mean())
+
+    assert difference_between_seeds(0.0) == 0
+    assert 0 < difference_between_seeds(0.25) < 0.5 * difference_between_seeds(1.0)

@@ -10,6 +10,10 @@ from train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE, NetworkConf
 from train.networks.vae import AlbedoVAE
 from train.networks.velocity_unet import VelocityUNet
 
+# Standard deviation of the start noise when sampling. Training draws it from N(0, I); at the full standard deviation a
+# sample carries the spread of all albedos that fit the image, at less it comes close to their mean.
+SAMPLING_NOISE_SCALE = 0.25
+
 
 class IntrinsicFlow(nn.Module):
     """Image -> albedo by integrating `dz/dt = v(z, t, features(image))` from noise at t = 0 to a latent at t = 1."""
