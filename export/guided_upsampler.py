@@ -1,9 +1,12 @@
 """The upsampler: low-resolution log-shading -> albedo and shading at full resolution, by a fast guided filter.
 
-He & Sun, "Fast guided filter" (2015): in every window of the low resolution, log-shading is fitted as a linear function
-of the image's log-luminance, `log S = a log Y + b`; the maps a and b, averaged over the windows that a pixel lies in, are
-interpolated and meet the full-resolution image. Where shading explains the image, at a shadow's edge, a is near 1 and the
-edge is as sharp as the image's; where albedo does, a is near 0 and its texture stays out of the shading.
+He & Sun, "Fast guided filter" (2015): in every window of the low resolution, the shading's log-luminance is fitted as a
+linear function of the image's, `log S = a log Y + b`; the maps a and b, averaged over the windows that a pixel lies in,
+are interpolated and meet the full-resolution image. Where shading explains the image, at a shadow's edge, a is near 1 and
+the edge is as sharp as the image's; where albedo does, a is near 0 and its texture stays out of the shading.
+
+The light's colour has no such edges: it is averaged over wider windows, in which a pixel counts the less the more
+saturated it is, since that is a coloured surface more often than coloured light. Otherwise such surfaces leave halos.
 
 Every step is linear along rows and columns and written as a product with a small matrix built from the shapes: averaging
 cells, windows that end at the border, interpolation between centres. So the graph needs no pooling, resizing or padding
@@ -17,17 +20,19 @@ from torch import Tensor, nn
 
 CELL = 4
 RADIUS = 3
+COLOR_RADIUS = 4
 EPSILON = 0.02
 MIN_LIGHT = 1e-4
+MIN_SHADING = 1e-8
 MIN_WEIGHT = 1e-3
 MIN_ALBEDO = 1e-4
 _REC709 = (0.2126, 0.7152, 0.0722)
 
 
-def _log_luminance(image: Tensor) -> Tensor:
-    """(B, 3, H, W) linear -> (B, 1, H, W), natural log of Rec.709 luminance, of at least MIN_LIGHT."""
+def _log_luminance(image: Tensor, least: float = MIN_LIGHT) -> Tensor:
+    """(B, 3, H, W) linear -> (B, 1, H, W), natural log of Rec.709 luminance, of at least `least`."""
     weights = torch.tensor(_REC709, dtype=image.dtype)[:, None, None]
-    return (image * weights).sum(1, keepdim=True).clamp(min=MIN_LIGHT).log()
+    return (image * weights).sum(1, keepdim=True).clamp(min=least).log()
 
 
 def _cells(low: int) -> Tensor:
@@ -37,10 +42,10 @@ def _cells(low: int) -> Tensor:
     return inside / inside.sum(1, keepdim=True)
 
 
-def _windows(cells: int) -> Tensor:
-    """(cells, cells): row i averages the window of RADIUS cells to both sides of i, ended by the border."""
+def _windows(cells: int, radius: int) -> Tensor:
+    """(cells, cells): row i averages the window of `radius` cells to both sides of i, ended by the border."""
     index = torch.arange(cells, dtype=torch.float32)
-    inside = ((index[:, None] - index[None]).abs() <= RADIUS).float()
+    inside = ((index[:, None] - index[None]).abs() <= radius).float()
     return inside / inside.sum(1, keepdim=True)
 
 
@@ -64,28 +69,40 @@ class GuidedUpsampler(nn.Module):
         low_height, low_width = log_shading.shape[-2:]
         height, width = image.shape[-2:]
         cell_rows, cell_columns = _cells(low_height), _cells(low_width)
-        window_rows, window_columns = _windows(cell_rows.shape[0]), _windows(cell_columns.shape[0])
+        rows_and_columns = cell_rows.shape[0], cell_columns.shape[0]
+        fit_rows, fit_columns = (_windows(cells, RADIUS) for cells in rows_and_columns)
+        color_rows, color_columns = (_windows(cells, COLOR_RADIUS) for cells in rows_and_columns)
 
-        def average(maps: Tensor) -> Tensor:
-            return window_rows @ maps @ window_columns.T
+        def cells_of(maps: Tensor) -> Tensor:
+            return cell_rows @ maps @ cell_columns.T
 
-        light = _log_luminance(guide)
+        def fit_windows(cells: Tensor) -> Tensor:
+            return fit_rows @ cells @ fit_columns.T
+
+        def color_windows(cells: Tensor) -> Tensor:
+            return color_rows @ cells @ color_columns.T
+
+        light, shade = _log_luminance(guide), _log_luminance(log_shading.exp(), MIN_SHADING)
         weight = (0.5 * light).exp() + MIN_WEIGHT
-        moments = torch.cat([torch.ones_like(light), light, light * light, log_shading, light * log_shading], dim=1)
-        sums = cell_rows @ (weight * moments) @ cell_columns.T
-        mean = average(sums)
-        total = mean[:, :1]
-        mean_light, mean_square = mean[:, 1:2] / total, mean[:, 2:3] / total
-        mean_shading, mean_product = mean[:, 3:6] / total, mean[:, 6:9] / total
+        sums = cells_of(weight * torch.cat([torch.ones_like(light), light, light * light, shade, light * shade], dim=1))
+        total, mean_light, mean_square, mean_shade, mean_product = fit_windows(sums).split(1, dim=1)
+        mean_light, mean_square = mean_light / total, mean_square / total
+        mean_shade, mean_product = mean_shade / total, mean_product / total
         variance = (mean_square - mean_light * mean_light).clamp(min=0)
-        slope = ((mean_product - mean_light * mean_shading) / (variance + EPSILON)).clamp(0, 1)
-        line = torch.cat([slope, mean_shading - slope * mean_light], dim=1)
-        line = average(sums[:, :1] * line) / total
+        slope = ((mean_product - mean_light * mean_shade) / (variance + EPSILON)).clamp(0, 1)
+        line = torch.cat([slope, mean_shade - slope * mean_light], dim=1)
+        line = fit_windows(sums[:, :1] * line) / total
+
+        saturation = (guide.clamp(min=MIN_LIGHT).log() - light).abs().amax(1, keepdim=True)
+        weight = weight * (-saturation).exp()
+        colors = cells_of(weight * torch.cat([torch.ones_like(light), log_shading - shade], dim=1))
+        colors = color_windows(color_windows(colors))
+        color = colors[:, 1:] / colors[:, :1]
 
         up_rows = _interpolation(rows[0], height, rows[1], low_height, cell_rows.shape[0])
         zero = torch.zeros(())
         up_columns = _interpolation(zero, width, zero + width, low_width, cell_columns.shape[0])
-        line = up_rows @ line @ up_columns.T
-        shading = (line[:, :3] * _log_luminance(image) + line[:, 3:]).exp()
+        line = up_rows @ torch.cat([line, color], dim=1) @ up_columns.T
+        shading = (line[:, :1] * _log_luminance(image) + line[:, 1:2] + line[:, 2:]).exp()
         albedo = (image / shading).clamp(MIN_ALBEDO, 1.0)
         return albedo, image / albedo

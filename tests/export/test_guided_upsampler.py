@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.guided_upsampler import CELL, EPSILON, MIN_ALBEDO, MIN_LIGHT, MIN_WEIGHT, RADIUS
+from export.guided_upsampler import CELL, COLOR_RADIUS, EPSILON, MIN_ALBEDO, MIN_LIGHT, MIN_WEIGHT, RADIUS
 from runtime.bundle import Bundle
 from runtime.engines import open_engine
 from runtime.upsampling import upsample_albedo
@@ -45,27 +45,33 @@ def reference(log_shading, guide, image):
             ]
         )
 
-    def windows_of(cells):
+    def windows_of(cells, radius):
         """Mean of the cells around each cell."""
         return np.array(
             [
                 [
-                    cells[max(i - RADIUS, 0) : i + RADIUS + 1, max(j - RADIUS, 0) : j + RADIUS + 1].mean((0, 1))
+                    cells[max(i - radius, 0) : i + radius + 1, max(j - radius, 0) : j + radius + 1].mean((0, 1))
                     for j in range(columns)
                 ]
                 for i in range(rows)
             ]
         )
 
-    weight3, light3 = weight[..., None], light[..., None]
-    cell_weight = cells_of(weight3)
-    total = windows_of(cell_weight)
-    mean = lambda maps: windows_of(cells_of(weight3 * maps)) / total  # noqa: E731
-    mean_light, mean_shading = mean(light3), mean(log_shading)
-    variance = np.maximum(mean(light3**2) - mean_light**2, 0)
-    slope = np.clip((mean(light3 * log_shading) - mean_light * mean_shading) / (variance + EPSILON), 0, 1)
-    offset = mean_shading - slope * mean_light
-    slope, offset = (windows_of(cell_weight * maps) / total for maps in (slope, offset))
+    shade = np.log(np.exp(log_shading) @ np.array([0.2126, 0.7152, 0.0722]))
+    cell_weight = cells_of(weight)
+    total = windows_of(cell_weight, RADIUS)
+    mean = lambda maps: windows_of(cells_of(weight * maps), RADIUS) / total  # noqa: E731
+    mean_light, mean_shade = mean(light), mean(shade)
+    variance = np.maximum(mean(light**2) - mean_light**2, 0)
+    slope = np.clip((mean(light * shade) - mean_light * mean_shade) / (variance + EPSILON), 0, 1)
+    offset = mean_shade - slope * mean_light
+    slope, offset = (windows_of(cell_weight * maps, RADIUS) / total for maps in (slope, offset))
+
+    saturation = np.abs(np.log(np.maximum(guide.astype(np.float64), MIN_LIGHT)) - light[..., None]).max(2)
+    weight = (weight * np.exp(-saturation))[..., None]
+    color_weight = windows_of(cells_of(weight), COLOR_RADIUS)
+    color = windows_of(cells_of(weight * (log_shading - shade[..., None])), COLOR_RADIUS)
+    color = windows_of(color, COLOR_RADIUS) / windows_of(color_weight, COLOR_RADIUS)
 
     shading = np.empty(image.shape)
     height, width = image.shape[:2]
@@ -78,7 +84,7 @@ def reference(log_shading, guide, image):
             at = lambda m: (  # noqa: E731
                 (1 - v) * ((1 - u) * m[i, j] + u * m[i, j1]) + v * ((1 - u) * m[i1, j] + u * m[i1, j1])  # noqa: B023
             )
-            shading[y, x] = np.exp(at(slope) * np.log(luminance(image[y, x].astype(np.float64))) + at(offset))
+            shading[y, x] = np.exp(at(slope) * np.log(luminance(image[y, x].astype(np.float64))) + at(offset) + at(color))
     return np.clip(image / shading, MIN_ALBEDO, 1)
 
 
