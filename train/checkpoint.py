@@ -13,6 +13,7 @@ from train.networks.model import IntrinsicFlow
 from train.networks.vae import AlbedoVAE
 
 CHECKPOINT = "checkpoint.pt"
+PATH_OPTIONS = ("data", "vae", "perceptual_weights")
 
 
 class CheckpointError(Exception):
@@ -55,11 +56,22 @@ def load_vae(run: str | Path) -> tuple[AlbedoVAE, NetworkConfig]:
 
 
 def load_run(run: str | Path) -> tuple[IntrinsicFlow, dict]:
-    """The averaged (EMA) model of a train.flow run, in eval mode, and {"run", "step", "seconds", "training"}."""
+    """The averaged (EMA) model of a train.flow run, in eval mode, and {"run", "step", "seconds", "training"}.
+
+    Of paths in the training options only the last part is kept: what describes a published model names no folders.
+    """
     state = load_checkpoint(run, "flow")
     model = IntrinsicFlow(NetworkConfig.from_dict(state["network"]))
     model.load_state_dict(state["ema"]["model"])
-    info = {"run": Path(run).name, "step": state["step"], "seconds": state["seconds"], "training": state["training"]}
+    training = dict(state["training"])
+    for option in PATH_OPTIONS:
+        training[option] = training[option] and Path(training[option]).name
+    info = {
+        "run": Path(run).resolve().name,
+        "step": state["step"],
+        "seconds": round(state["seconds"]),
+        "training": training,
+    }
     return model.eval(), info
 
 

@@ -88,6 +88,8 @@ def test_vae_stays_frozen_in_the_second_stage(vae_run, flow_run):
     model, info = load_run(flow_run)
     torch.testing.assert_close(model.vae.state_dict(), first, rtol=0, atol=0)
     assert info["step"] == 8
+    assert info["training"]["vae"] == vae_run.name
+    assert str(vae_run.parent) not in json.dumps(info)
 
 
 def test_latents_are_normalised_over_the_training_set(vae_run):
