@@ -7,6 +7,8 @@ the edge is as sharp as the image's; where albedo does, a is near 0 and its text
 
 The light's colour has no such edges: it is averaged over wider windows, in which a pixel counts the less the more
 saturated it is, since that is a coloured surface more often than coloured light. Otherwise such surfaces leave halos.
+Towards black a pixel's colour is noise and rounding, which division by a small shading would blow up: there the shading
+takes it over and the albedo turns grey.
 
 Every step is linear along rows and columns and written as a product with a small matrix built from the shapes: averaging
 cells, windows that end at the border, interpolation between centres. So the graph needs no pooling, resizing or padding
@@ -24,6 +26,7 @@ COLOR_RADIUS = 4
 EPSILON = 0.02
 MIN_LIGHT = 1e-4
 MIN_SHADING = 1e-8
+DARK = 0.003
 MIN_WEIGHT = 1e-3
 MIN_ALBEDO = 1e-4
 _REC709 = (0.2126, 0.7152, 0.0722)
@@ -103,6 +106,9 @@ class GuidedUpsampler(nn.Module):
         zero = torch.zeros(())
         up_columns = _interpolation(zero, width, zero + width, low_width, cell_columns.shape[0])
         line = up_rows @ torch.cat([line, color], dim=1) @ up_columns.T
-        shading = (line[:, :1] * _log_luminance(image) + line[:, 1:2] + line[:, 2:]).exp()
+        light, color = _log_luminance(image), line[:, 2:]
+        darkness = DARK / (light.exp() + DARK)
+        color = color + darkness * (image.clamp(min=MIN_LIGHT).log() - light - color)
+        shading = (line[:, :1] * light + line[:, 1:2] + color).exp()
         albedo = (image / shading).clamp(MIN_ALBEDO, 1.0)
         return albedo, image / albedo

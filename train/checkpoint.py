@@ -65,7 +65,7 @@ def load_run(run: str | Path) -> tuple[IntrinsicFlow, dict]:
     model.load_state_dict(state["ema"]["model"])
     training = dict(state["training"])
     for option in PATH_OPTIONS:
-        training[option] = training[option] and Path(training[option]).name
+        training[option] = training.get(option) and Path(training[option]).name
     info = {
         "run": Path(run).resolve().name,
         "step": state["step"],

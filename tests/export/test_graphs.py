@@ -75,15 +75,18 @@ def test_the_velocity_depends_on_a_float_time(exported_bundle, random_model) -> 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_time_is_never_cast_away_from_fp32_before_its_embedding(exported_bundle, precision) -> None:
     nodes = graph(exported_bundle / graph_file("velocity_step", precision)).node
-    reached, sinusoids = {"t"}, 0
-    for node in nodes:
-        if reached & set(node.input):
-            assert node.op_type != "Cast"
-            if node.op_type in ("Sin", "Cos"):
-                sinusoids += 1
-            else:
-                reached |= set(node.output)
-    assert sinusoids == 2
+    makers = {output: node for node in nodes for output in node.output}
+    sinusoids = [node for node in nodes if node.op_type in ("Sin", "Cos")]
+    assert {node.op_type for node in sinusoids} == {"Sin", "Cos"}
+    for sinusoid in sinusoids:
+        behind, seen = list(sinusoid.input), set()
+        while behind:
+            name = behind.pop()
+            seen.add(name)
+            if name in makers:
+                assert makers[name].op_type != "Cast"
+                behind += [source for source in makers[name].input if source not in seen]
+        assert "t" in seen
 
 
 @pytest.mark.parametrize("file", FILES)

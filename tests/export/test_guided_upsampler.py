@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.guided_upsampler import CELL, COLOR_RADIUS, EPSILON, MIN_ALBEDO, MIN_LIGHT, MIN_WEIGHT, RADIUS
+from export.guided_upsampler import CELL, COLOR_RADIUS, DARK, EPSILON, MIN_ALBEDO, MIN_LIGHT, MIN_WEIGHT, RADIUS
 from runtime.bundle import Bundle
 from runtime.engines import open_engine
 from runtime.upsampling import upsample_albedo
@@ -84,7 +84,11 @@ def reference(log_shading, guide, image):
             at = lambda m: (  # noqa: E731
                 (1 - v) * ((1 - u) * m[i, j] + u * m[i, j1]) + v * ((1 - u) * m[i1, j] + u * m[i1, j1])  # noqa: B023
             )
-            shading[y, x] = np.exp(at(slope) * np.log(luminance(image[y, x].astype(np.float64))) + at(offset) + at(color))
+            pixel = image[y, x].astype(np.float64)
+            bright, own_color = luminance(pixel), np.log(np.maximum(pixel, MIN_LIGHT)) - np.log(luminance(pixel))
+            known = bright / (bright + DARK)
+            tint = known * at(color) + (1 - known) * own_color
+            shading[y, x] = np.exp(at(slope) * np.log(bright) + at(offset) + tint)
     return np.clip(image / shading, MIN_ALBEDO, 1)
 
 
@@ -106,7 +110,17 @@ def test_even_shading_comes_out_even_and_the_layers_multiply_to_the_image(run):
     image[:5] = 0
     albedo, shading = run(np.full((32, 48, 3), np.log(2.5)), guide, image)
     np.testing.assert_allclose(albedo * shading, image, rtol=1e-6)
-    np.testing.assert_allclose(albedo, np.clip(image / 2.5, MIN_ALBEDO, 1), rtol=1e-4)
+    # Away from black, where the shading takes over the pixel's colour.
+    bright = image.min(2) > 0.3
+    np.testing.assert_allclose(albedo[bright], np.clip(image[bright] / 2.5, MIN_ALBEDO, 1), rtol=0.02)
+
+
+def test_near_black_pixels_turn_gray_in_the_albedo(run):
+    guide = np.full((32, 32, 3), 0.5)
+    image = np.array([2e-4, 3e-4, 2e-3]) * np.ones((32, 32, 1))
+    albedo, shading = run(np.full((32, 32, 3), np.log(0.01)), guide, image)
+    np.testing.assert_allclose(albedo * shading, image.astype(np.float32), rtol=1e-6)
+    assert (albedo.max(2) / albedo.min(2) < 2).all() and image[0, 0, 2] / image[0, 0, 0] == pytest.approx(10)
 
 
 def shadow_and_texture():
