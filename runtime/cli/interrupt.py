@@ -27,6 +27,26 @@ class Interrupts:
 
 
 @contextmanager
+def deferred() -> Iterator[None]:
+    """Lets the block finish when a signal comes in it; the signal takes effect at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
+
+
+@contextmanager
 def interrupts() -> Iterator[Interrupts]:
     """Handles SIGINT and SIGTERM within the block; off the main thread, where Python has no handlers, does nothing."""
     state = Interrupts()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from runtime.cli.interrupt import deferred
 from runtime.errors import InputError
 
 
@@ -58,7 +59,8 @@ class OutputSet:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
-                for name in self.names:
-                    os.replace(self.path(name), self.folder / name)
+                with deferred():
+                    for name in self.names:
+                        os.replace(self.path(name), self.folder / name)
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)

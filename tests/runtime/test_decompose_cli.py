@@ -412,7 +412,8 @@ def test_a_clip_that_cannot_be_encoded_fails_and_leaves_nothing(decompose, tmp_p
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_a_video_leaves_no_partial_output(tiny_bundle, tmp_path, frames, number):
-    clip = write_clip(tmp_path / "clip.mp4", frames * 60)
+    # Long enough for the encoder to write its first bytes well before the end.
+    clip = write_clip(tmp_path / "clip.mp4", frames * 300)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "runtime.decompose", str(clip), "-o", str(out), "--bundle", str(tiny_bundle)]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
