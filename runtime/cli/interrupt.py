@@ -7,6 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_active: list[Interrupts] = []
+
+
+def check() -> None:
+    """Raises KeyboardInterrupt if a signal came within the innermost `interrupts` block; without one does nothing."""
+    if _active:
+        _active[-1].check()
+
 
 class Interrupts:
     """What `interrupts` yields."""
@@ -54,8 +62,10 @@ def interrupts() -> Iterator[Interrupts]:
         yield state
         return
     before = {number: signal.signal(number, state.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    _active.append(state)
     try:
         yield state
     finally:
+        _active.pop()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from runtime.cli.interrupt import deferred
+from runtime.cli.interrupt import check, deferred
 from runtime.errors import InputError
 
 
@@ -59,6 +59,7 @@ class OutputSet:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
+                check()
                 with deferred():
                     for name in self.names:
                         os.replace(self.path(name), self.folder / name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.cli.arguments import Settings
+from runtime.cli.interrupt import check
 from runtime.cli.outputs import OutputSet
 from runtime.cli.pipeline import Sink, prefetch
 from runtime.cli.plan import Job
@@ -63,6 +64,7 @@ def run_video(
             for result in stream(_pixels(reader, waiting)):
                 sink.put((waiting.popleft(), result))
                 counter.advance()
+                check()
         encoder.finish()
         write_sidecar(
             outputs.path(sidecar),

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from runtime.cli.interrupt import deferred, interrupts
+from runtime.cli.interrupt import check, deferred, interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -28,3 +28,17 @@ def test_handlers_are_put_back():
     with interrupts(), deferred():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_swallowed_signal_is_found_by_the_next_check():
+    check()
+    with interrupts():
+        check()
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            swallowed = True
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert swallowed
+    check()
