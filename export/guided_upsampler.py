@@ -20,15 +20,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from runtime.decomposer import MIN_LIGHT
+from runtime.product import MIN_ALBEDO
+
 CELL = 4
 RADIUS = 3
 COLOR_RADIUS = 4
 EPSILON = 0.02
-MIN_LIGHT = 1e-4
 MIN_SHADING = 1e-8
 DARK = 0.003
 MIN_WEIGHT = 1e-3
-MIN_ALBEDO = 1e-4
 _REC709 = (0.2126, 0.7152, 0.0722)
 
 

@@ -12,8 +12,9 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from export.guided_upsampler import MIN_LIGHT, GuidedUpsampler
+from export.guided_upsampler import GuidedUpsampler
 from runtime.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
+from runtime.decomposer import MIN_LIGHT
 from runtime.exposure import exposure_gain
 from runtime.images import read_image
 from runtime.working_size import pad, resize, working_size

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PERCENTILE, TARGET = 90.0, 0.8
-DARK_FRACTION, REFERENCE_PERCENTILE = 0.02, 99.5
-MIN_GAIN, MAX_GAIN = 1e-3, 1e4
+from runtime.exposure import ToneMap
+
+TONE_MAP = ToneMap()
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ def exposure_gain(image: Tensor) -> Tensor:
         low, high = ordered.gather(1, lower.long()), ordered.gather(1, upper.long())
         return low + (high - low) * (position - lower)
 
-    reference = value_at(torch.full_like(ordered[:, :1], (total - 1) * REFERENCE_PERCENTILE / 100))
-    counted = (ordered > DARK_FRACTION * reference).sum(dim=1, keepdim=True).clamp(min=1)
-    level = value_at(total - counted + (counted - 1) * (PERCENTILE / 100))
-    gain = torch.where(level > 0, TARGET / level.clamp(min=1e-12), torch.ones_like(level))
-    return gain.clamp(MIN_GAIN, MAX_GAIN)[:, :, None, None]
+    reference = value_at(torch.full_like(ordered[:, :1], (total - 1) * TONE_MAP.reference_percentile / 100))
+    counted = (ordered > TONE_MAP.dark_fraction * reference).sum(dim=1, keepdim=True).clamp(min=1)
+    level = value_at(total - counted + (counted - 1) * (TONE_MAP.percentile / 100))
+    gain = torch.where(level > 0, TONE_MAP.target / level.clamp(min=1e-12), torch.ones_like(level))
+    return gain.clamp(TONE_MAP.min_gain, TONE_MAP.max_gain)[:, :, None, None]
