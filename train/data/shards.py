@@ -1,27 +1,62 @@
-"""Reader of the training shards: tar files with one rendered view a key, every light group stored apart.
+"""The shard format, and its reader. A shard is a tar file with views; every light group of a view is stored apart.
 
-A view with K = 1..3 light groups has the members
+**Folder.** `{split}-{number}.tar`, split = train, val, test or clip (frames of clips, in their order; nothing trains on
+them as single views), number = at least five digits from 00000. A shard is never changed once it is there; new ones take
+the next number. `.staging/` belongs to the writer (`train.data.shard_writer`) and readers leave it alone.
 
-    KEY.albedo.jpg       A = v ** 2                      with v = 8-bit value / 255; linear RGB, Rec.709 primaries
-    KEY.shading{k}.webp  S_k, log coded                  k = 0 .. K-1
-    KEY.residual{k}.webp R_k, log coded                  what is no Lambertian first-hit reflection (gloss, sky, lamps)
-    KEY.mask.png         1 where albedo and shading are valid
-    KEY.json             groups, and per layer the constants k, m, xmax of its code
+**Keys.** The members of a view are `KEY.EXTENSION` and follow each other in the tar. A key has no dot and is unique in
+its folder: `UNIT_NUMBER`, NUMBER without underscore. All views of a unit (one rendered scene, one clip, one photographed
+frame) are in one shard, in order. The extension starts at the first dot of the name.
 
-and its image is `sum_k gain_k * color_k * (A * S_k + R_k)` for any positive gains and light colours.
-Log code: `x = expm1(v * log1p(k * xmax / m)) * m / k`.
+**Members** of a view with K = 1..3 light groups, all of one size (H, W):
+
+    KEY.albedo.jpg       albedo A: `A = v ** 2` with v = 8-bit value / 255; JPEG, 4:4:4
+    KEY.shading{k}.webp  diffuse shading S_k (irradiance / pi) of group k = 0 .. K-1, log coded
+    KEY.residual{k}.webp R_k, log coded: all that is no Lambertian reflection at the first hit (gloss, metal, sky, lamps)
+    KEY.mask.png         1 bit: 1 = A and S_k are ground truth; 0 = sky, lamps, metal, glass, A < 0.02, pixels that a
+                         silhouette covers in part. A and S_k mean nothing where it is 0; the image still holds there
+    KEY.json             UTF-8, described below
+
+Everything is linear light, RGB, Rec.709 primaries, in arbitrary exposure: normalise the image of each view (or clip). The
+image is `sum_k gain_k * color_k * (A * S_k + R_k)` for any positive gains and light colours; all ones are the default
+light. Log code: `x = expm1(v * log1p(k * xmax / m)) * m / k`; values above xmax were clipped.
+
+**JSON**, required:
+
+    groups               list of K names, for rendered views of sun, sky (environment or window), ceiling, lamps;
+                         for an image that came with its albedo ["image"]
+    shading{k}           {"k", "m", "xmax", "frac"}: constants of the log code (all > 0), and the group's share of the
+                         default image, `mean(A * S_k + R_k) / mean(image)`, mean over pixels and channels
+    residual{k}          {"k", "m", "xmax"}
+
+optional, for what they describe:
+
+    crc32                {"albedo.jpg": 8 hexadecimal digits, ...}: zlib.crc32 of every other member; checked where present
+    decode_error         median over the pixels brighter than 1% of the image's 95th percentile of the relative error that
+                         coding leaves in the image (mean over channels of |decoded - image|, over the pixel's mean)
+    kind                 what is seen: room, objects, outdoor, ..., pair, hypersim
+    scene                name of what views of one unit share (older shards: seed); source: where a pair comes from
+    clip                 name of the clip that the view is a frame of; its frames have one size and the same groups
+    frame, frames        the frame's index from 0, and how many frames the clip has
+    fps                  frames per second of the clip
+    cut                  true for a clip's frame that does not continue the one before it
+
+Further fields (camera, env, seed, spp, noise, ...) are the writer's own.
 """
 
 from __future__ import annotations
 
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+MAX_LIGHT_GROUPS = 3
 
 
 class ShardError(Exception):
@@ -98,9 +133,20 @@ def _log_code(constants: dict) -> tuple[float, float]:
     return float(np.log1p(constants["k"] * constants["xmax"] / constants["m"])), constants["m"] / constants["k"]
 
 
+def checksum(content: bytes) -> str:
+    """CRC-32 as 8 hexadecimal digits."""
+    return f"{zlib.crc32(content):08x}"
+
+
 def decode_members(members: dict[str, bytes]) -> CodedView:
-    """Decode one view's members (`{"albedo.jpg": bytes, ...}`). KeyError or ValueError: a member is missing or broken."""
+    """Decode one view's members (`{"albedo.jpg": bytes, ...}`). KeyError or ValueError: a member is missing or broken.
+
+    Members are checked against the json's checksums where it has any (shards before them stay readable).
+    """
     meta = json.loads(members["json"])
+    for name, expected in meta.get("crc32", {}).items():
+        if (found := checksum(members[name])) != expected:
+            raise ValueError(f"{name} has checksum {found}, expected {expected}")
     groups = range(len(meta["groups"]))
     return CodedView(
         albedo=_read_rgb(members["albedo.jpg"]),

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.data.shards import CodedView, ShardError, decode_members, raw_views
+from train.data.shards import MAX_LIGHT_GROUPS, CodedView, ShardError, decode_members, raw_views
 
 log = logging.getLogger(__name__)
-MAX_LIGHT_GROUPS = 3
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,371 @@
+"""Say what training shards hold, whether it looks like the world, and whether every byte of it is readable.
+
+    python -m train.inspect_shards shards/ --sheet sheet.png
+    python -m train.inspect_shards shards/ more/train-00007.tar --photos photos/ --json report.json
+
+Counts by split, kind and light; statistics of albedo, image and light (median over views, 5th and 95th percentile in
+brackets); the same image statistics for a folder of ordinary photographs; a contact sheet of image | albedo | shading |
+residual. A broken shard or view is named and skipped.
+
+Exit code: 0 all is well, 1 some shards or views are broken, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from runtime.atomic_file import replace_when_complete
+from runtime.cli.progress import Counter as ProgressCounter
+from runtime.cli.progress import Progress
+from runtime.errors import InputError
+from runtime.images import IMAGE_SUFFIXES, read_image
+from train.data.contact_sheet import contact_sheet, evenly, write_picture
+from train.data.decomposed import reduce, windows
+from train.data.preparation import DONE, FAILED, not_negative, run_command
+from train.data.shard_writer import SPLITS, unit_counts, unit_of
+from train.data.shards import CodedView, ShardError, View, decode_members, raw_views
+from train.data.view_statistics import (
+    EDGE,
+    NATURAL_ALBEDO,
+    AlbedoStatistics,
+    PictureStatistics,
+    albedo_statistics,
+    albedo_summary,
+    picture_statistics,
+    picture_summary,
+    summary,
+)
+
+_SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d+\.tar")
+OTHER = "other"
+_STATISTICS = ("valid", "correlation", "clipped", "luminance", "contrast", "saturation", "edges")
+_Item = tuple[str, Path, str, dict[str, bytes]]
+
+
+@dataclass
+class SplitReport:
+    """What one split holds, collected view by view."""
+
+    shards: int = 0
+    bytes: int = 0
+    views: int = 0
+    view_bytes: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    groups: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+    scenes: set[str] = field(default_factory=set)
+    clips: set[str] = field(default_factory=set)
+    checked: int = 0
+    decode_errors: list[float] = field(default_factory=list)
+    shares: dict[str, list[float]] = field(default_factory=dict)
+    residual: list[float] = field(default_factory=list)
+    pictures: list[PictureStatistics] = field(default_factory=list)
+    albedos: list[AlbedoStatistics] = field(default_factory=list)
+
+    def add(self, key: str, view: Measured) -> None:
+        """Count one view in."""
+        meta = view.meta
+        self.views += 1
+        self.view_bytes += view.bytes
+        self.kinds[str(meta.get("kind", "unknown"))] += 1
+        self.groups["+".join(meta["groups"])] += 1
+        self.sizes[view.size] += 1
+        self.scenes.add(str(meta.get("scene", meta.get("seed", unit_of(key)))))
+        if "clip" in meta:
+            self.clips.add(str(meta["clip"]))
+        self.checked += "crc32" in meta
+        # Older shards call it err_decode.
+        if (error := meta.get("decode_error", meta.get("err_decode"))) is not None:
+            self.decode_errors.append(float(error))
+        for name, share in zip(meta["groups"], view.shares, strict=True):
+            self.shares.setdefault(name, []).append(share)
+        self.residual.append(view.residual)
+        self.pictures.append(view.picture)
+        if view.albedo is not None:
+            self.albedos.append(view.albedo)
+
+    def to_dict(self) -> dict[str, object]:
+        """For the report; statistics are null without any view."""
+        return {
+            "shards": self.shards,
+            "megabytes": round(self.bytes / 1e6, 2),
+            "views": self.views,
+            "kilobytes_per_view": round(self.view_bytes / 1e3 / self.views, 1) if self.views else None,
+            "scenes": len(self.scenes),
+            "clips": len(self.clips),
+            "kinds": dict(self.kinds.most_common()),
+            "light_groups": dict(self.groups.most_common()),
+            "sizes": dict(self.sizes.most_common()),
+            "views_with_checksums": self.checked,
+            "decode_error": summary(self.decode_errors),
+            "light_share": {name: summary(shares) for name, shares in sorted(self.shares.items())},
+            "residual_share": summary(self.residual),
+            "image": picture_summary(self.pictures) if self.pictures else None,
+            "albedo": albedo_summary(self.albedos) if self.albedos else None,
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the report takes from one view. shares: of the light groups; residual: share of the image's light."""
+
+    meta: dict
+    size: str
+    bytes: int
+    shares: tuple[float, ...]
+    residual: float
+    picture: PictureStatistics
+    albedo: AlbedoStatistics | None
+
+
+_Result = tuple[CodedView, Measured] | str
+
+
+def measure(coded: CodedView, bytes_: int) -> Measured:
+    """Statistics of one view."""
+    view: View = coded.decode()
+    image = view.image
+    height, width = view.mask.shape
+    return Measured(
+        meta=view.meta,
+        size=f"{width}x{height}",
+        bytes=bytes_,
+        shares=tuple(coded.light_share.tolist()),
+        residual=float(view.residual.sum(dtype=np.float64) / max(float(image.sum(dtype=np.float64)), 1e-30)),
+        picture=picture_statistics(image),
+        albedo=albedo_statistics(view),
+    )
+
+
+def find_shards(inputs: Sequence[str], split: str | None) -> list[tuple[str, Path]]:
+    """(split, path) of every shard; tar files of other names count as "other". InputError: nothing there."""
+    found: dict[Path, str] = {}
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            paths = sorted(path.glob("*.tar"))
+            if not paths:
+                raise InputError(path, "no *.tar file", "a folder of shards")
+        elif path.exists():
+            paths = [path]
+        else:
+            raise InputError(path, "nothing there", "a shard or a folder of shards")
+        for shard in paths:
+            match = _SHARD.fullmatch(shard.name)
+            found[shard] = match[1] if match else OTHER
+    result = [(name, path) for path, name in found.items() if split in (None, name)]
+    if not result:
+        raise InputError(inputs[0], f"no {split}-*.tar", "shards of that split")
+    return sorted(result, key=lambda item: ((*SPLITS, OTHER).index(item[0]), item[1]))
+
+
+def inspect(
+    shards: Sequence[tuple[str, Path]], progress: Progress, sheet_views: int
+) -> tuple[dict[str, SplitReport], list[str], list[tuple[str, View]]]:
+    """Read every view. Returns the splits' reports, a line for each broken shard or view, and views for the sheet."""
+    reports: dict[str, SplitReport] = {}
+    problems: list[str] = []
+    pictured: list[tuple[str, View]] = []
+
+    def items() -> Iterator[_Item]:
+        for split, path in shards:
+            report = reports.setdefault(split, SplitReport())
+            report.shards += 1
+            report.bytes += path.stat().st_size
+            try:
+                for key, members in raw_views(path):
+                    yield split, path, key, members
+            except ShardError as error:
+                problems.append(str(error))
+
+    def work(item: _Item) -> _Result:
+        _, path, key, members = item
+        try:
+            coded = decode_members(members)
+            return coded, measure(coded, sum(map(len, members.values())))
+        except (KeyError, ValueError, TypeError, cv2.error) as error:
+            found = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+            return f"{path}: view {key}: found {found}, expected the members of a view"
+
+    total = _count_views(shards)
+    on_sheet = evenly(total, sheet_views)
+    counter = ProgressCounter(progress, "inspected", total, "views")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for index, (item, result) in enumerate(_in_order(pool, work, items())):
+            split, _, key, _ = item
+            counter.advance()
+            if isinstance(result, str):
+                problems.append(result)
+                continue
+            coded, measured = result
+            reports[split].add(key, measured)
+            if index in on_sheet:
+                pictured.append((key, coded.decode()))
+    progress.show("")
+    return reports, problems, pictured
+
+
+def _count_views(shards: Sequence[tuple[str, Path]]) -> int:
+    """From the tars' headers alone; a broken shard counts nothing."""
+    count = 0
+    for _, path in shards:
+        with suppress(ShardError):
+            count += sum(unit_counts(path).values())
+    return count
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[_Item], _Result], items: Iterator[_Item]
+) -> Iterator[tuple[_Item, _Result]]:
+    """(item, result) in the order of the items, with a bounded number in flight."""
+    flying = []
+    for item in items:
+        flying.append((item, pool.submit(work, item)))
+        if len(flying) > 32:
+            first, future = flying.pop(0)
+            yield first, future.result()
+    for item, future in flying:
+        yield item, future.result()
+
+
+def photo_statistics(folder: Path, side: int, progress: Progress) -> tuple[list[PictureStatistics], list[str]]:
+    """Statistics of the centre square of every photograph, reduced to `side`, and a line for each unreadable one.
+
+    InputError: no photograph in the folder.
+    """
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "a folder of photographs")
+    pictures, problems = [], []
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
+        try:
+            pixels = read_image(path).pixels
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        height, width = pixels.shape[:2]
+        small = reduce(pixels, np.ones((height, width), bool), min(side, height, width))
+        rows, columns = windows(*small.shape[:2], 1)[0]
+        pictures.append(picture_statistics(small[rows, columns]))
+        progress.show(f"read {path.name}")
+    progress.show("")
+    if not pictures:
+        raise InputError(folder, "no readable photograph", "PNG, JPEG or other image files")
+    return pictures, problems
+
+
+def text_report(report: dict) -> str:
+    """The report for the terminal."""
+    lines = []
+    for split, values in report["splits"].items():
+        lines.append(
+            f"{split}: {values['views']} views of {values['scenes']} scenes in {values['shards']} shards, "
+            f"{values['megabytes']} MB, {values['kilobytes_per_view']} kB a view"
+        )
+        if values["clips"]:
+            lines.append(f"  {values['clips']} clips")
+        for title, key in (("kinds", "kinds"), ("light", "light_groups"), ("pixels", "sizes")):
+            lines.append(f"  {title}: " + ", ".join(f"{name} {count}" for name, count in values[key].items()))
+        lines.append(f"  checksums in {values['views_with_checksums']} views")
+        lines.append(f"  decode error {_range(values['decode_error'])}")
+        shares = [f"{name} {_range(share)}" for name, share in values["light_share"].items()]
+        lines.append(f"  share of the light: {', '.join(shares)}; residual {_range(values['residual_share'])}")
+        if values["albedo"]:
+            lines.append("  albedo " + "  ".join(f"{k} {v:.3f}" for k, v in values["albedo"]["luminance"].items()))
+            low, high = NATURAL_ALBEDO
+            lines.append(f"  albedo in {low}-{high}: {values['albedo']['natural_share']:.3f} of the valid pixels")
+    rows = {f"{split} image": values["image"] for split, values in report["splits"].items() if values["image"]}
+    if report["photos"]:
+        rows["photos"] = report["photos"]["image"]
+    rows |= {f"{split} albedo": values["albedo"] for split, values in report["splits"].items() if values["albedo"]}
+    if rows:
+        lines += ["", *_table(rows)]
+    return "\n".join(lines)
+
+
+def _table(rows: dict[str, dict]) -> list[str]:
+    """One line a statistic, one column a row of `rows`."""
+    statistics = {name: [values.get(name) for values in rows.values()] for name in _STATISTICS}
+    for scale in next(iter(rows.values()))["texture"]:
+        statistics[f"texture {scale}"] = [values["texture"][scale] for values in rows.values()]
+    lines = [" " * 14 + "".join(f"{title:22}" for title in rows)]
+    for name, cells in statistics.items():
+        # Luminance of albedo stands above, by percentile.
+        texts = [_range(cell) if cell and "median" in cell else "-" for cell in cells]
+        lines.append(f"{name:14}" + "".join(f"{text:22}" for text in texts))
+    return [line.rstrip() for line in lines]
+
+
+def _range(values: dict[str, float] | None) -> str:
+    return f"{values['median']:.3f} ({values['p5']:.3f}-{values['p95']:.3f})" if values else "unknown"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.inspect_shards",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="FOLDER|TAR", help="shards, or folders of them")
+    parser.add_argument("--split", choices=SPLITS, help="only this split")
+    parser.add_argument("--json", metavar="FILE", help="write the report there")
+    parser.add_argument("--sheet", metavar="FILE.png", help="write a contact sheet there")
+    parser.add_argument("--views", type=not_negative, default=40, help="views on the sheet (default: 40)")
+    parser.add_argument("--photos", metavar="DIR", help="compare with the photographs in a folder")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _run(argv: Sequence[str] | None, progress: Progress) -> int:
+    options = build_parser().parse_args(argv)
+    progress.quiet = options.quiet
+    if options.sheet and Path(options.sheet).suffix.lower() != ".png":
+        raise InputError(options.sheet, f"the suffix {Path(options.sheet).suffix!r}", "a name that ends in .png")
+    shards = find_shards(options.inputs, options.split)
+    photos = Path(options.photos) if options.photos else None
+    if photos and not photos.is_dir():
+        raise InputError(photos, "no such folder", "a folder of photographs")
+    reports, problems, pictured = inspect(shards, progress, options.views if options.sheet else 0)
+    report: dict[str, object] = {"splits": {split: report.to_dict() for split, report in reports.items()}, "photos": None}
+    if photos:
+        sizes = sum((report.sizes for report in reports.values()), Counter())
+        side = min(map(int, sizes.most_common(1)[0][0].split("x"))) if sizes else 256
+        pictures, unreadable = photo_statistics(photos, side, progress)
+        problems += unreadable
+        report["photos"] = {"pictures": len(pictures), "side": side, "image": picture_summary(pictures)}
+    report["definitions"] = {"edge": EDGE, "natural_albedo": NATURAL_ALBEDO}
+    report["broken"] = problems
+    print(text_report(report))
+    try:
+        if options.json:
+            with replace_when_complete(options.json) as temporary:
+                temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        if options.sheet and pictured:
+            write_picture(options.sheet, contact_sheet(pictured))
+    except OSError as error:
+        raise InputError(error.filename or options.sheet, error.strerror or str(error), "a place to write to") from error
+    for line in problems:
+        progress.error(f"broken: {line}")
+    return FAILED if problems else DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return run_command(_run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
