@@ -1,0 +1,139 @@
+"""Cameras chosen, light denoised, views judged and encoded, on a scene built by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.train.rendering.conftest import INSIDE, window_room
+from train.data.shard_writer import encode_view
+from train.data.shards import View, decode_members
+from train.rendering.scene import Camera
+from train.rendering.tracing.quality import Quality
+
+QUALITY = Quality(size=(48, 64), samples=16, noise=0.5, passes=4)
+
+
+@pytest.fixture(scope="module")
+def view(backend) -> View:
+    from train.rendering.tracing.assembly import assemble
+    from train.rendering.tracing.views import render_view
+
+    return render_view(assemble(window_room()), INSIDE, QUALITY, seed=3)
+
+
+def test_view_has_its_groups_and_a_valid_mask(view):
+    assert view.meta["groups"] == ["sun", "sky", "lamps"]
+    assert view.albedo.shape == (48, 64, 3)
+    assert view.shading.shape == view.residual.shape == (3, 48, 64, 3)
+    assert (view.albedo[view.mask] >= 0.004).all()
+    # The window shows no surface, the metal box has no albedo.
+    assert 0.5 < view.mask.mean() < 0.97
+    assert view.meta["samples"] in (16, 32, 48, 64)
+
+
+def test_denoised_view_is_what_many_samples_give(view):
+    from train.rendering.tracing.assembly import assemble
+    from train.rendering.tracing.integrator import render_layers
+
+    truth = render_layers(assemble(window_room()), INSIDE, QUALITY.size, 2048, 5)
+    assert view.image.mean() == pytest.approx(truth.image.mean(), rel=0.03)
+    for k in range(3):
+        expected = truth.diffuse.mean(0)[k] / np.maximum(truth.albedo, 4e-3)
+        error = np.abs(view.shading[k] - expected)[view.mask].mean() / expected[view.mask].mean()
+        assert error < 0.15
+
+
+def test_encoded_view_decodes_to_the_same_picture(view):
+    decoded = decode_members(encode_view(view)).decode()
+    light = view.image.mean(-1)
+    lit = light > 0.05 * np.percentile(light, 95)
+    assert np.median(np.abs(decoded.image - view.image).mean(-1)[lit] / light[lit]) < 0.03
+
+
+def test_gains_scale_groups_alone(view):
+    from train.rendering.tracing.views import with_gains
+
+    changed = with_gains(view, np.array([2.0, 1.0, 0.0]))
+    np.testing.assert_array_equal(changed.shading[1], view.shading[1])
+    np.testing.assert_allclose(changed.shading[0], 2 * view.shading[0])
+    assert changed.residual[2].max() == 0
+    assert changed.albedo is view.albedo
+
+
+def test_lamps_are_lifted_to_the_daylight(view):
+    from train.rendering.tracing.views import lamp_gains, with_gains
+
+    dim = with_gains(view, np.array([1.0, 1.0, 1e-4]))
+    shares = []
+    for seed in range(50):
+        gains = lamp_gains(dim, np.random.default_rng(seed))
+        assert gains[0] == gains[1] == 1
+        lit = with_gains(dim, gains)
+        light = [(lit.albedo * shading).mean() for shading in lit.shading]
+        shares.append(light[2] / (light[0] + light[1]))
+    assert 0.5 < np.median(shares) < 1.1
+    only_day = View(view.albedo, view.shading[:2], view.residual[:2], view.mask, {**view.meta, "groups": ["sun", "sky"]})
+    np.testing.assert_array_equal(lamp_gains(only_day, np.random.default_rng(0)), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda view: replace(view, mask=np.zeros_like(view.mask)), "invalid"),
+        (lambda view: replace(view, shading=0 * view.shading, residual=0 * view.residual), "invalid"),
+        (lambda view: replace(view, shading=view.shading * spot(view, 0.1), residual=0 * view.residual), "dark"),
+        (lambda view: replace(view, shading=view.shading * 0 + 1, residual=0 * view.residual, albedo=flat(view)), "flat"),
+    ],
+)
+def test_views_that_teach_nothing_are_rejected(view, change, reason):
+    from train.rendering.tracing.views import RejectedView, judge
+
+    judge(view)
+    with pytest.raises(RejectedView, match=reason):
+        judge(change(view))
+
+
+def spot(view: View, share: float) -> np.ndarray:
+    lit = np.full((*view.mask.shape, 1), 1e-3, np.float32)
+    lit[: round(share * len(lit))] = 1
+    return lit
+
+
+def flat(view: View) -> np.ndarray:
+    return np.full_like(view.albedo, 0.4)
+
+
+def test_cameras_that_see_much_come_first_and_blocked_ones_never(backend):
+    from train.rendering.tracing.assembly import assemble
+    from train.rendering.tracing.cameras import choose_cameras
+
+    blocked = Camera(np.array([0.0, -0.12, 0.4]), np.array([0.0, 1.0, 0.4]), 60.0)
+    outside = Camera(np.array([0.0, 0.0, 20.0]), np.array([0.0, 0.0, 30.0]), 60.0)
+    proposals = [blocked, outside, None, INSIDE] * 20
+    scene = replace(window_room(), propose_camera=lambda rng: proposals.pop())
+    chosen = choose_cameras(scene, assemble(scene), 3, (64, 64), np.random.default_rng(0))
+    assert len(chosen) == 3
+    assert all(camera is INSIDE for camera in chosen)
+
+
+def test_no_proposal_no_camera(backend):
+    from train.rendering.tracing.assembly import assemble
+    from train.rendering.tracing.cameras import choose_cameras
+
+    scene = replace(window_room(), propose_camera=lambda rng: None)
+    assert choose_cameras(scene, assemble(scene), 3, (64, 64), np.random.default_rng(0)) == []
+
+
+def test_entropy_counts_things_evenly():
+    from train.rendering.tracing.cameras import view_entropy
+
+    distance = np.full(400, 2.0)
+    even = np.arange(400) % 8
+    assert view_entropy(distance, even) == pytest.approx(np.log(8))
+    assert view_entropy(distance, np.where(even < 5, 0, even)) is not None
+    assert view_entropy(distance, np.zeros(400, int)) is None
+    assert view_entropy(np.full(400, 0.1), even) is None
+    assert view_entropy(np.full(400, np.inf), np.full(400, -1)) is None

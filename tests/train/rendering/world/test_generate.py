@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from train.rendering.scene import Environment, RectangleLight, Relief, Scene, Texture
+from train.rendering.world.builder import MAX_TRIANGLES, SceneBuilder
+from train.rendering.world.generate import compose, generate
+from train.rendering.world.geometry import face_normals
+from train.rendering.world.rooms import room_scene
+
+SEEDS = range(60)
+
+
+class PlainLibrary:
+    """The library's interface with small pictures, so that 60 scenes take seconds."""
+
+    def texture(self, rng, role):
+        pixels = (rng.uniform(0.3, 0.8, (1, 1, 3)) * 255 + rng.normal(0, 9, (16, 16, 3))).clip(0, 255).astype(np.uint8)
+        return Texture(pixels, role not in ("rug", "book", "picture", "label"))
+
+    def relief(self, rng, role, texture=None):
+        return Relief(rng.normal(0, 0.7, (16, 16, 2)).astype(np.float16), True)
+
+    def environment(self, rng, kind):
+        return Environment(np.ones((8, 16, 3), np.float32), float(rng.uniform(0, 360)))
+
+    def window_view(self, rng):
+        return np.ones((8, 8, 3), np.float32)
+
+    def model(self, rng):
+        return None
+
+
+@pytest.fixture(scope="module")
+def made() -> list[tuple[Scene, SceneBuilder]]:
+    library = PlainLibrary()
+    return [compose(seed, library) for seed in SEEDS]
+
+
+def test_all_kinds_of_scene_come_up(made):
+    kinds = Counter(scene.kind for scene, _ in made)
+    assert kinds["room"] > 20 and kinds["tabletop"] > 7 and kinds["street"] > 7
+
+
+def test_scenes_fit_the_budget_and_are_full_of_things(made):
+    for scene, _ in made:
+        assert sum(len(part.mesh.faces) for part in scene.parts) <= MAX_TRIANGLES
+    rooms = [len({part.thing for part in scene.parts}) for scene, _ in made if scene.kind == "room"]
+    assert np.median(rooms) > 25
+
+
+def test_light_groups_are_valid_and_positive(made):
+    seen = Counter()
+    for scene, _ in made:
+        groups = scene.groups
+        seen.update(groups)
+        assert scene.sun is None or scene.sun.direction[2] < 0
+        for light in scene.lights:
+            assert np.isfinite(light.center).all() and np.min(light.radiance) > 0
+            if isinstance(light, RectangleLight):
+                assert np.linalg.norm(light.normal) == pytest.approx(1)
+        portals = sum(isinstance(light, RectangleLight) and light.portal for light in scene.lights)
+        assert portals <= 16
+        if scene.kind == "room":
+            assert scene.environment is None
+            assert (portals > 0) == ("sky" in groups)
+    assert set(seen) == {"sun", "sky", "ceiling", "lamps"}
+
+
+def test_meshes_are_sound(made):
+    for scene, _ in made:
+        for part in scene.parts:
+            mesh = part.mesh
+            assert np.isfinite(mesh.vertices).all() and np.isfinite(mesh.uv).all()
+            assert mesh.faces.min() >= 0 and mesh.faces.max() < len(mesh.vertices)
+            assert np.linalg.norm(face_normals(mesh), axis=1).min() > 1e-14
+            assert 0 <= part.material < len(scene.materials)
+
+
+def test_the_same_seed_makes_the_same_scene():
+    library = PlainLibrary()
+    for seed in (0, 4, 6):
+        first, second = generate(seed, library), generate(seed, library)
+        assert len(first.parts) == len(second.parts)
+        for a, b in zip(first.parts, second.parts):
+            assert a.thing == b.thing and a.material == b.material
+            np.testing.assert_array_equal(a.mesh.vertices, b.mesh.vertices)
+            np.testing.assert_array_equal(a.mesh.uv, b.mesh.uv)
+        for a, b in zip(first.materials, second.materials):
+            assert a.color == b.color and a.roughness == b.roughness and a.tile == b.tile
+        for a, b in zip(first.lights, second.lights):
+            np.testing.assert_array_equal(a.radiance, b.radiance)
+        cameras = [scene.propose_camera(np.random.default_rng(5)) for scene in (first, second)]
+        assert (cameras[0] is None) == (cameras[1] is None)
+        if cameras[0] is not None:
+            np.testing.assert_array_equal(cameras[0].origin, cameras[1].origin)
+
+
+def test_other_seeds_make_other_scenes(made):
+    sizes = {(len(scene.parts), builder.triangles) for scene, builder in made}
+    assert len(sizes) == len(made)
+
+
+def test_cameras_come_often_and_stand_in_the_open(made):
+    for scene, builder in made:
+        rng = np.random.default_rng(0)
+        cameras = [camera for camera in (scene.propose_camera(rng) for _ in range(40)) if camera is not None]
+        assert len(cameras) >= 10, f"seed {scene.seed}: {scene.kind}"
+        for camera in cameras:
+            assert 28 <= camera.fov <= 85
+            assert np.isfinite(camera.origin).all() and np.linalg.norm(camera.target - camera.origin) > 0.1
+            assert not builder.blocked(camera.origin, 0.02)
+
+
+class Surfaces:
+    """All triangles of a scene, to look down on."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.parts = [part.mesh.vertices[part.mesh.faces] for part in scene.parts]
+        self.things = np.array([part.thing for part in scene.parts])
+        self.low = np.array([corners.min((0, 1)) for corners in self.parts])
+        self.high = np.array([corners.max((0, 1)) for corners in self.parts])
+
+    def below(self, point: np.ndarray, skip: int) -> float:
+        """Height of the highest surface of another thing below a point (or up to 1 cm above it); -inf: there is none."""
+        over = (self.low[:, :2] <= point[:2]) & (self.high[:, :2] >= point[:2])
+        highest = -np.inf
+        for index in np.flatnonzero(over.all(1) & (self.low[:, 2] < point[2] + 0.01) & (self.things != skip)):
+            a, b, c = self.parts[index].transpose(1, 0, 2)
+            (ux, uy), (vx, vy), (px, py) = (b - a)[:, :2].T, (c - a)[:, :2].T, (point[:2] - a[:, :2]).T
+            area = ux * vy - uy * vx
+            area[np.abs(area) < 1e-12] = np.nan
+            s, t = (px * vy - py * vx) / area, (ux * py - uy * px) / area
+            heights = a[:, 2] + s * (b - a)[:, 2] + t * (c - a)[:, 2]
+            hit = (s >= 0) & (t >= 0) & (s + t <= 1) & (heights <= point[2] + 0.01)
+            highest = max(highest, heights[hit].max(initial=-np.inf))
+        return float(highest)
+
+
+def test_things_rest_on_something(made):
+    """Whatever does not hang has, below some of its lowest points, a surface of another thing within 1 cm."""
+    for scene, builder in made[:20]:
+        surfaces = Surfaces(scene)
+        for thing in {part.thing for part in scene.parts} - builder.hung:
+            points = np.concatenate([part.mesh.vertices for part in scene.parts if part.thing == thing])
+            low = points[:, 2].min()
+            if low < 0.011:
+                continue
+            feet = points[points[:, 2] < low + 0.003]
+            middle = feet.mean(0)
+            # A little inwards: feet that stand flush with an edge count as well.
+            tries = [middle, *(0.98 * feet[:: max(1, len(feet) // 6)] + 0.02 * middle)]
+            found = any(surfaces.below(point * (1, 1, 0) + (0, 0, low), thing) > low - 0.011 for point in tries)
+            assert found, f"seed {scene.seed}: thing {thing} floats at {low:.3f} m"
+
+
+def test_big_things_of_rooms_do_not_stand_in_each_other():
+    library = PlainLibrary()
+    for seed in range(8):
+        builder = SceneBuilder(seed, library)
+        room = room_scene(builder)
+        blocks = {}
+        for thing in {part.thing for part in room.parts} - builder.hung:
+            points = np.concatenate([part.mesh.vertices for part in room.parts if part.thing == thing])
+            low, high = points.min(0), points.max(0)
+            if low[2] < 0.02 and high[2] > 0.3 and (high - low)[:2].max() < 2.4:  # stands on the floor, is no wall
+                blocks[thing] = points
+        things = list(blocks)
+        for i, a in enumerate(things):
+            for b in things[i + 1 :]:
+                assert not hulls_overlap(blocks[a], blocks[b], 0.03), f"seed {seed}: {a} and {b}"
+
+
+def hulls_overlap(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two things seen from above overlap by more than the tolerance along all of 16 directions."""
+    for angle in np.linspace(0, np.pi, 16, endpoint=False):
+        axis = np.array([np.cos(angle), np.sin(angle)])
+        p, q = a[:, :2] @ axis, b[:, :2] @ axis
+        if p.min() > q.max() - tolerance or q.min() > p.max() - tolerance:
+            return False
+    return True

@@ -1,0 +1,219 @@
+"""Render training scenes with ground truth: albedo, and shading and residual of every light group, path traced on the CPU.
+
+    python -m train.render -o data/renders --views 500
+    python -m train.render -o data/renders --views 2000 --assets assets --workers 8 --preview data/renders.png
+    python -m train.render -o data/clips --views 0 --clips 2 --frames 48 --size 384x256
+
+Rooms, tabletops and streets are drawn from seeds (every sixteenth seed is a validation scene), so the same seeds give the
+same views, and a stopped run goes on where it was. Shards appear as they fill up; `python -m train.inspect_shards` reads
+them. Needs the extra [render] and an LLVM library of version 17 or newer (Debian and Ubuntu: libllvm19).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from runtime.cli.interrupt import deferred
+from runtime.cli.progress import Counter as ProgressCounter
+from runtime.cli.progress import Progress
+from train.data.preparation import DONE, FAILED, open_staging, positive, run_command
+from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
+from train.rendering.pool import JobFailed, PoolError, WorkerPool
+from train.rendering.tracing.llvm import LlvmError, find_library
+from train.rendering.tracing.quality import Quality
+from train.rendering.worker import ClipJob, Rendered, SceneJob, start
+from train.rendering.world.motion import CLIP_KINDS
+
+# A scene of 256x256 takes seconds; anything longer hangs.
+_SECONDS_A_VIEW = 90
+_MOST_PIXELS = 2048 * 2048
+# So many scenes in a row do not fail by chance.
+_MOST_FAILURES = 8
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`256` or `WIDTHxHEIGHT` -> (height, width)."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a side (256) or WIDTHxHEIGHT (768x512)")
+    width, height = int(parts[0]), int(parts[-1])
+    if min(width, height) < 32 or width * height > _MOST_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text}, expected sides of at least 32 and at most {_MOST_PIXELS} pixels")
+    return height, width
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{value}, expected at least 0")
+    return value
+
+
+_size.__name__, _count.__name__ = "size", "number"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the shards")
+    parser.add_argument("--views", type=_count, default=500, help="views that the folder shall hold (default: 500)")
+    parser.add_argument("--views-per-scene", type=positive, default=3, help="views of one scene at most (default: 3)")
+    parser.add_argument("--relights", type=_count, default=0, help="render each view again under so many other lights")
+    parser.add_argument("--clips", type=_count, default=0, help="clips that the folder shall hold (default: 0)")
+    parser.add_argument("--frames", type=positive, default=48, help="frames of a clip (default: 48)")
+    parser.add_argument("--fps", type=float, default=24.0, help="frames per second that a clip stands for (default: 24)")
+    parser.add_argument("--size", type=_size, default=(256, 256), help="side, or WIDTHxHEIGHT, in pixels (default: 256)")
+    parser.add_argument(
+        "--samples",
+        type=positive,
+        default=Quality.samples,
+        help="paths a pixel and pass, a multiple of 4 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=Quality.noise,
+        help="up to three passes are added down to this noise (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--assets", type=Path, metavar="DIR", help="folder with hdri/, textures/ and models/ to draw from too"
+    )
+    parser.add_argument("--seed", type=_count, default=0, help="first scene seed (default: 0)")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--preview", type=Path, metavar="FILE.png", help="draw a contact sheet of the folder at the end")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _scene_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -> Iterator[SceneJob]:
+    """Seeds that are not done, until there are views enough."""
+    seed = arguments.seed
+    while made["views"] < arguments.views:
+        job = SceneJob(seed, arguments.views_per_scene, arguments.relights)
+        if not staging.is_done(job.split, job.unit):
+            yield job
+        seed += 1
+
+
+def _clip_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -> Iterator[ClipJob]:
+    """Clips of all kinds in turn, until there are enough."""
+    seed = arguments.seed
+    while made["clips"] < arguments.clips:
+        job = ClipJob(seed, CLIP_KINDS[seed % len(CLIP_KINDS)], arguments.frames, arguments.fps)
+        if not staging.is_done(job.split, job.unit):
+            yield job
+        seed += 1
+
+
+def _jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -> Iterator[SceneJob | ClipJob]:
+    yield from _clip_jobs(staging, arguments, made)
+    yield from _scene_jobs(staging, arguments, made)
+
+
+def _publish(staging: Staging, final: bool) -> None:
+    for split in SPLITS:
+        with deferred():
+            staging.publish(split, final=final)
+
+
+def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress) -> Counter[str]:
+    """Render until the folder holds what was asked for; returns what was left out, by reason."""
+    quality = Quality(size=arguments.size, samples=arguments.samples, noise=arguments.noise)
+    counts = staging.counts()
+    made = Counter(views=counts["train"].views + counts["val"].views, clips=counts["clip"].units)
+    if made["views"] or made["clips"]:
+        progress.log(f"{staging.folder}: holds {made['views']} views and {made['clips']} clips already")
+    left_out: Counter[str] = Counter()
+    counter = ProgressCounter(progress, "rendered", max(0, arguments.views - made["views"]) or None, "views")
+    longest = max(arguments.frames if arguments.clips else 0, arguments.views_per_scene * (1 + arguments.relights))
+    timeout = _SECONDS_A_VIEW * longest * max(1.0, arguments.size[0] * arguments.size[1] / 65536)
+    waiting = failures = 0
+    begun, fresh = time.monotonic(), 0
+    start_arguments = (arguments.assets, quality, 0)
+    with (
+        WorkerPool(start, start_arguments, arguments.workers, timeout) as pool,
+        closing(pool.run(_jobs(staging, arguments, made))) as results,
+    ):
+        for job, result in results:
+            if isinstance(result, JobFailed):
+                progress.error(f"failed: scene {job.seed}: {result.reason}; left out")
+                staging.add(job.split, job.unit, [], f"failed: {result.reason}")
+                left_out["failed scene"] += 1
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    raise PoolError(f"found {failures} failed scenes in a row, expected most to render")
+                continue
+            failures = 0
+            assert isinstance(result, Rendered)
+            reasons = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items())
+            staging.add(job.split, job.unit, result.views, reasons or "gave no view")
+            left_out.update(result.rejected)
+            made["clips"] += isinstance(job, ClipJob) and bool(result.views)
+            made["views"] += len(result.views) if isinstance(job, SceneJob) else 0
+            fresh += len(result.views)
+            for _ in result.views if isinstance(job, SceneJob) else ():
+                counter.advance()
+            waiting += sum(len(content) for _, members in result.views for content in members.values())
+            if waiting > SHARD_BYTES:
+                _publish(staging, final=False)
+                waiting = 0
+    progress.show("")
+    minutes = (time.monotonic() - begun) / 60
+    if fresh:
+        workers = f"{arguments.workers} process{'es' if arguments.workers > 1 else ''}"
+        progress.log(f"rendered {fresh} views in {minutes:.1f} min with {workers}: {fresh / minutes:.0f} a minute")
+    return left_out
+
+
+def _main(argv: Sequence[str] | None, progress: Progress) -> int:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.samples % 4:
+        parser.error(f"argument --samples: found {arguments.samples}, expected a multiple of 4")
+    progress.quiet = arguments.quiet
+    find_library()
+    height, width = arguments.size
+    settings = {
+        "size": f"{width}x{height}",
+        "views_per_scene": arguments.views_per_scene,
+        "relights": arguments.relights,
+        "samples": arguments.samples,
+        "noise": arguments.noise,
+        "assets": arguments.assets is not None,
+    }
+    staging = open_staging(arguments.output, "render", settings)
+    try:
+        left_out = _render(staging, arguments, progress)
+    finally:
+        # What is done is worth a shard, also after Ctrl-C.
+        _publish(staging, final=True)
+    for reason, count in left_out.most_common():
+        progress.log(f"left out: {count} ({reason})")
+    counts = staging.counts()
+    for split in SPLITS:
+        if counts[split].views:
+            progress.log(f"{split}: {counts[split].views} views in {counts[split].shards} shards")
+    if arguments.preview:
+        from train.data.contact_sheet import write_sheet
+
+        write_sheet(staging.folder, arguments.preview)
+        progress.log(f"contact sheet: {arguments.preview}")
+    return DONE if any(count.views for count in counts.values()) else FAILED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 nothing could be rendered, 2 wrong usage or no renderer, 130 interrupted."""
+    try:
+        return run_command(_main, argv)
+    except (LlvmError, PoolError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""What a scene is, without a renderer: meshes, materials, lights and cameras as plain numbers.
+
+Metres, z up, angles in degrees, colours and radiances linear RGB with Rec.709 primaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from train.data.shards import MAX_LIGHT_GROUPS
+
+Color = tuple[float, float, float]
+LightGroup = Literal["sun", "sky", "ceiling", "lamps"]
+
+# A scene's light groups in their fixed order; a view stores at most MAX_LIGHT_GROUPS of them.
+LIGHT_GROUPS: tuple[LightGroup, ...] = ("sun", "sky", "ceiling", "lamps")
+
+
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """An albedo texture. pixels: (H, W, 3) uint8, square-root coded, `albedo = (pixels / 255) ** 2`; row 0 is v = 0.
+
+    tileable: it repeats without a seam. Otherwise the renderer repeats it mirrored.
+    """
+
+    pixels: np.ndarray
+    tileable: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Relief:
+    """A height map, as slopes. slopes: (H, W, 2) float16, d height / du and d height / dv, root mean square 1 over both
+    together; row 0 is v = 0. tileable as in `Texture`.
+    """
+
+    slopes: np.ndarray
+    tileable: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """An opaque surface: Lambertian reflection under a GGX coat, or bare metal.
+
+    color: linear albedo, multiplies the texture. tile: metres that one repeat of the texture covers, for meshes whose uv
+    are metres; None: uv (0, 0)..(1, 1) is one repeat. relief_tile: the same for the relief. relief_strength: root mean
+    square slope (tangent of the tilt). roughness: GGX alpha = roughness ** 2. specular: reflectance of the coat at
+    normal incidence (0.04 for common dielectrics, 0 = no coat). metallic: 1 = no diffuse reflection, the coat's
+    reflectance is the colour.
+    """
+
+    color: Color = (1.0, 1.0, 1.0)
+    texture: Texture | None = None
+    tile: float | None = None
+    relief: Relief | None = None
+    relief_tile: float | None = None
+    relief_strength: float = 0.0
+    roughness: float = 0.8
+    specular: float = 0.04
+    metallic: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles. vertices: (V, 3) float64. faces: (F, 3) int64, counter-clockwise seen from outside. uv: (V, 2) float64,
+    metres along the surface, or repeats for materials without `tile`. smooth: normals are averaged at vertices;
+    otherwise every face is flat.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    smooth: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A placed mesh. material: index into `Scene.materials`. thing: number of the object that it belongs to (all parts of
+    a chair share one); views are scored by how many things they see.
+    """
+
+    mesh: Mesh
+    material: int
+    thing: int
+
+
+@dataclass(frozen=True, eq=False)
+class RectangleLight:
+    """A one-sided area light. center, normal: (3,). width is horizontal (for floor and ceiling lights along y), height the
+    other side. radiance: (3,) W/(m2 sr) in arbitrary units. texture: (H, W, 3) float32 factors on the radiance with mean
+    1, row 0 at the top; None: uniform. portal: it stands outside a window in place of the sky, and the sun shines
+    through it.
+    """
+
+    center: np.ndarray
+    normal: np.ndarray
+    width: float
+    height: float
+    radiance: np.ndarray
+    group: LightGroup
+    texture: np.ndarray | None = None
+    portal: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SphereLight:
+    """A glowing ball. center: (3,); radiance: (3,)."""
+
+    center: np.ndarray
+    radius: float
+    radiance: np.ndarray
+    group: LightGroup
+
+
+@dataclass(frozen=True, eq=False)
+class Sun:
+    """direction: (3,) unit vector along which the light travels. irradiance: (3,) on a surface that faces it.
+    angular_radius: degrees; 0.27 is the real one, more is a sun behind haze.
+    """
+
+    direction: np.ndarray
+    irradiance: np.ndarray
+    angular_radius: float = 0.27
+
+
+@dataclass(frozen=True, eq=False)
+class Environment:
+    """radiance: (H, 2H, 3) float32, latitude-longitude, row 0 is the zenith. rotation: degrees about z."""
+
+    radiance: np.ndarray
+    rotation: float = 0.0
+    name: str = "procedural"
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole. origin, target: (3,). fov: degrees across the larger side of the picture."""
+
+    origin: np.ndarray
+    target: np.ndarray
+    fov: float
+
+    def frame(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Unit vectors forward, right and up, (3,) each, and the extent of a pixel at distance 1. size: (height, width)."""
+        forward = np.asarray(self.target, np.float64) - self.origin
+        forward /= np.linalg.norm(forward)
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+        right /= max(np.linalg.norm(right), 1e-9)
+        return forward, right, np.cross(right, forward), 2 * float(np.tan(np.radians(self.fov) / 2)) / max(size)
+
+
+Light = RectangleLight | SphereLight
+
+
+@dataclass(eq=False)
+class Scene:
+    """A finished scene. propose_camera draws a candidate (or None where the draw was no good); the same generator state
+    gives the same camera. focus: points (3,) with sizes in metres that a camera may look at.
+    """
+
+    seed: int
+    kind: str
+    parts: list[Part]
+    materials: list[Material]
+    lights: list[Light]
+    sun: Sun | None
+    environment: Environment | None
+    propose_camera: Callable[[np.random.Generator], Camera | None]
+    focus: list[tuple[np.ndarray, float]] = field(default_factory=list)
+
+    @property
+    def groups(self) -> tuple[LightGroup, ...]:
+        """The light groups that shine here, in their fixed order.
+
+        ValueError: none, or more than MAX_LIGHT_GROUPS.
+        """
+        present = {light.group for light in self.lights}
+        present |= {"sun"} if self.sun is not None else set()
+        present |= {"sky"} if self.environment is not None else set()
+        groups = tuple(group for group in LIGHT_GROUPS if group in present)
+        if not 1 <= len(groups) <= MAX_LIGHT_GROUPS:
+            raise ValueError(f"scene {self.seed}: found {len(groups)} light groups, expected 1 to {MAX_LIGHT_GROUPS}")
+        return groups

@@ -1,0 +1,79 @@
+"""Where to look from: candidate cameras, scored by a few rays each before anything is rendered.
+
+Import after `llvm.start_backend`.
+"""
+
+from __future__ import annotations
+
+import mitsuba as mi
+import numpy as np
+
+from train.rendering.scene import Camera, Scene
+from train.rendering.tracing.assembly import AssembledScene
+
+CANDIDATES = 24
+# Rays a candidate: a grid of this side.
+_GRID = 24
+# Nearer than this, something stands in front of the lens (metres).
+_NEAR = 0.2
+_MOST_NEAR = 0.03
+_LEAST_HIT = 0.4
+# The most that one thing (a wall, the ground) may fill, and the fewest things to be seen.
+_MOST_OF_ONE = 0.66
+_FEWEST_THINGS = 4
+_LEAST_MEDIAN_DISTANCE = 0.35
+# How far a random preference may lift a camera over one that sees more (nats of entropy).
+_WHIM = 1.2
+
+
+def rays_of(camera: Camera, x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Origins and unit directions, (N, 3) each, of the rays through picture positions (N,) in pixels.
+
+    size: (height, width) of the picture.
+    """
+    height, width = size
+    forward, right, up, reach = camera.frame(size)
+    across, down = (x - width / 2)[:, None] * reach, (y - height / 2)[:, None] * reach
+    direction = forward + right * across - up * down
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    return np.broadcast_to(camera.origin, direction.shape), direction
+
+
+def view_entropy(distance: np.ndarray, thing: np.ndarray) -> float | None:
+    """Entropy in nats of which thing a picture's rays hit; None for a picture that is not worth rendering.
+
+    distance (N,): metres, inf where nothing is hit; thing (N,) int, -1 where none is.
+    """
+    hit = thing >= 0
+    if hit.mean() < _LEAST_HIT or (distance < _NEAR).mean() > _MOST_NEAR:
+        return None
+    _, counts = np.unique(thing[hit], return_counts=True)
+    shares = counts / counts.sum()
+    if shares.max() > _MOST_OF_ONE or len(counts) < _FEWEST_THINGS:
+        return None
+    if np.median(distance[hit]) < _LEAST_MEDIAN_DISTANCE:
+        return None
+    return float(-(shares * np.log(shares)).sum())
+
+
+def choose_cameras(
+    scene: Scene, assembled: AssembledScene, count: int, size: tuple[int, int], rng: np.random.Generator
+) -> list[Camera]:
+    """Up to `count` cameras of those that the scene proposes, the best first. size: (height, width) of the pictures."""
+    candidates = [camera for camera in (scene.propose_camera(rng) for _ in range(2 * CANDIDATES)) if camera is not None]
+    candidates = candidates[:CANDIDATES]
+    if not candidates:
+        return []
+    height, width = size
+    y, x = np.meshgrid((np.arange(_GRID) + 0.5) * height / _GRID, (np.arange(_GRID) + 0.5) * width / _GRID, indexing="ij")
+    rays = [rays_of(camera, x.ravel(), y.ravel(), size) for camera in candidates]
+    origins, directions = (np.concatenate(part).astype(np.float32) for part in zip(*rays))
+    distance, thing = assembled.hits(mi.Ray3f(mi.Point3f(origins.T), mi.Vector3f(directions.T)))
+    scored = []
+    for camera, seen in zip(candidates, zip(distance.reshape(len(candidates), -1), thing.reshape(len(candidates), -1))):
+        entropy = view_entropy(*seen)
+        whim = rng.uniform(0, _WHIM)
+        if entropy is not None:
+            scored.append((entropy + whim, camera))
+    scored.sort(key=lambda item: -item[0])
+    return [camera for _, camera in scored[:count]]
