@@ -219,7 +219,7 @@ def render_layers(
     roulette_depth: int = 2,
 ) -> Layers:
     """Render a view. size: (height, width) pixels; samples: paths a pixel, a multiple of BUCKETS; max_depth: vertices of a
-    path, camera not counted. The same arguments give the same picture.
+    path, camera not counted; seed: any non-negative integer. The same arguments give the same picture.
 
     ValueError: samples is no positive multiple of BUCKETS.
     """
@@ -234,7 +234,7 @@ def render_layers(
         rows = min(rows_at_once, height - top)
         pixels = rows * width
         sampler = _sampler(samples)
-        sampler.seed(seed * 4099 + index, pixels * samples)
+        sampler.seed(int(np.random.SeedSequence([seed, index]).generate_state(1)[0]), pixels * samples)
         pixel = dr.arange(mi.UInt32, pixels * samples) // dr.opaque(mi.UInt32, samples)
         jitter = sampler.next_2d()
         columns = dr.opaque(mi.UInt32, width)

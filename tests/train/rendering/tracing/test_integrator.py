@@ -135,6 +135,13 @@ class TestLayers:
         np.testing.assert_array_equal(first.albedo, other.albedo)
         assert not np.array_equal(first.diffuse[:, 0], other.diffuse[:, 0])
 
+    def test_any_seed_is_good_and_another_one_is_another_picture(self):
+        first, second = (
+            layers_of(window_room(), samples=4, seed=seed) for seed in (10**8 * 131 * 17, 10**8 * 131 * 17 + 1)
+        )
+        assert not np.array_equal(first.diffuse, second.diffuse)
+        assert first.albedo.mean() == pytest.approx(second.albedo.mean(), rel=0.03)
+
     def test_strips_of_a_large_picture_join(self, monkeypatch):
         from train.rendering.tracing import integrator
 
