@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 
 from train.config import ConfigError, TrainingConfig
@@ -121,6 +122,8 @@ def open_session(config: TrainingConfig) -> Session:
     if config.compile:
         # The default would leave the ninth shape of a network uncompiled; training has up to two for each bucket.
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 2 * len(buckets))
+        # The adversarial term's weight takes gradients through the decoder twice before the backward pass.
+        torch._functorch.config.donated_buffer = False
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True

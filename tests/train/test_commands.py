@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -16,8 +18,10 @@ from safetensors.torch import save_file
 
 from train import flow, vae
 from train.checkpoint import CheckpointError, load_checkpoint, load_run
-from train.config import FlowConfig, VaeConfig
+from train.config import FlowConfig, VaeConfig, config_from_dict, read_yaml
 from train.data.procedural import procedural_views
+
+RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 
 def stop_after(module, monkeypatch, step):
@@ -182,6 +186,31 @@ def test_views_of_several_sizes_train_in_several_buckets(shard_folder, tmp_path,
     options = {**tiny_options, "data": str(tmp_path / "data"), "buckets": ("64", "96x32", "32"), "zooms": (1.0, 1.5)}
     scores = vae.train(VaeConfig(**options, steps=6), tmp_path / "run")
     assert 0 < scores["psnr_srgb"] < 60
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_trains(recipe, vae_run, tmp_path):
+    """With its own losses, sizes and switches, but tiny networks and data."""
+    small = {"data": "procedural", "network": "tiny", "batch": 1, "limit": 1, "validation_views": 1, "steps": 1}
+    small |= {"perceptual_network": "none", "compile": False, "device": "cpu"}
+    kind, stage = (FlowConfig, flow) if recipe.stem.startswith("flow") else (VaeConfig, vae)
+    values = read_yaml(recipe) | small | ({"vae": str(vae_run)} if stage is flow else {})
+    scores = stage.train(config_from_dict(kind, values, str(recipe)), tmp_path)
+    assert all(math.isfinite(value) for value in scores.values())
+
+
+def test_compiled_networks_train_alike(tmp_path, tiny_options, monkeypatch):
+    """Through torch's own stand-in for its compiler, which traces the graphs and their gradients but builds no code."""
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module, **options: original(module, backend="aot_eager", **options))
+    options = {**tiny_options, "buckets": ("64", "32x64"), "log_every": 1}
+    rows = []
+    for compiled in (False, True):
+        config = VaeConfig(**options, steps=4, adversarial_start=0.5, compile=compiled)
+        vae.train(config, tmp_path / str(compiled))
+        lines = (tmp_path / str(compiled) / "metrics.jsonl").read_text().splitlines()
+        rows.append([json.loads(line)["total"] for line in lines if '"train"' in line])
+    assert rows[1] == pytest.approx(rows[0], rel=1e-3)
 
 
 def run_command(*arguments):
