@@ -145,18 +145,16 @@ def score_run(run: Path, datasets: Mapping[str, list[Sample]], steps: int, devic
     Keys: DATASET_LAYER_SCORE, like mit_albedo_lmse, and DATASET_spread. Views are decomposed as the runtime would.
     """
     scores: dict[str, float] = {}
-    with open_run(run, device, steps=steps) as model:
+    models = open_run(run, device, steps=steps, seeds=SPREAD_SEEDS)
 
-        def method(image: np.ndarray, mask: np.ndarray) -> Layers:
-            result = model.decompose(image)
-            return Layers(result.albedo, result.shading)
+    def method(image: np.ndarray, mask: np.ndarray) -> Layers:
+        result = models[0].decompose(image)
+        return Layers(result.albedo, result.shading)
 
-        for name, samples in datasets.items():
-            records = [record for sample in samples for record in judge_view(sample, {"flow": method}).records]
-            for row in summarise(records, {}):
-                scores |= {f"{name}_{row['layer']}_{key}": row[key] for key in ("lmse", "ssim", "rmse")}
-    models = [open_run(run, device, steps=steps, seed=seed) for seed in range(SPREAD_SEEDS)]
     for name, samples in datasets.items():
+        records = [record for sample in samples for record in judge_view(sample, {"flow": method}).records]
+        for row in summarise(records, {}):
+            scores |= {f"{name}_{row['layer']}_{key}": row[key] for key in ("lmse", "ssim", "rmse")}
         scores[f"{name}_spread"] = float(np.mean([spread(models, sample) for sample in samples[:SPREAD_VIEWS]]))
     return scores
 

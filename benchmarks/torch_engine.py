@@ -42,9 +42,10 @@ class TorchEngine:
         self._modules = {}
 
 
-def open_run(run: Path, device: str, *, steps: int = 2, seed: int = 0) -> Decomposer:
-    """A `Decomposer` over the averaged model of a train.flow run. Raises CheckpointError."""
+def open_run(run: Path, device: str, *, steps: int = 2, seeds: int = 1) -> list[Decomposer]:
+    """Decomposers over the averaged model of a train.flow run, for the seeds 0 .. seeds - 1. Raises CheckpointError."""
     model, _ = load_run(run)
+    engine = TorchEngine(model, device)
     # The part of a manifest that the decomposer reads, as export.build_onnx would write it.
     bundle = Bundle(run, {"tone_map": ToneMap().to_dict(), "noise_scale": SAMPLING_NOISE_SCALE})
-    return Decomposer(bundle, TorchEngine(model, device), steps=steps, seed=seed)
+    return [Decomposer(bundle, engine, steps=steps, seed=seed) for seed in range(seeds)]

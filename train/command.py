@@ -56,9 +56,10 @@ def run_stage(kind: type[TrainingConfig], train: Train, description: str, argv: 
 def exit_with_one_line(main: Callable[[], None]) -> None:
     """Run `main()`: bad input and stops become one line and exit status 2 or 1, Ctrl-C status 130 and SIGTERM 143.
 
-    Under torchrun, what every process sees (all of these) is told by the first one of each machine.
+    Under torchrun the first process of each machine speaks for the others, which see the same.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.INFO if _is_first() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
@@ -77,6 +78,11 @@ def exit_with_one_line(main: Callable[[], None]) -> None:
         _fail("another process of this training ended, see its message; continue with --resume", 1)
 
 
+def _is_first() -> bool:
+    """Whether this process speaks for those on its machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     # torchrun passes on a Ctrl-C that the terminal has sent to this process already: the second must not cut the first's
     # clean end short.
@@ -87,7 +93,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _fail(message: str, status: int) -> None:
     """Say why and end. At once: joining a process group whose other members are gone could wait for ever."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if _is_first():
         print(f"error: {message}", file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()

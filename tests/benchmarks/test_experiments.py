@@ -105,13 +105,13 @@ def test_every_experiment_is_a_row_of_the_same_length_with_its_change(finished) 
 def test_scores_are_those_of_the_quality_report(finished) -> None:
     row = rows_of(finished["out"])["base"]
     samples = list(ShardDataset(finished["shard"]))[:2]
-    with open_run(finished["out"] / "base", "cpu") as model:
+    (model,) = open_run(finished["out"] / "base", "cpu")
 
-        def method(image, mask):
-            result = model.decompose(image)
-            return experiments.Layers(result.albedo, result.shading)
+    def method(image, mask):
+        result = model.decompose(image)
+        return experiments.Layers(result.albedo, result.shading)
 
-        records = [record for sample in samples for record in judge_view(sample, {"flow": method}).records]
+    records = [record for sample in samples for record in judge_view(sample, {"flow": method}).records]
     for layer in ("albedo", "shading"):
         expected = np.mean([record["lmse"] for record in records if record["layer"] == layer])
         assert row[f"shards_{layer}_lmse"] == pytest.approx(expected, rel=1e-4)

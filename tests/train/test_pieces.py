@@ -182,7 +182,7 @@ def test_a_network_can_be_a_file_that_says_what_differs(tmp_path):
     network = config.network_config()
     assert (network.name, network.unet_depths, network.input_encoding) == ("deep", (2, 1, 1), "linear")
     assert network.unet_widths == CONFIGS["tiny"].unet_widths
-    for text in ("like: tiny\nwidth: 3", "unet_depths: [1, 1, 1]", "[1, 2]", "like: {"):
+    for text in ("like: tiny\nwidth: 3", "unet_depths: [1, 1, 1]", "[1, 2]", "like: {", "like: tiny\nprediction: end"):
         file.write_text(text)
         with pytest.raises(ConfigError, match=r"deep\.yaml"):
             config.check()

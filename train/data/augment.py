@@ -72,8 +72,8 @@ def _decode_log(codes: Tensor, code: Tensor, gain: Tensor) -> Tensor:
 class _Cut:
     """Crops of (height, width) stored pixels from views of one store.
 
-    rows: (n,) places in the batch; views: (n,) in the store; top, left: (n,) corner of each crop. size: (height, width)
-    that the crops are resized to.
+    rows: (n,) places in the batch; views: (n,) in the store; top, left: (n,) corner of each crop; all on the CPU. size:
+    (height, width) that the crops are resized to.
     """
 
     store: ViewStore
@@ -91,7 +91,7 @@ class _Cut:
         Averaging codes instead of light keeps `image = albedo * shading + residual` exact, since the image is composed
         of the averages, and decodes only the pixels that are needed.
         """
-        picked = [x if chosen is None else x[chosen.to(x.device)] for x in (self.views, self.top, self.left)]
+        picked = [x if chosen is None else x[chosen] for x in (self.views, self.top, self.left)]
         shape = (len(picked[0]), *tensor.shape[1:-2], self.height, self.width)
         crops = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
         for row, (i, y, x) in enumerate(zip(*(x.tolist() for x in picked))):
@@ -109,7 +109,8 @@ class _Cut:
 
 def _cuts(views: Views, index: Tensor, size: tuple[int, int], zooms: tuple[float, ...], draws: Draws) -> Iterator[_Cut]:
     """Where to cut the views `index`: one zoom for the batch, among those that a view is large enough for."""
-    choice, top, left = draws.number(), draws.uniform(), draws.uniform()
+    # Places are indices that the host counts with: fetched once, not for every tensor that is cut.
+    choice, top, left = draws.number(), draws.uniform().cpu(), draws.uniform().cpu()
     for store, rows, inside in views.locate(index):
         fit = min(store.size[0] / size[0], store.size[1] / size[1])
         fitting = [zoom for zoom in zooms if zoom <= fit] or [fit]
@@ -185,12 +186,12 @@ def random_batch(
     gains = gains * torch.exp(config.white_balance * normal(1, 3))
     layers = torch.zeros(count, 2, 3, *size, device=device)
     for cut in cuts:
-        for group in range(cut.store.layers.shape[2]):
-            lit = (cut.store.light_share[cut.views, group] > 0).cpu()
-            if lit.any():
-                rows = cut.rows[lit]
-                codes = cut.of(cut.store.layers[:, :, group], lit)
-                layers[rows] += _decode_log(codes, cut.store.code[cut.views[lit], :, group], gains[rows, group])
+        lit = (cut.store.light_share[cut.views] > 0).cpu()
+        for group, chosen in enumerate(lit.unbind(1)):
+            if chosen.any():
+                rows = cut.rows[chosen]
+                codes = cut.of(cut.store.layers[:, :, group], chosen)
+                layers[rows] += _decode_log(codes, cut.store.code[cut.views[chosen], :, group], gains[rows, group])
 
     recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
     gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]

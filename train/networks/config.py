@@ -134,6 +134,8 @@ def named_network(name: str) -> NetworkConfig:
     try:
         values = yaml.safe_load(path.read_text())
         like = CONFIGS[values.pop("like")]
+        if switches := values.keys() & {"prediction", "input_encoding"}:
+            raise ValueError(f"{', '.join(sorted(switches))}, an option of train.flow")
         changed = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return dataclasses.replace(like, **{"name": path.stem, **changed})
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
