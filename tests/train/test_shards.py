@@ -50,8 +50,8 @@ def test_missing_member_names_shard_and_view(tmp_path, encode_view, write_tar):
 def test_store_skips_broken_views_and_keeps_the_others(tmp_path, caplog, encode_view, write_tar):
     pairs = [(key, encode_view(view)) for key, view in procedural_views(3, 64)]
     pairs[1][1]["albedo.jpg"] = b"no picture"
-    (store,) = load_views([write_tar(tmp_path / "train-00000.tar", pairs)]).stores
-    assert store.keys == [pairs[0][0], pairs[2][0]]
+    views = load_views([write_tar(tmp_path / "train-00000.tar", pairs)])
+    assert views.keys == [pairs[0][0], pairs[2][0]]
     assert pairs[1][0] in caplog.text
 
 

@@ -71,6 +71,11 @@ class Views:
         return self.stores[0].device
 
     @property
+    def keys(self) -> list[str]:
+        """Keys of the views in their order."""
+        return [key for store in self.stores for key in store.keys]
+
+    @property
     def sizes(self) -> dict[tuple[int, int], int]:
         """(height, width) -> number of views."""
         return {store.size: len(store) for store in self.stores}
