@@ -13,7 +13,7 @@ from train.networks.model import IntrinsicFlow
 from train.networks.vae import AlbedoVAE
 
 CHECKPOINT = "checkpoint.pt"
-PATH_OPTIONS = ("data", "vae", "perceptual_weights")
+PATH_OPTIONS = ("data", "network", "vae", "perceptual_weights")
 
 
 class CheckpointError(Exception):

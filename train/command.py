@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 from train.checkpoint import CheckpointError
 from train.config import ConfigError, TrainingConfig, add_options, config_from_dict, read_yaml, resolve_config
 from train.data.shards import ShardError
+from train.distributed import is_lost_peer, leave_processes
 from train.perceptual import PerceptualError
 from train.session import TrainingStopped
+
+
+class Stopped(BaseException):
+    """A signal asked the command to end. `number`: which."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 class Train(Protocol):
@@ -42,18 +54,49 @@ def run_stage(kind: type[TrainingConfig], train: Train, description: str, argv: 
 
 
 def exit_with_one_line(main: Callable[[], None]) -> None:
-    """Run `main()`: bad input and stops become one line and exit status 2 or 1, Ctrl-C status 130."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    """Run `main()`: bad input and stops become one line and exit status 2 or 1, Ctrl-C status 130 and SIGTERM 143.
+
+    Under torchrun the first process of each machine speaks for the others, which see the same.
+    """
+    level = logging.INFO if _is_first() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         main()
+        leave_processes()
     except (ConfigError, ShardError, CheckpointError, PerceptualError) as error:
-        sys.exit(_fail(str(error), 2))
+        _fail(str(error), 2)
     except TrainingStopped as error:
-        sys.exit(_fail(str(error), 1))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted; continue with --resume", 130))
+        _fail(str(error), 1)
+    except Stopped as stop:
+        name = "interrupted" if stop.number == signal.SIGINT else "stopped by SIGTERM"
+        _fail(f"{name}; continue with --resume", 128 + stop.number)
+    except RuntimeError as error:
+        if not is_lost_peer(error):
+            raise
+        _fail("another process of this training ended, see its message; continue with --resume", 1)
 
 
-def _fail(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return status
+def _is_first() -> bool:
+    """Whether this process speaks for those on its machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # torchrun passes on a Ctrl-C that the terminal has sent to this process already: the second must not cut the first's
+    # clean end short.
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def _fail(message: str, status: int) -> None:
+    """Say why and end. At once: joining a process group whose other members are gone could wait for ever."""
+    if _is_first():
+        print(f"error: {message}", file=sys.stderr)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        os._exit(status)
+    sys.exit(status)

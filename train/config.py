@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from train.networks.config import CONFIGS
+from train.data.buckets import Bucket, make_buckets
+from train.networks.config import CONFIGS, INPUT_ENCODINGS, PREDICTIONS, NetworkConfig, named_network
 
 
 class ConfigError(Exception):
@@ -29,10 +30,15 @@ class TrainingConfig:
     """What both stages share."""
 
     data: str = option("procedural", "folder of train-*.tar and val-*.tar shards, or `procedural` for the built-in source")
-    network: str = option("small", f"network configuration: {', '.join(CONFIGS)}")
-    side: int = option(128, "side of the training crops in pixels, a multiple of 32")
-    crops: tuple[int, ...] = option((128, 192, 256), "sizes in stored pixels that crops are cut at and reduced from")
-    batch: int = option(16, "images a step")
+    network: str = option("small", f"network: {', '.join(CONFIGS)}, or a YAML file (`like: NAME` and what differs)")
+    buckets: tuple[str, ...] = option(
+        ("128",), "sizes of the training images, sides or HEIGHTxWIDTH in multiples of 32; a step takes one of them"
+    )
+    zooms: tuple[float, ...] = option(
+        (1.0, 1.5, 2.0), "stored pixels per training pixel that crops are reduced by; those that a view is large enough for"
+    )
+    max_enlargement: float = option(1.0, "a view whose crop would have to be enlarged more than this stays out of a bucket")
+    batch: int = option(16, "images a step, of the first bucket and over all processes; others keep the pixels a step")
     steps: int | None = option(None, "stop after this many steps; the learning-rate schedule spans them")
     time_limit: str | None = option(
         None, "stop after this much wall-clock time (90s, 9m, 1.5h), schedule and saving included"
@@ -41,8 +47,17 @@ class TrainingConfig:
     weight_decay: float = option(0.01, "weight decay of AdamW")
     clip_norm: float = option(1.0, "gradients are clipped to this norm")
     ema_decay: float = option(0.999, "decay of the weight average that is validated and exported")
-    perceptual_network: str = option("squeezenet1_0", "network of the perceptual loss, or `none`")
-    perceptual_weights: str | None = option(None, "its weights: a local torchvision state dict (.safetensors or .pth)")
+    perceptual_network: str = option(
+        "squeezenet1_0", "perceptual loss: `squeezenet1_0`, `torchvision:NAME`, `lpips:vgg|alex|squeeze`, or `none`"
+    )
+    perceptual_weights: str | None = option(
+        None,
+        "its weights: a local torchvision state dict (.safetensors or .pth); without one, `torchvision:` and `lpips:` "
+        "download theirs",
+    )
+    perceptual_layers: tuple[str, ...] = option(
+        (), "modules of a torchvision network whose outputs are compared, like features.3 (default: by network)"
+    )
     perceptual_share: float = option(0.25, "share of the batch that the perceptual loss looks at")
     seed: int = option(0, "seed of weights, data order and augmentation")
     device: str = option("auto", "auto, cpu or cuda")
@@ -57,22 +72,38 @@ class TrainingConfig:
 
     def check(self) -> None:
         """ConfigError on the first value out of range."""
-        if self.network not in CONFIGS:
-            raise ConfigError(f"--network: found {self.network!r}, expected one of {sorted(CONFIGS)}")
-        if self.side < 32 or self.side % 32:
-            raise ConfigError(f"--side: found {self.side}, expected a multiple of 32")
-        if not self.crops or min(self.crops) < self.side:
-            raise ConfigError(f"--crops: found {list(self.crops)}, expected sizes of at least --side ({self.side})")
+        try:
+            self.network_config()
+        except ValueError as error:
+            raise ConfigError(f"--network: {error}") from None
+        if not self.zooms or min(self.zooms) < 1:
+            raise ConfigError(f"--zooms: found {list(self.zooms)}, expected numbers of at least 1")
+        if self.max_enlargement < 1:
+            raise ConfigError(f"--max-enlargement: found {self.max_enlargement}, expected at least 1")
         if self.steps is None and self.time_limit is None:
             raise ConfigError("training length: found neither --steps nor --time-limit, expected one of them")
         for name in ("batch", "log_every", "save_every", "validate_every", "validation_views"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected at least 1")
-        if self.perceptual_network != "none" and self.perceptual_weights is None:
+        if not self.buckets:
+            raise ConfigError("--buckets: found none, expected at least one size")
+        try:
+            self.bucket_list()
+        except ValueError as error:
+            raise ConfigError(f"--buckets: {error}") from None
+        if self.perceptual_network == "squeezenet1_0" and self.perceptual_weights is None:
             raise ConfigError(
                 "--perceptual-weights: found none, expected a local state dict of "
                 f"{self.perceptual_network} (or --perceptual-network none to train without)"
             )
+
+    def network_config(self) -> NetworkConfig:
+        """The networks to train. Raises ValueError for a name or a file that is none."""
+        return named_network(self.network)
+
+    def bucket_list(self) -> tuple[Bucket, ...]:
+        """The buckets and their batch sizes. Raises ValueError for a size that is none."""
+        return make_buckets(self.buckets, self.batch)
 
     def to_dict(self) -> dict:
         """Plain values, for YAML."""
@@ -96,12 +127,36 @@ class FlowConfig(TrainingConfig):
     """Stage 2: conditioning encoder and velocity UNet, the VAE frozen."""
 
     vae: str | None = option(None, "run folder of train.vae")
+    prediction: str = option(
+        "end", f"what the UNet estimates ({', '.join(PREDICTIONS)}); regression: no noise, t = 0, the control"
+    )
+    input_encoding: str = option("sqrt", f"curve under which the encoder sees the image ({', '.join(INPUT_ENCODINGS)})")
+    light_recombination: bool = option(True, "recombine the light groups with random gains and colours")
+    residual_light: bool = option(True, "gloss and other light that is no diffuse reflection in the input")
     t_zero: float = option(0.4, "share of samples at t = 0, where a two-step sampler starts")
     t_half: float = option(0.25, "share of samples at t = 0.5, its second step; the rest is uniform in [0, 1]")
     invalid_weight: float = option(0.3, "weight of latents under invalid pixels in the velocity loss")
     decoded_share: float = option(0.5, "share of the batch whose prediction is decoded for the image losses")
     decoded_weight: float = option(1.0, "weight of the L1 loss on the decoded, square-root encoded albedo")
+    gradient_weight: float = option(0.0, "weight of the multi-scale gradient loss on the decoded albedo")
+    shading_gradient_weight: float = option(0.0, "weight of the same on the log-shading that the decoded albedo leaves")
     perceptual_weight: float = option(0.5, "weight of the perceptual distance on the decoded albedo")
+
+    def check(self) -> None:
+        """ConfigError on the first value out of range."""
+        for name, allowed in (("prediction", PREDICTIONS), ("input_encoding", INPUT_ENCODINGS)):
+            if getattr(self, name) not in allowed:
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--{flag}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        super().check()
+        if min(self.t_zero, self.t_half) < 0 or self.t_zero + self.t_half > 1:
+            found = f"{self.t_zero} and {self.t_half}"
+            raise ConfigError(f"--t-zero and --t-half: found {found}, expected shares with a sum of at most 1")
+
+    def network_config(self) -> NetworkConfig:
+        """The networks to train, with this configuration's switches. Raises ValueError for a value that is none."""
+        network = super().network_config()
+        return dataclasses.replace(network, prediction=self.prediction, input_encoding=self.input_encoding)
 
 
 Config = TypeVar("Config", bound=TrainingConfig)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,12 +30,17 @@ class PatchDiscriminator(nn.Module):
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge loss of the discriminator from its logits."""
-    return 0.5 * (F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean())
+    """Hinge loss of the discriminator from its logits, both (B, 1, h, w) -> (B,)."""
+    return 0.5 * (F.relu(1 - real.float()) + F.relu(1 + fake.float())).mean((1, 2, 3))
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor) -> Tensor:
-    """Ratio of the two losses' gradient norms at the decoder's last weight (Esser et al. 2021), at most 1e4."""
+def adaptive_weight(
+    reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor, average: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Ratio of the two losses' gradient norms at the decoder's last weight (Esser et al. 2021), at most 1e4.
+
+    average: brings a gradient from this process's part of the batch to the whole batch's (`Processes.average`).
+    """
     (a,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
     (b,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
-    return (a.norm() / (b.norm() + 1e-6)).clamp(0, 1e4).detach()
+    return (average(a).norm() / (average(b).norm() + 1e-6)).clamp(0, 1e4).detach()

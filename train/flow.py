@@ -2,15 +2,18 @@
 
     python -m train.flow --data shards/ --vae runs/vae --perceptual-weights squeezenet.pth --time-limit 1h -o runs/flow
     python -m train.flow --config train/recipes/tiny.yaml --vae runs/tiny --steps 20 -o runs/tiny-flow
+    torchrun --nproc-per-node 8 -m train.flow --config train/recipes/flow_gpu.yaml --vae runs/vae ... -o runs/flow
 
 With x0 ~ N(0, I), x1 the normalised albedo latent and z_t = (1-t) x0 + t x1, the UNet learns v = x1 - x0 (Lipman et al.
-2023); the decoded one-step estimate z_t + (1-t) v is compared with the albedo, by L1 and by a perceptual distance.
+2023); the decoded one-step estimate z_t + (1-t) v is compared with the albedo, by L1, by gradients and by a perceptual
+distance.
 The run folder gets config.yaml, metrics.jsonl, losses.png, grids/ (input | albedo | truth | shading | truth) and
 checkpoint.pt. Ctrl-C loses nothing since the last checkpoint: `python -m train.flow --resume runs/flow` goes on exactly.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from pathlib import Path
@@ -23,10 +26,11 @@ from train.command import exit_with_one_line, run_stage
 from train.config import ConfigError, FlowConfig
 from train.data.augment import AugmentConfig, plain_batch, random_batch
 from train.ema import EMA
+from train.gradient_loss import log_shading_error, multiscale_gradient_loss
 from train.loop import TrainingLoop
 from train.metrics import lmse, psnr_srgb
-from train.networks.config import CONFIGS, LATENT_DOWNSCALE
-from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow, latent_shape
+from train.networks.config import LATENT_DOWNSCALE
+from train.networks.model import SAMPLING_NOISE_SCALE, ConditionedVelocity, IntrinsicFlow, latent_shape
 from train.networks.vae import encode_albedo
 from train.run import Run
 from train.session import Session, open_perceptual, open_session, optimizer_for
@@ -43,8 +47,8 @@ def validate(session: Session, model: IntrinsicFlow, run: Run, step: int) -> dic
     PSNR of albedo in sRGB encoding, a grid of the first eight.
     """
     scores: dict[str, list[torch.Tensor]] = {}
-    for chunk in session.validation_chunks():
-        batch = plain_batch(session.validation, chunk)
+    for store, chunk in session.validation_chunks():
+        batch = plain_batch(store, chunk)
         generator = torch.Generator(session.device).manual_seed(0)
         shape = latent_shape(len(chunk), *batch.image.shape[-2:])
         noise = SAMPLING_NOISE_SCALE * torch.randn(shape, device=session.device, generator=generator)
@@ -69,7 +73,8 @@ def validate(session: Session, model: IntrinsicFlow, run: Run, step: int) -> dic
 def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | None = None) -> dict[str, float]:
     """Train, writing into `folder`; returns the last validation scores."""
     began = time.monotonic()
-    network = CONFIGS[config.network]
+    network = config.network_config()
+    torch.manual_seed(config.seed)
     model = IntrinsicFlow(network)
     if init:
         model.load_state_dict(load_initial_weights(init))
@@ -77,62 +82,83 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         if config.vae is None:
             raise ConfigError("--vae: found none, expected the run folder of train.vae (or --init BUNDLE)")
         vae, vae_network = load_vae(config.vae)
-        if vae_network != network:
-            raise ConfigError(f"--vae: found a VAE of network {vae_network.name!r}, expected {network.name!r}")
+        if not vae_network.same_vae(network):
+            raise ConfigError(f"--vae: found a VAE of network {vae_network.name!r}, expected that of {network.name!r}")
         model.vae.load_state_dict(vae.state_dict())
         if not model.encoder.start_from(vae.encoder):
             log.info("network %s: the conditioning encoder starts from random weights", network.name)
+    perceptual = open_perceptual(config)
     session = open_session(config)
-    perceptual = open_perceptual(config, session)
+    processes = session.processes
+    perceptual = perceptual and session.place(perceptual)
     model = session.place(model)
     model.vae.eval().requires_grad_(False)
     ema = EMA(model, config.ema_decay)
     optimizer = optimizer_for(model, config, session.device)
     loop = TrainingLoop(
         "flow",
-        config,
+        session,
         folder,
         {"model": model, "ema": ema, "optimizer": optimizer},
         lambda run, step: validate(session, ema.model, run, step),
         resume=resume,
-        device=session.device,
         began=began,
     )
-    encoder = torch.compile(model.encoder) if config.compile else model.encoder
-    unet = torch.compile(model.unet) if config.compile else model.unet
+    conditioned = processes.wrap(session.prepare(ConditionedVelocity(model)))
+    encode, decode = session.prepare(model.vae.encode), session.prepare(model.vae.decode_encoded)
+    augment = augmentation(config)
+    regression = network.prediction == "regression"
 
     for step in loop:
-        generator = session.generator(step.index)
-        index = session.batch_index(step.index)
-        batch = random_batch(session.train, index, config.side, config.crops, AugmentConfig(), generator)
-        t = sample_times(config.batch, config.t_zero, config.t_half, session.device, generator)
+        plan = session.plan(step.index)
+        count = plan.bucket.batch
+        batch = random_batch(session.train, plan.index, plan.size, config.zooms, augment, plan.draws)
+        t = sample_times(plan.draws, 1.0 if regression else config.t_zero, config.t_half)
         t4 = t[:, None, None, None]
         with session.autocast():
             with torch.no_grad():
-                x1 = model.vae.encode(batch.albedo).float()
-            x0 = torch.randn(x1.shape, device=session.device, generator=generator)
+                x1 = encode(batch.albedo).float()
+            x0 = torch.zeros_like(x1) if regression else plan.draws.normal(*x1.shape[1:])
             z = (1 - t4) * x0 + t4 * x1
-            velocity = unet(z, t, encoder(batch.image)).float()
+            velocity = conditioned(batch.image, z, t).float()
             coverage = F.avg_pool2d(batch.mask, LATENT_DOWNSCALE)
             weight = config.invalid_weight + (1 - config.invalid_weight) * coverage
-            losses = {"velocity": ((velocity - (x1 - x0)).square() * weight).mean()}
+            error = ((velocity - (x1 - x0)).square() * weight).mean((1, 2, 3))
+            losses = {"velocity": processes.share(error, count)}
             total = losses["velocity"]
-            decoded = round(config.decoded_share * config.batch)
+            decoded = round(config.decoded_share * count)
             if decoded:
-                estimate = (z + (1 - t4) * velocity)[:decoded]
-                target, mask = encode_albedo(batch.albedo[:decoded]), batch.mask[:decoded]
-                prediction = model.vae.decode_encoded(estimate).float()
-                losses["decoded"] = ((prediction - target).abs() * mask).mean()
+                mine = processes.leading(decoded)
+                estimate = (z + (1 - t4) * velocity)[:mine]
+                target, mask = encode_albedo(batch.albedo[:mine]), batch.mask[:mine]
+                prediction = decode(estimate).float()
+                difference = prediction - target
+                losses["decoded"] = processes.share((difference.abs() * mask).mean((1, 2, 3)), decoded)
                 total = total + config.decoded_weight * losses["decoded"]
+                if config.gradient_weight:
+                    edges = multiscale_gradient_loss(difference, mask)
+                    losses["gradient"] = processes.share(edges, decoded)
+                    total = total + config.gradient_weight * losses["gradient"]
+                if config.shading_gradient_weight:
+                    edges = multiscale_gradient_loss(log_shading_error(prediction, target), mask)
+                    losses["shading_gradient"] = processes.share(edges, decoded)
+                    total = total + config.shading_gradient_weight * losses["shading_gradient"]
                 if perceptual is not None:
-                    seen = max(1, min(decoded, round(config.perceptual_share * config.batch)))
-                    losses["perceptual"] = perceptual(prediction[:seen].clamp(0, 1), target[:seen]).mean()
+                    seen = max(1, min(decoded, round(config.perceptual_share * count)))
+                    mine = processes.leading(seen)
+                    distance = perceptual(prediction[:mine].clamp(0, 1), target[:mine])
+                    losses["perceptual"] = processes.share(distance, seen)
                     total = total + config.perceptual_weight * losses["perceptual"]
         losses["total"] = total
-        loop.update(model, optimizer, losses)
-        loop.record(losses)
+        loop.record(loop.update(model, optimizer, losses), count)
 
     return loop.finish()
+
+
+def augmentation(config: FlowConfig) -> AugmentConfig:
+    """The augmentation with what the configuration switches off."""
+    augment = AugmentConfig(residual_light=config.residual_light)
+    return augment if config.light_recombination else dataclasses.replace(augment, light_gain=0.0, light_color=0.0)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from train.checkpoint import load_checkpoint, save_checkpoint
-from train.config import TrainingConfig
 from train.ema import EMA
-from train.networks.config import CONFIGS
 from train.run import Run
 from train.schedule import Progress, learning_rate_factor, parse_duration
-from train.session import TrainingStopped
+from train.session import Session, TrainingStopped
 
 log = logging.getLogger(__name__)
 Validate = Callable[[Run, int], dict[str, float]]
@@ -36,43 +34,46 @@ class TrainingLoop:
     """Iterate over it for the steps; call `record` once in each, and `finish` after the last.
 
     parts: everything with a state that resuming needs, by name; `model` and `ema` among them. Optimisers among the parts
-    get the schedule's learning rate. Between steps the loop logs, validates and saves at the configured intervals.
+    get the schedule's learning rate. Between steps the loop logs, validates and saves at the configured intervals; of
+    several processes only the main one does, and all go on for the same number of steps.
     """
 
     def __init__(
         self,
         stage: str,
-        config: TrainingConfig,
+        session: Session,
         folder: Path,
         parts: dict[str, Any],
         validate: Validate,
         *,
         resume: bool,
-        device: torch.device,
         began: float,
     ):
         """began: `time.monotonic()` when the command started; loading counts towards the time limit."""
-        self.stage, self.config, self.folder, self.parts = stage, config, folder, parts
+        self.stage, self.folder, self.parts = stage, folder, parts
+        self.config, self.processes = session.config, session.processes
         self.step, used = 0, 0.0
         if resume:
-            state = load_checkpoint(folder, stage, device)
+            state = load_checkpoint(folder, stage, session.device)
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             self.step, used = state["step"], state["seconds"]
         self._optimizers = [part for part in parts.values() if isinstance(part, torch.optim.Optimizer)]
-        self._run = Run(folder, config.to_dict(), self.step if resume else None)
         self._validate_function = validate
         validation_began = time.monotonic()
-        validate(self._run, self.step)
+        if self.processes.main:
+            self._run = Run(folder, self.config.to_dict(), self.step if resume else None)
+            validate(self._run, self.step)
         reserve = 3 * (time.monotonic() - validation_began) + 5
-        limit = parse_duration(config.time_limit) if config.time_limit else None
-        self.progress = Progress(config.steps, limit, used + time.monotonic() - began, reserve)
+        limit = parse_duration(self.config.time_limit) if self.config.time_limit else None
+        self.progress = Progress(self.config.steps, limit, used + time.monotonic() - began, reserve)
         self._window: list[dict[str, Tensor]] = []
+        self._images = 0
         self._window_began = time.monotonic()
         self._rate = 0.0
 
     def __iter__(self) -> Iterator[Step]:
-        while (now := self.progress.at(self.step)) < 1:
+        while (now := self._progress()) < 1:
             self._rate = self.config.learning_rate * learning_rate_factor(now)
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
@@ -86,26 +87,48 @@ class TrainingLoop:
             if self.step % self.config.save_every == 0:
                 self.save()
 
-    def update(self, model: nn.Module, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> None:
-        """Back-propagate `losses["total"]` into `model`, clip, step and average. TrainingStopped on a non-finite loss."""
+    def _progress(self) -> float:
+        """Progress before the next step, the same in every process: their clocks differ."""
+        now = self.progress.at(self.step)
+        return self.processes.agree(now) if self.progress.time_limit else now
+
+    def update(self, model: nn.Module, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Back-propagate `losses["total"]` into `model`, clip, step and average. TrainingStopped on a non-finite loss.
+
+        losses: this process's parts (`Processes.share`). Returns the losses of the whole batch and the gradient's norm.
+        """
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         trained = [p for p in model.parameters() if p.requires_grad]
-        losses["gradient_norm"] = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
-        require_finite(losses, self.step)
+        norm = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
+        means = self.mean(losses | {"gradient_norm": norm})
         optimizer.step()
         ema: EMA = self.parts["ema"]
         ema.update(model)
+        return means
 
-    def record(self, values: dict[str, Tensor]) -> None:
-        """Keep a step's scalars; their means are logged."""
-        self._window.append({name: value.detach() for name, value in values.items()})
+    def mean(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of the whole batch from those of each process, on the CPU (one wait for the device, not one a loss).
+
+        All processes see the same, so a non-finite one raises TrainingStopped in all of them.
+        """
+        stacked = torch.stack([value.float() for value in losses.values()])
+        means = dict(zip(losses, self.processes.average(stacked).cpu().unbind()))
+        require_finite(means, self.step)
+        return means
+
+    def record(self, values: dict[str, Tensor], images: int) -> None:
+        """Keep a step's scalars, of so many images; their means are logged."""
+        self._window.append(values)
+        self._images += images
 
     def save(self) -> None:
         """Write the checkpoint."""
+        if not self.processes.main:
+            return
         state = {
             "stage": self.stage,
-            "network": CONFIGS[self.config.network].to_dict(),
+            "network": self.config.network_config().to_dict(),
             "training": self.config.to_dict(),
             "step": self.step,
             "seconds": self.progress.elapsed(),
@@ -113,13 +136,16 @@ class TrainingLoop:
         save_checkpoint(self.folder, state | {name: part.state_dict() for name, part in self.parts.items()})
 
     def finish(self) -> dict[str, float]:
-        """Save, validate and plot; returns the scores."""
+        """Save, validate and plot; returns the scores (in processes other than the main one, none)."""
         self.save()
         scores = self._validate()
-        log.info("done after %d steps, %.0f s", self.step, self.progress.elapsed())
+        if self.processes.main:
+            log.info("done after %d steps, %.0f s", self.step, self.progress.elapsed())
         return scores
 
     def _validate(self) -> dict[str, float]:
+        if not self.processes.main:
+            return {}
         scores = self._validate_function(self._run, self.step)
         self._run.log(self.step, "validation", scores)
         self._run.plot()
@@ -128,16 +154,17 @@ class TrainingLoop:
         return scores
 
     def _log_window(self, now: float) -> None:
+        window, images, seconds = self._window, self._images, time.monotonic() - self._window_began
+        self._window, self._images, self._window_began = [], 0, time.monotonic()
+        if not self.processes.main:
+            return
         # A loss that is switched on within the window is averaged over the steps that had it.
-        means = {
-            name: torch.stack([row[name] for row in self._window if name in row]).mean().item() for name in self._window[-1]
-        }
-        speed = len(self._window) * self.config.batch / (time.monotonic() - self._window_began)
+        means = {name: torch.stack([row[name] for row in window if name in row]).mean().item() for name in window[-1]}
+        speed = images / seconds
         extra = {"learning_rate": self._rate, "images_per_second": speed, "progress": now}
         self._run.log(self.step, "train", means | extra)
         losses = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
         log.info("step %d  %3.0f%%  %s  %.0f images/s", self.step, 100 * now, losses, speed)
-        self._window, self._window_began = [], time.monotonic()
 
 
 def require_finite(losses: dict[str, Tensor], step: int) -> None:

@@ -1,22 +1,29 @@
-"""What both training commands set up alike: device, data, autocast, seeded generators, and stopping."""
+"""What both training commands set up alike: device, processes, data, autocast, the seeded order of steps, and stopping."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 
 from train.config import ConfigError, TrainingConfig
+from train.data.buckets import Bucket
+from train.data.draws import Draws
 from train.data.procedural import procedural_views
-from train.data.store import ViewStore, build_store, load_store, shard_paths
-from train.perceptual import PerceptualDistance
+from train.data.store import Views, ViewStore, build_views, load_views, shard_paths
+from train.distributed import Processes, join_processes
+from train.perceptual import open_distance
 
 log = logging.getLogger(__name__)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class TrainingStopped(Exception):
@@ -24,44 +31,81 @@ class TrainingStopped(Exception):
 
 
 @dataclass(frozen=True)
+class StepPlan:
+    """What one step trains on. bucket: its size and its number of images; index: (rows,) numbers of this process's views;
+    draws: its rows of the step's random numbers.
+    """
+
+    bucket: Bucket
+    index: Tensor
+    draws: Draws
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images."""
+        return self.bucket.height, self.bucket.width
+
+
+@dataclass(frozen=True)
 class Session:
-    """Device and data of one run."""
+    """Device, processes and data of one run. fitting: for each bucket, the numbers of the views that it may use."""
 
     config: TrainingConfig
     device: torch.device
-    train: ViewStore
-    validation: ViewStore
+    processes: Processes
+    train: Views
+    validation: Views
+    buckets: tuple[Bucket, ...]
+    fitting: tuple[Tensor, ...]
 
     def autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
 
-    def place(self, module: nn.Module) -> nn.Module:
+    def place(self, module: ModuleT) -> ModuleT:
         """Move to the device; channels-last on CUDA only (on CPUs its group-norm backward crashes in torch 2.13)."""
         module = module.to(self.device)
         return module.to(memory_format=torch.channels_last) if self.device.type == "cuda" else module
 
-    def generator(self, step: int) -> torch.Generator:
-        """The generator of one step: a function of seed and step, so that resuming needs no saved state."""
-        return torch.Generator(self.device).manual_seed((self.config.seed * 1_000_003 + step) * 2 + 1)
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """`compile` the module (if configured), a graph for each bucket's shape, for use in the training step."""
+        return torch.compile(module, dynamic=False) if self.config.compile else module
 
-    def batch_index(self, step: int) -> Tensor:
-        """Indices (batch,) of one step: a fresh permutation of the views every epoch, derived from the seed."""
-        count, batch = len(self.train), self.config.batch
-        positions = torch.arange(step * batch, (step + 1) * batch)
-        index = torch.empty(batch, dtype=torch.long)
-        for epoch in torch.unique(positions // count).tolist():
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(self.config.seed * 7_919 + epoch))
-            inside = positions // count == epoch
-            index[inside] = order[positions[inside] % count]
-        return index.to(self.device)
+    def plan(self, step: int, whole: bool = False) -> StepPlan:
+        """What `step` trains on, a function of seed and step alone: resuming needs no saved state, and any number of
+        processes sees the same batch. whole: all rows, not only this process's.
 
-    def validation_chunks(self, size: int = 16) -> Iterator[Tensor]:
-        """Indices of the validation views, in chunks."""
-        return iter(torch.arange(len(self.validation), device=self.device).split(size))
+        The buckets come in random order, each once in as many steps as there are buckets. Each goes through its own views
+        in a fresh permutation every epoch.
+        """
+        seed, count = self.config.seed, len(self.buckets)
+        turn, place = divmod(step, count)
+        number = _permutation(count, seed * 104_729 + turn)[place].item()
+        bucket, fitting = self.buckets[number], self.fitting[number]
+        positions = torch.arange(turn * bucket.batch, (turn + 1) * bucket.batch)
+        index = torch.empty(bucket.batch, dtype=torch.long)
+        for epoch in torch.unique(positions // len(fitting)).tolist():
+            order = _permutation(len(fitting), (seed * 7_919 + epoch) * count + number)
+            inside = positions // len(fitting) == epoch
+            index[inside] = fitting[order[positions[inside] % len(fitting)]]
+        rows = slice(None) if whole else self.processes.rows(bucket.batch)
+        generator = torch.Generator(self.device).manual_seed((seed * 1_000_003 + step) * 2 + 1)
+        return StepPlan(bucket, index[rows], Draws(generator, bucket.batch, rows))
+
+    def validation_chunks(self, pixels: int = 16 * 256 * 256) -> Iterator[tuple[ViewStore, Tensor]]:
+        """The validation views in chunks of about `pixels`: (store, indices into it)."""
+        for store in self.validation.stores:
+            yield from (
+                (store, chunk)
+                for chunk in torch.arange(len(store), device=self.device).split(max(1, pixels // math.prod(store.size)))
+            )
+
+
+def _permutation(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 def open_session(config: TrainingConfig) -> Session:
-    """Choose the device, load the data onto it. ShardError or ConfigError on bad input."""
+    """Choose the device, join the other processes, load the data. ShardError or ConfigError on bad input."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.device == "cuda" and not torch.cuda.is_available():
@@ -69,35 +113,51 @@ def open_session(config: TrainingConfig) -> Session:
     if config.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device: found {config.device!r}, expected auto, cpu or cuda")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    device = torch.device(name)
+    processes = join_processes(name)
+    device = processes.device
+    buckets = config.bucket_list()
+    smallest = min(buckets, key=lambda bucket: bucket.batch)
+    if smallest.batch < processes.world:
+        raise ConfigError(f"--batch: found bucket {smallest}, expected an image for each of {processes.world} processes")
+    if config.compile:
+        # The default would leave the ninth shape of a network uncompiled; training has up to two for each bucket.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 2 * len(buckets))
+        # The adversarial term's weight takes gradients through the decoder twice before the backward pass.
+        torch._functorch.config.donated_buffer = False
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    torch.manual_seed(config.seed)
     start = time.monotonic()
     if config.data == "procedural":
-        side = max(config.side, 64)
-        train = build_store(procedural_views(config.limit or 64, side, seed=1))
-        validation = build_store(procedural_views(min(config.validation_views, 16), side, seed=2))
+        side = max(64, *(max(bucket.height, bucket.width) for bucket in buckets))
+        train = build_views(procedural_views(config.limit or 64, side, seed=1))
+        validation = build_views(procedural_views(min(config.validation_views, 16), side, seed=2))
     else:
-        train = load_store(shard_paths(config.data, "train"), config.limit)
-        validation = load_store(shard_paths(config.data, "val"), config.validation_views)
-    log.info(
-        "%d training and %d validation views of %dx%d in memory on %s after %.0f s",
-        len(train),
-        len(validation),
-        *train.size,
-        device,
-        time.monotonic() - start,
-    )
-    return Session(config, device, train.to(device), validation.to(device))
+        train = load_views(shard_paths(config.data, "train"), config.limit)
+        validation = load_views(shard_paths(config.data, "val"), config.validation_views)
+    fitting = tuple(train.fitting(bucket.height, bucket.width, config.max_enlargement) for bucket in buckets)
+    if processes.main:
+        for name, views in (("training", train), ("validation", validation)):
+            sizes = ", ".join(f"{count} of {height}x{width}" for (height, width), count in views.sizes.items())
+            log.info("%s views: %s", name, sizes)
+        log.info("in memory on %s after %.0f s", device, time.monotonic() - start)
+    for bucket, numbers in zip(buckets, fitting):
+        if not len(numbers):
+            sizes = ", ".join(f"{height}x{width}" for height, width in train.sizes)
+            raise ConfigError(
+                f"--buckets: found views of {sizes}, expected some for {bucket.height}x{bucket.width} pixels "
+                f"(enlarged at most {config.max_enlargement:g} times, --max-enlargement)"
+            )
+        if processes.main:
+            log.info("bucket %s: %d views", bucket, len(numbers))
+    return Session(config, device, processes, train.to(device), validation.to(device), buckets, fitting)
 
 
-def open_perceptual(config: TrainingConfig, session: Session) -> PerceptualDistance | None:
-    """The perceptual network on the device, or None when it is switched off."""
+def open_perceptual(config: TrainingConfig) -> nn.Module | None:
+    """The perceptual distance, or None when it is switched off. PerceptualError for one that cannot be had."""
     if config.perceptual_network == "none":
         return None
-    return session.place(PerceptualDistance(config.perceptual_network, config.perceptual_weights))
+    return open_distance(config.perceptual_network, config.perceptual_weights, config.perceptual_layers)
 
 
 def optimizer_for(model: nn.Module, config: TrainingConfig, device: torch.device) -> torch.optim.AdamW:

@@ -2,6 +2,7 @@
 
     python -m train.vae --data shards/ --perceptual-weights squeezenet.safetensors --time-limit 40m -o runs/vae
     python -m train.vae --config train/recipes/tiny.yaml --steps 20 -o runs/tiny
+    torchrun --nproc-per-node 8 -m train.vae --config train/recipes/vae_gpu.yaml --data shards/ ... -o runs/vae
 
 The run folder gets config.yaml, metrics.jsonl, losses.png, grids/ (input | reconstruction | truth) and checkpoint.pt.
 Ctrl-C loses nothing since the last checkpoint: `python -m train.vae --resume runs/vae` goes on exactly.
@@ -22,7 +23,7 @@ from train.discriminator import PatchDiscriminator, adaptive_weight, discriminat
 from train.ema import EMA
 from train.loop import TrainingLoop
 from train.metrics import lmse, psnr_srgb
-from train.networks.config import CONFIGS
+from train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE
 from train.networks.vae import AlbedoVAE, encode_albedo
 from train.run import Run
 from train.session import Session, open_perceptual, open_session, optimizer_for
@@ -35,8 +36,8 @@ AUGMENT = AugmentConfig(degrade=0.0)
 def validate(session: Session, vae: AlbedoVAE, run: Run, step: int) -> dict[str, float]:
     """Reconstruct whole validation views; PSNR in sRGB encoding and LMSE over valid pixels, a grid of the first eight."""
     psnr, errors = [], []
-    for chunk in session.validation_chunks():
-        batch = plain_batch(session.validation, chunk)
+    for store, chunk in session.validation_chunks():
+        batch = plain_batch(store, chunk)
         with session.autocast():
             reconstruction = vae.decode(vae.encode(batch.albedo)).float()
         psnr.append(psnr_srgb(reconstruction, batch.albedo, batch.mask))
@@ -53,14 +54,8 @@ def measure_latent_statistics(session: Session, vae: AlbedoVAE, batches: int = 2
     vae.latent_std.fill_(1)
     latents = []
     for index in range(batches):
-        batch = random_batch(
-            session.train,
-            session.batch_index(index),
-            session.config.side,
-            session.config.crops,
-            AUGMENT,
-            session.generator(-1 - index),
-        )
+        plan = session.plan(index, whole=True)
+        batch = random_batch(session.train, plan.index, plan.size, session.config.zooms, AUGMENT, plan.draws)
         latents.append(vae.encode(batch.albedo).float().transpose(0, 1).flatten(1))
     joined = torch.cat(latents, dim=1)
     vae.latent_mean.copy_(joined.mean(1))
@@ -70,9 +65,12 @@ def measure_latent_statistics(session: Session, vae: AlbedoVAE, batches: int = 2
 def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | None = None) -> dict[str, float]:
     """Train, writing into `folder`; returns the last validation scores."""
     began = time.monotonic()
+    perceptual = open_perceptual(config)
     session = open_session(config)
-    perceptual = open_perceptual(config, session)
-    vae = AlbedoVAE(CONFIGS[config.network])
+    processes = session.processes
+    perceptual = perceptual and session.place(perceptual)
+    torch.manual_seed(config.seed)
+    vae = AlbedoVAE(config.network_config())
     if init:
         weights = load_initial_weights(init)
         vae.load_state_dict({k.removeprefix("vae."): v for k, v in weights.items() if k.startswith("vae.")})
@@ -92,52 +90,57 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
     }
     loop = TrainingLoop(
         "vae",
-        config,
+        session,
         folder,
         parts,
         lambda run, step: validate(session, ema.model, run, step),
         resume=resume,
-        device=session.device,
         began=began,
     )
-    encoder = torch.compile(vae.encoder) if config.compile else vae.encoder
-    decoder = torch.compile(vae.decoder) if config.compile else vae.decoder
+    autoencoder = processes.wrap(session.prepare(vae))
+    judge = processes.wrap(discriminator)
 
     for step in loop:
-        generator = session.generator(step.index)
-        index = session.batch_index(step.index)
-        batch = random_batch(session.train, index, config.side, config.crops, AUGMENT, generator)
+        plan = session.plan(step.index)
+        batch = random_batch(session.train, plan.index, plan.size, config.zooms, AUGMENT, plan.draws)
         target = encode_albedo(batch.albedo)
+        values, count = target[0].numel(), plan.bucket.batch
+        noise = plan.draws.normal(LATENT_CHANNELS, *(side // LATENT_DOWNSCALE for side in plan.size))
         adversarial_on = step.progress >= config.adversarial_start
         with session.autocast():
-            mean, log_variance = encoder(target)
-            noise = torch.randn(mean.shape, device=session.device, generator=generator)
-            reconstruction = decoder(mean + torch.exp(0.5 * log_variance) * noise).float()
-            mean = mean.float()
-            squared = (reconstruction - target).square().sum((1, 2, 3)).mean()
-            kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum((1, 2, 3)).mean()
-            losses = {"squared": squared, "kl": kl}
-            total = squared + config.kl_weight * kl
+            reconstruction, mean, log_variance = autoencoder(target, noise)
+            reconstruction, mean = reconstruction.float(), mean.float()
+            squared = (reconstruction - target).square().sum((1, 2, 3))
+            kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum((1, 2, 3))
+            losses = {"squared": processes.share(squared, count), "kl": processes.share(kl, count)}
+            total = losses["squared"] + config.kl_weight * losses["kl"]
             if perceptual is not None:
-                seen = max(1, round(config.perceptual_share * len(target)))
-                losses["perceptual"] = perceptual(reconstruction[:seen].clamp(0, 1), target[:seen]).mean()
-                total = total + config.perceptual_weight * target[0].numel() * losses["perceptual"]
+                seen = max(1, round(config.perceptual_share * count))
+                mine = processes.leading(seen)
+                distance = perceptual(reconstruction[:mine].clamp(0, 1), target[:mine])
+                losses["perceptual"] = processes.share(distance, seen)
+                total = total + config.perceptual_weight * values * losses["perceptual"]
             if adversarial_on:
-                losses["adversarial"] = -discriminator(reconstruction).float().mean()
+                # The generator's step passes through the discriminator without gradients for its weights.
+                discriminator.requires_grad_(False)
+                losses["adversarial"] = processes.share(-discriminator(reconstruction).float().mean((1, 2, 3)), count)
+                discriminator.requires_grad_(True)
         if adversarial_on:
-            weight = adaptive_weight(total, losses["adversarial"], vae.decoder.head.weight)
+            weight = adaptive_weight(total, losses["adversarial"], vae.decoder.head.weight, processes.average)
             total = total + config.adversarial_weight * weight * losses["adversarial"]
         # The sums grow with the image; per value, the clipping norm means the same at every size.
-        losses["total"] = total / target[0].numel()
-        loop.update(vae, optimizer, losses)
-        losses["psnr_encoded"] = -10 * torch.log10(squared / target[0].numel())
+        losses["total"] = total / values
+        means = loop.update(vae, optimizer, losses)
+        means["psnr_encoded"] = -10 * torch.log10(means["squared"] / values)
         if adversarial_on:
             with session.autocast():
-                losses["discriminator"] = discriminator_loss(discriminator(target), discriminator(reconstruction.detach()))
+                real, fake = judge(torch.cat([target, reconstruction.detach()])).chunk(2)
+                judged = processes.share(discriminator_loss(real, fake), count)
             discriminator_optimizer.zero_grad(set_to_none=True)
-            losses["discriminator"].backward()
+            judged.backward()
+            means |= loop.mean({"discriminator": judged})
             discriminator_optimizer.step()
-        loop.record(losses)
+        loop.record(means, count)
 
     measure_latent_statistics(session, ema.model)
     vae.latent_mean.copy_(ema.model.latent_mean)

@@ -77,12 +77,12 @@ def write_mit(folder: Path, names: list[str]) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_shard() -> Callable[..., Path]:
     return write_shard
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_mit() -> Callable[..., Path]:
     return write_mit
 

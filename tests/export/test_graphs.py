@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from export.graphs import graph_modules
 from export.half import half_copy
-from export.onnx_graph import ExportError, share_weights
+from export.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights
 from export.verify import compare, make_case
-from export.weights import read_slots
+from export.weights import read_slots, save_weights
 from runtime.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
-from train.networks.model import latent_shape
+from train.networks.model import IntrinsicFlow, latent_shape
 
 NETWORKS = ("encoder", "velocity_step", "decoder", "vae_encoder", "decompose_2step")
 FILES = [graph_file(name, precision) for precision in PRECISIONS for name in NETWORKS]
@@ -55,6 +57,42 @@ def test_every_graph_agrees_with_torch_on_a_batch(exported_bundle, random_model)
         assert row.max_error <= (1e-4 if row.precision == "fp32" else 1e-2), row
         if row.graph == "end_to_end":
             assert row.psnr_db >= 60, row
+
+
+@pytest.mark.parametrize(
+    ("name", "switch"),
+    [
+        ("velocity_step", {"prediction": "velocity"}),
+        ("velocity_step", {"prediction": "regression"}),
+        ("encoder", {"input_encoding": "linear"}),
+        ("encoder", {"input_encoding": "log"}),
+    ],
+)
+def test_a_networks_switch_is_in_its_graph(random_model, tmp_path, name, switch) -> None:
+    model = IntrinsicFlow(dataclasses.replace(random_model.config, **switch))
+    model.load_state_dict(random_model.state_dict())
+    model.eval().requires_grad_(False)
+    save_weights(model, tmp_path / WEIGHTS)
+    inputs = example_inputs(
+        graph_specs(model.config.feature_channels)[name], torch.Generator().manual_seed(0), batch=1, h=2, w=2
+    )
+    with torch.inference_mode():
+        expected, without = (torch.cat([*map(torch.flatten, _outputs(x, name, inputs))]) for x in (model, random_model))
+    assert (expected - without).abs().max() > 1e-2
+    for precision in PRECISIONS:
+        spec = graph_specs(model.config.feature_channels, precision)[name]
+        exported = export_graph(graph_modules(model if precision == "fp32" else half_copy(model))[name], spec)
+        share_weights(exported, tmp_path / WEIGHTS)
+        save_graph(exported, tmp_path / graph_file(name, precision))
+        feeds = {x.name: value.numpy().astype(x.dtype) for x, value in zip(spec.inputs, inputs)}
+        found = session(tmp_path / graph_file(name, precision)).run(None, feeds)
+        error = np.abs(np.concatenate([x.ravel().astype(np.float32) for x in found]) - expected.numpy()).max()
+        assert error < (1e-4 if precision == "fp32" else 2e-2) * expected.abs().max()
+
+
+def _outputs(model: IntrinsicFlow, name: str, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    outputs = graph_modules(model)[name](*inputs)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def test_the_velocity_depends_on_a_float_time(exported_bundle, random_model) -> None:

@@ -20,8 +20,8 @@ from train.data.shards import CodedView
 TINY = {
     "data": "procedural",
     "network": "tiny",
-    "side": 64,
-    "crops": (64,),
+    "buckets": ("64",),
+    "zooms": (1.0,),
     "batch": 4,
     "perceptual_network": "none",
     "validation_views": 4,

@@ -1,23 +1,35 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from train.data.augment import AugmentConfig, fill_invalid, plain_batch, random_batch
 from train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
+from train.data.draws import Draws
 from train.data.procedural import procedural_views
-from train.data.store import build_store
+from train.data.store import build_views
 
 INDEX = torch.tensor([0, 2, 1, 2])
 
 
 @pytest.fixture(scope="module")
-def store():
-    return build_store(procedural_views(3, 64))
+def views():
+    return build_views(procedural_views(3, 64))
 
 
-def draw(store, seed=0, config=None, side=32, crops=(32, 64)):
-    return random_batch(store, INDEX, side, crops, config or AugmentConfig(), torch.Generator().manual_seed(seed))
+@pytest.fixture(scope="module")
+def store(views):
+    return views.stores[0]
+
+
+def draws(seed, count=4, rows=slice(None)):
+    return Draws(torch.Generator().manual_seed(seed), count, rows)
+
+
+def draw(views, seed=0, config=None, size=(32, 32), zooms=(1, 2), index=INDEX, rows=slice(None)):
+    return random_batch(views, index[rows], size, zooms, config or AugmentConfig(), draws(seed, len(index), rows))
 
 
 def test_plain_batch_is_albedo_times_shading_plus_gloss(store):
@@ -32,14 +44,23 @@ def test_plain_batch_is_albedo_times_shading_plus_gloss(store):
     torch.testing.assert_close(batch.image, batch.exposed.clamp(0, 1))
 
 
-def test_a_batch_is_a_function_of_its_seed(store):
-    first, again, other = draw(store, 1), draw(store, 1), draw(store, 2)
+def test_a_batch_is_a_function_of_its_seed(views):
+    first, again, other = draw(views, 1), draw(views, 1), draw(views, 2)
     assert torch.equal(first.image, again.image) and torch.equal(first.albedo, again.albedo)
     assert not torch.equal(first.image, other.image)
 
 
-def test_light_and_surface_both_change(store):
-    first, other = draw(store, 1, AugmentConfig(degrade=0)), draw(store, 4, AugmentConfig(degrade=0, albedo_gain=0.5))
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_make_the_rows_that_one_would_make(views, world):
+    whole = draw(views, 5)
+    for rank in range(world):
+        part = draw(views, 5, rows=slice(rank, 4, world))
+        for name in ("image", "albedo", "mask"):
+            torch.testing.assert_close(getattr(part, name), getattr(whole, name)[rank::world], rtol=0, atol=1e-6)
+
+
+def test_light_and_surface_both_change(views):
+    first, other = draw(views, 1, AugmentConfig(degrade=0)), draw(views, 4, AugmentConfig(degrade=0, albedo_gain=0.5))
     for batch in (first, other):
         assert batch.image.shape == batch.albedo.shape == (4, 3, 32, 32)
         assert batch.mask.shape == (4, 1, 32, 32)
@@ -47,21 +68,21 @@ def test_light_and_surface_both_change(store):
             assert torch.isfinite(tensor).all() and tensor.min() >= 0 and tensor.max() <= 1
 
 
-def test_without_random_strengths_only_the_crop_is_random(store):
+def test_without_random_strengths_only_the_crop_is_random(views, store):
     still = AugmentConfig(
         light_gain=0, light_color=0, albedo_gain=0, albedo_color=0, desaturate=0, exposure=0, white_balance=0, degrade=0
     )
-    batch = draw(store, 0, still, side=64, crops=(64,))
+    batch = draw(views, 0, still, (64, 64), (1,))
     plain = plain_batch(store, INDEX)
     for row in range(4):
         candidates = (plain.image[row], plain.image[row].flip(-1))
         assert min((batch.image[row] - c).abs().max() for c in candidates) < 1e-4
 
 
-def test_relighting_leaves_albedo_alone(store):
+def test_relighting_leaves_albedo_alone(views):
     only_light = AugmentConfig(albedo_gain=0, albedo_color=0, desaturate=0, degrade=0)
     lit = [
-        draw(store, 3, only_light, 64, (64,))
+        draw(views, 3, only_light, (64, 64), (1,))
         for only_light in (
             only_light,
             AugmentConfig(light_gain=2, albedo_gain=0, albedo_color=0, desaturate=0, degrade=0),
@@ -69,6 +90,57 @@ def test_relighting_leaves_albedo_alone(store):
     ]
     torch.testing.assert_close(lit[0].albedo, lit[1].albedo)
     assert (lit[0].image - lit[1].image).abs().mean() > 0.01
+
+
+STILL = AugmentConfig(
+    light_gain=0, light_color=0, albedo_gain=0, albedo_color=0, desaturate=0, exposure=0, white_balance=0, degrade=0
+)
+
+
+def test_without_recombination_the_default_light_stays(views, store):
+    plain = plain_batch(store, INDEX)
+    lit = draw(views, 3, dataclasses.replace(STILL, white_balance=0.0), (64, 64), (1,))
+    recombined = draw(views, 3, dataclasses.replace(STILL, light_gain=1.0), (64, 64), (1,))
+    assert (lit.image.sort(-1).values - plain.image.sort(-1).values).abs().max() < 1e-4
+    assert (recombined.image.sort(-1).values - plain.image.sort(-1).values).abs().mean() > 0.01
+
+
+def test_without_residual_light_the_image_is_albedo_times_shading(views, store):
+    plain = plain_batch(store, INDEX)
+    matte = draw(views, 0, dataclasses.replace(STILL, residual_light=False), (64, 64), (1,))
+    for row in range(4):
+        diffuse = plain.albedo[row] * plain.shading[row]
+        candidates = [x / x.mean() for x in (diffuse, diffuse.flip(-1))]
+        unclipped = matte.image[row] < 0.999
+        ours = matte.image[row] / matte.image[row][unclipped].mean()
+        assert min((ours - c / c[unclipped].mean())[unclipped].abs().max() for c in candidates) < 0.02
+
+
+def test_residual_light_stays_where_nothing_is_valid(views):
+    sky = dataclasses.replace(views.stores[0], mask=torch.zeros_like(views.stores[0].mask))
+    with_gloss, without = (
+        draw(type(views)((sky,)), 0, dataclasses.replace(STILL, residual_light=on), (64, 64), (1,)) for on in (True, False)
+    )
+    torch.testing.assert_close(with_gloss.image, without.image)
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (96, 64)])
+def test_batches_take_the_size_of_their_bucket_from_views_of_any_size(size):
+    mixed = build_views([*procedural_views(2, 64), *procedural_views(2, 128, 7)])
+    index = torch.tensor([3, 0, 1, 2])
+    batch = draw(mixed, 2, size=size, zooms=(1, 1.5, 2), index=index)
+    assert batch.image.shape == batch.albedo.shape == (4, 3, *size) and batch.mask.shape == (4, 1, *size)
+    assert torch.isfinite(batch.image).all()
+    alone = draw(mixed, 2, size=size, zooms=(1, 1.5, 2), index=index, rows=slice(1, 4, 4))
+    torch.testing.assert_close(alone.albedo, batch.albedo[1:2], rtol=0, atol=1e-6)
+
+
+def test_zoom_halves_the_resolution():
+    views = build_views(procedural_views(1, 64))
+    half = draw(views, 0, STILL, (32, 32), (2,), index=torch.tensor([0]))
+    codes = views.stores[0].albedo.float()
+    expected = torch.nn.functional.avg_pool2d(codes, 2).div(255).square()
+    assert min((half.albedo - e).abs().max() for e in (expected, expected.flip(-1))) < 1e-5
 
 
 def test_invalid_pixels_take_what_the_camera_sees_by_their_share_of_emitted_light():
@@ -83,12 +155,12 @@ def test_invalid_pixels_take_what_the_camera_sees_by_their_share_of_emitted_ligh
 
 def test_degradation_of_strength_zero_is_none():
     image = torch.rand(2, 3, 16, 16)
-    assert degrade(image, 0, torch.Generator()) is image
+    assert degrade(image, 0, draws(0, 2)) is image
 
 
 def test_degraded_images_stay_in_range_and_near_the_original():
     image = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    result = degrade(image, 1.0, torch.Generator().manual_seed(0))
+    result = degrade(image, 1.0, draws(0, 16))
     assert result.min() >= 0 and result.max() <= 1
     assert not torch.equal(result, image)
     assert (result - image).abs().mean() < 0.15

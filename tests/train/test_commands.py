@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -15,7 +18,10 @@ from safetensors.torch import save_file
 
 from train import flow, vae
 from train.checkpoint import CheckpointError, load_checkpoint, load_run
-from train.config import FlowConfig, VaeConfig
+from train.config import FlowConfig, VaeConfig, config_from_dict, read_yaml
+from train.data.procedural import procedural_views
+
+RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 
 def stop_after(module, monkeypatch, step):
@@ -133,6 +139,78 @@ def test_shards_train_too(shard_folder, tmp_path, tiny_options):
     options = {**tiny_options, "data": str(shard_folder), "bf16": True}
     scores = vae.train(VaeConfig(**options, steps=2), tmp_path)
     assert 0 < scores["psnr_srgb"] < 60
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"prediction": "regression", "input_encoding": "linear", "light_recombination": False},
+        {"prediction": "velocity", "residual_light": False, "decoded_share": 0.0},
+        {"gradient_weight": 1.0, "shading_gradient_weight": 0.1, "bf16": True},
+    ],
+)
+def test_each_switch_trains_and_is_kept_in_the_run(vae_run, tmp_path, tiny_options, switches):
+    scores = flow.train(FlowConfig(**{**tiny_options, **switches}, steps=2, vae=str(vae_run)), tmp_path)
+    assert 0 < scores["albedo_lmse"] < 10
+    model, info = load_run(tmp_path)
+    for name, value in switches.items():
+        assert info["training"][name] == value
+    assert model.config.prediction == switches.get("prediction", "end")
+    assert model.config.input_encoding == switches.get("input_encoding", "sqrt")
+
+
+def test_a_regression_is_trained_without_noise(vae_run, tmp_path, tiny_options):
+    """Its velocity loss is the error of the one-step answer: lower after training on few views."""
+    options = {**tiny_options, "prediction": "regression", "learning_rate": 3e-3, "log_every": 10, "limit": 2}
+    flow.train(FlowConfig(**options, steps=40, vae=str(vae_run)), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    velocity = [row["velocity"] for row in rows if row["kind"] == "train"]
+    assert velocity[-1] < 0.9 * velocity[0]
+
+
+def test_the_seed_decides_the_weights_that_a_run_starts_from(vae_run, tmp_path, tiny_options):
+    states = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.rand(3)  # what ran before must not matter
+        options = {**tiny_options, "seed": seed, "learning_rate": 0.0}
+        flow.train(FlowConfig(**options, steps=1, vae=str(vae_run)), tmp_path / name)
+        states.append(load_run(tmp_path / name)[0].unet.stem.weight)
+    assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
+
+
+def test_views_of_several_sizes_train_in_several_buckets(shard_folder, tmp_path, tiny_options, encode_view, write_tar):
+    shutil.copytree(shard_folder, tmp_path / "data")
+    wide = [(key, encode_view(view)) for key, view in procedural_views(3, 96, 8)]
+    write_tar(tmp_path / "data" / "train-00001.tar", wide)
+    write_tar(tmp_path / "data" / "val-00001.tar", [(key, encode_view(view)) for key, view in procedural_views(1, 80, 9)])
+    options = {**tiny_options, "data": str(tmp_path / "data"), "buckets": ("64", "96x32", "32"), "zooms": (1.0, 1.5)}
+    scores = vae.train(VaeConfig(**options, steps=6), tmp_path / "run")
+    assert 0 < scores["psnr_srgb"] < 60
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_trains(recipe, vae_run, tmp_path):
+    """With its own losses, sizes and switches, but tiny networks and data."""
+    small = {"data": "procedural", "network": "tiny", "batch": 1, "limit": 1, "validation_views": 1, "steps": 1}
+    small |= {"perceptual_network": "none", "compile": False, "device": "cpu"}
+    kind, stage = (FlowConfig, flow) if recipe.stem.startswith("flow") else (VaeConfig, vae)
+    values = read_yaml(recipe) | small | ({"vae": str(vae_run)} if stage is flow else {})
+    scores = stage.train(config_from_dict(kind, values, str(recipe)), tmp_path)
+    assert all(math.isfinite(value) for value in scores.values())
+
+
+def test_compiled_networks_train_alike(tmp_path, tiny_options, monkeypatch):
+    """Through torch's own stand-in for its compiler, which traces the graphs and their gradients but builds no code."""
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module, **options: original(module, backend="aot_eager", **options))
+    options = {**tiny_options, "buckets": ("64", "32x64"), "log_every": 1}
+    rows = []
+    for compiled in (False, True):
+        config = VaeConfig(**options, steps=4, adversarial_start=0.5, compile=compiled)
+        vae.train(config, tmp_path / str(compiled))
+        lines = (tmp_path / str(compiled) / "metrics.jsonl").read_text().splitlines()
+        rows.append([json.loads(line)["total"] for line in lines if '"train"' in line])
+    assert rows[1] == pytest.approx(rows[0], rel=1e-3)
 
 
 def run_command(*arguments):

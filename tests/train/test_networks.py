@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from train.networks.blocks import sinusoid
+from train.networks.conditioning_encoder import encode_image
 from train.networks.config import CONFIGS, NetworkConfig
 from train.networks.count import count
 from train.networks.model import IntrinsicFlow, latent_shape
@@ -145,3 +146,56 @@ def test_encoders_of_different_shapes_are_left_alone():
     before = model.encoder.stem.weight.clone()
     assert not model.encoder.start_from(model.vae.encoder)
     torch.testing.assert_close(model.encoder.stem.weight, before)
+
+
+def switched(**changes) -> IntrinsicFlow:
+    torch.manual_seed(0)
+    return excited(IntrinsicFlow(dataclasses.replace(CONFIGS["tiny"], **changes)))
+
+
+@torch.no_grad()
+def test_a_regression_answers_alike_for_any_noise_and_any_number_of_steps():
+    model = switched(prediction="regression")
+    image, z = torch.rand(1, 3, 64, 64), torch.randn(latent_shape(1, 64, 64))
+    answer = model(image, torch.zeros_like(z), steps=1)
+    for noise, steps in ((z, 1), (z, 2), (0.25 * z, 4), (torch.zeros_like(z), 2)):
+        torch.testing.assert_close(model(image, noise, steps), answer, atol=1e-4, rtol=0)
+    assert (model(1 - image, z, 2) - answer).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_the_velocity_can_be_what_the_layers_estimate():
+    end, direct = switched(), switched(prediction="velocity")
+    image, z = torch.rand(1, 3, 64, 64), torch.randn(latent_shape(1, 64, 64))
+    features, still = end.encoder(image), torch.zeros_like(z)
+    # At t = 1/2 from z = 0 the way left is half the end's estimate, whose layers see the same.
+    t = torch.tensor([0.5])
+    torch.testing.assert_close(end.unet(still, t, features), 2 * direct.unet(still, t, features))
+    assert (end.unet(z, torch.zeros(1), features) - direct.unet(z, torch.zeros(1), features)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("encoding", ["linear", "sqrt", "log"])
+def test_input_encodings_keep_the_ends_and_the_order(encoding):
+    x = torch.linspace(0, 1, 101)
+    encoded = encode_image(x, encoding)
+    assert encoded[0] == 0 and encoded[-1].item() == pytest.approx(1)
+    assert (encoded.diff() > 0).all()
+
+
+@torch.no_grad()
+def test_the_encoder_sees_its_encoding():
+    image = torch.rand(1, 3, 64, 64)
+    log, linear = switched(input_encoding="log").encoder, switched(input_encoding="linear").encoder
+    torch.testing.assert_close(log(image), linear(encode_image(image, "log")))
+    assert (log(image)[0] - linear(image)[0]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("field", "value"), [("prediction", "noise"), ("input_encoding", "gamma")])
+def test_unknown_switches_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field}.*{value}"):
+        dataclasses.replace(CONFIGS["tiny"], **{field: value})
+
+
+def test_a_config_from_before_the_switches_still_loads():
+    values = {k: v for k, v in CONFIGS["tiny"].to_dict().items() if k not in ("prediction", "input_encoding")}
+    assert NetworkConfig.from_dict(values) == CONFIGS["tiny"]

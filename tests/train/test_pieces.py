@@ -1,4 +1,4 @@
-"""Schedules, time sampling, averaging, metrics, perceptual distance, discriminator, configuration."""
+"""Schedules, time sampling, averaging, metrics, discriminator, configuration."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from train.config import (
     read_yaml,
     resolve_config,
 )
+from train.data.draws import Draws
 from train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
 from train.ema import EMA
 from train.loop import require_finite
 from train.metrics import lmse, psnr_srgb
-from train.perceptual import PerceptualDistance, PerceptualError, import_torchvision_models
+from train.networks.config import CONFIGS
 from train.schedule import Progress, learning_rate_factor, parse_duration
 from train.session import TrainingStopped
 from train.time_sampling import sample_times
@@ -61,11 +62,17 @@ def test_progress_ends_with_whichever_budget_ends_first():
 
 
 def test_times_are_sampled_where_two_steps_evaluate():
-    t = sample_times(20000, 0.4, 0.25, torch.device("cpu"), torch.Generator().manual_seed(0))
+    t = sample_times(Draws(torch.Generator().manual_seed(0), 20000), 0.4, 0.25)
+    assert t.min() >= 0 and t.max() < 1
     assert (t == 0).float().mean() == pytest.approx(0.4, abs=0.02)
     assert (t == 0.5).float().mean() == pytest.approx(0.25, abs=0.02)
     rest = t[(t != 0) & (t != 0.5)]
-    assert rest.mean() == pytest.approx(0.5, abs=0.02) and rest.max() > 0.98
+    counts = torch.histc(rest, 10, 0, 1) / len(rest)
+    torch.testing.assert_close(counts, torch.full((10,), 0.1), atol=0.02, rtol=0)
+
+
+def test_all_times_can_be_where_one_step_evaluates():
+    assert not sample_times(Draws(torch.Generator().manual_seed(0), 1000), 1.0, 0.0).any()
 
 
 def test_average_follows_the_model_and_its_buffers():
@@ -98,46 +105,16 @@ def test_psnr_of_a_known_error():
     assert psnr_srgb(prediction, target, mask).item() > 90
 
 
-@pytest.fixture(scope="module")
-def perceptual_weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
-    torch.save(import_torchvision_models().squeezenet1_0(weights=None).state_dict(), path)
-    return path
-
-
-def test_perceptual_distance_is_zero_for_equal_images_and_has_a_gradient(perceptual_weights):
-    distance = PerceptualDistance("squeezenet1_0", perceptual_weights)
-    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(distance(image, image), torch.zeros(2))
-    other = (image * 0.5).requires_grad_()
-    value = distance(other, image)
-    assert (value > 1e-3).all()
-    value.sum().backward()
-    assert other.grad.abs().sum() > 0
-    assert not any(p.requires_grad for p in distance.parameters())
-
-
-def test_perceptual_weights_that_do_not_fit_are_named(tmp_path):
-    with pytest.raises(PerceptualError, match="no such file"):
-        PerceptualDistance("squeezenet1_0", tmp_path / "absent.pth")
-    wrong = tmp_path / "wrong.pth"
-    torch.save({"a": torch.zeros(1)}, wrong)
-    with pytest.raises(PerceptualError, match=r"wrong\.pth"):
-        PerceptualDistance("squeezenet1_0", wrong)
-    with pytest.raises(PerceptualError, match="squeezenet1_0"):
-        PerceptualDistance("resnet9000", wrong)
-
-
 def test_hinge_loss_of_the_discriminator():
-    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.0])
-    assert discriminator_loss(real, fake).item() == pytest.approx(0.5 * (0.25 + 0.5))
+    real, fake = (torch.tensor(x).reshape(1, 1, 1, 2).expand(3, -1, -1, -1) for x in ([2.0, 0.5], [-2.0, 0.0]))
+    torch.testing.assert_close(discriminator_loss(real, fake), torch.full((3,), 0.5 * (0.25 + 0.5)))
     assert PatchDiscriminator(8)(torch.rand(1, 3, 64, 64)).shape == (1, 1, 8, 8)
 
 
 def test_adaptive_weight_balances_gradients():
     weight = torch.ones(3, requires_grad=True)
-    assert adaptive_weight((4 * weight).sum(), (2 * weight).sum(), weight).item() == pytest.approx(2, rel=1e-4)
+    ratio = adaptive_weight((4 * weight).sum(), (2 * weight).sum(), weight, lambda gradient: gradient)
+    assert ratio.item() == pytest.approx(2, rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_named():
@@ -154,13 +131,13 @@ def parse(kind, *argv):
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text(yaml.safe_dump({"batch": 3, "steps": 7, "perceptual_network": "none", "crops": [128]}))
+    file.write_text(yaml.safe_dump({"batch": 3, "steps": 7, "perceptual_network": "none", "zooms": [1, 2]}))
     config = resolve_config(VaeConfig, parse(VaeConfig, "--config", str(file), "--batch", "5", "--no-bf16"))
-    assert (config.batch, config.steps, config.crops, config.bf16, config.kl_weight) == (5, 7, (128,), False, 0.005)
+    assert (config.batch, config.steps, config.zooms, config.bf16, config.kl_weight) == (5, 7, (1.0, 2.0), False, 0.005)
 
 
 def test_config_survives_its_file():
-    config = FlowConfig(steps=3, perceptual_network="none", crops=(128, 256))
+    config = FlowConfig(steps=3, perceptual_network="none", buckets=("128", "192x256"))
     assert config_from_dict(FlowConfig, yaml.safe_load(yaml.safe_dump(config.to_dict())), "x") == config
 
 
@@ -168,17 +145,47 @@ def test_config_survives_its_file():
     ("values", "message"),
     [
         ({"steps": 1, "perceptual_network": "none", "colour": 1}, "colour"),
-        ({"steps": 1, "perceptual_network": "none", "side": 100}, "multiple of 32"),
+        ({"steps": 1, "perceptual_network": "none", "buckets": [100]}, "multiples of 32"),
+        ({"steps": 1, "perceptual_network": "none", "buckets": ["128 by 64"]}, "128 by 64"),
+        ({"steps": 1, "perceptual_network": "none", "buckets": []}, "buckets"),
+        ({"steps": 1, "perceptual_network": "none", "max_enlargement": 0.5}, "max-enlargement"),
         ({"steps": 1, "perceptual_network": "none", "network": "huge"}, "huge"),
         ({"steps": 1}, "perceptual-weights"),
         ({"perceptual_network": "none"}, "time-limit"),
         ({"steps": "many", "perceptual_network": "none"}, "many"),
-        ({"steps": 1, "perceptual_network": "none", "crops": [64]}, "crops"),
+        ({"steps": 1, "perceptual_network": "none", "zooms": [0.5]}, "zooms"),
     ],
 )
 def test_wrong_configuration_is_named(values, message):
     with pytest.raises(ConfigError, match=message):
         config_from_dict(VaeConfig, values, "options")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prediction": "noise"}, "--prediction.*noise"),
+        ({"input_encoding": "gamma"}, "--input-encoding.*gamma"),
+        ({"t_zero": 0.8, "t_half": 0.3}, "--t-zero"),
+    ],
+)
+def test_wrong_switches_of_the_flow_are_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict(FlowConfig, {"steps": 1, "perceptual_network": "none", **values}, "options")
+
+
+def test_a_network_can_be_a_file_that_says_what_differs(tmp_path):
+    file = tmp_path / "deep.yaml"
+    file.write_text("like: tiny\nunet_depths: [2, 1, 1]\n")
+    config = FlowConfig(network=str(file), input_encoding="linear", steps=1, perceptual_network="none")
+    config.check()
+    network = config.network_config()
+    assert (network.name, network.unet_depths, network.input_encoding) == ("deep", (2, 1, 1), "linear")
+    assert network.unet_widths == CONFIGS["tiny"].unet_widths
+    for text in ("like: tiny\nwidth: 3", "unet_depths: [1, 1, 1]", "[1, 2]", "like: {", "like: tiny\nprediction: end"):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=r"deep\.yaml"):
+            config.check()
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ from runtime.images import write_image
 from train import prepare_pairs
 from train.data.shard_writer import Staging
 from train.data.shards import View, views
-from train.data.store import load_store, shard_paths
+from train.data.store import load_views, shard_paths
 from train.prepare_pairs import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_pairs_become_views_that_keep_image_and_albedo(tmp_path, format, suffix)
     assert view.image.mean() / gain == pytest.approx(image.mean(), rel=0.02)
     assert view.meta["decode_error"] < 0.03
     assert view.meta["groups"] == ["image"] and view.meta["kind"] == "pair"
-    assert len(load_store(shard_paths(tmp_path / "out", "train"))) == 3
+    assert len(load_views(shard_paths(tmp_path / "out", "train"))) == 3
 
 
 def test_linear_and_srgb_files_mean_different_light(tmp_path):

@@ -18,7 +18,7 @@ from train.data import shard_writer
 from train.data.procedural import procedural_views
 from train.data.shard_writer import Staging, encode_view
 from train.data.shards import ShardError, View, coded_views, decode_members, raw_views
-from train.data.store import load_store, shard_paths
+from train.data.store import load_views, shard_paths
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -102,7 +102,7 @@ def test_a_damaged_member_is_named_with_both_checksums(tmp_path, caplog):
     shard_writer.write_tar(shard, [("a_0", members), ("a_1", broken), ("a_2", members)])
     with pytest.raises(ShardError, match=r"train-00000\.tar: view a_1: found shading1\.webp has checksum"):
         list(coded_views(shard))
-    assert load_store([shard]).keys == ["a_0", "a_2"]
+    assert load_views([shard]).keys == ["a_0", "a_2"]
     assert "view a_1 skipped" in caplog.text
 
 
@@ -120,7 +120,7 @@ def test_store_and_benchmark_read_what_is_published(tmp_path):
             unit = f"{split}{index}"
             staging.add(split, unit, [(f"{unit}_{i}", encode_view(smooth_view(seed=10 * index + i))) for i in range(2)])
         staging.publish(split, final=True)
-    assert sorted(load_store(shard_paths(tmp_path, "train")).keys) == [f"train{i}_{j}" for i in range(3) for j in range(2)]
+    assert sorted(load_views(shard_paths(tmp_path, "train")).keys) == [f"train{i}_{j}" for i in range(3) for j in range(2)]
     dataset = ShardDataset(tmp_path)
     assert len(dataset) == 4
     assert sorted(sample.name for sample in dataset) == [f"val{i}_{j}" for i in range(2) for j in range(2)]

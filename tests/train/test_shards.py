@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from train.data.procedural import procedural_views
 from train.data.shards import ShardError, coded_views, views
-from train.data.store import build_store, dull_reason, load_store, shard_paths
+from train.data.store import build_store, build_views, dull_reason, load_views, shard_paths
 
 
 def test_shard_gives_back_what_was_rendered(shard_folder):
@@ -49,8 +50,8 @@ def test_missing_member_names_shard_and_view(tmp_path, encode_view, write_tar):
 def test_store_skips_broken_views_and_keeps_the_others(tmp_path, caplog, encode_view, write_tar):
     pairs = [(key, encode_view(view)) for key, view in procedural_views(3, 64)]
     pairs[1][1]["albedo.jpg"] = b"no picture"
-    store = load_store([write_tar(tmp_path / "train-00000.tar", pairs)])
-    assert store.keys == [pairs[0][0], pairs[2][0]]
+    views = load_views([write_tar(tmp_path / "train-00000.tar", pairs)])
+    assert views.keys == [pairs[0][0], pairs[2][0]]
     assert pairs[1][0] in caplog.text
 
 
@@ -58,7 +59,7 @@ def test_store_keeps_what_a_truncated_shard_still_holds(shard_folder, tmp_path, 
     content = (shard_folder / "train-00000.tar").read_bytes()
     broken = tmp_path / "train-00000.tar"
     broken.write_bytes(content[: int(len(content) * 0.6)])
-    store = load_store([broken])
+    store = load_views([broken])
     assert 1 <= len(store) < 4
     assert "broken archive" in caplog.text
 
@@ -70,10 +71,28 @@ def test_store_pads_missing_light_groups_with_black():
     assert not store.light_share[:, 2].any()
 
 
-def test_views_of_different_sizes_are_refused():
+def test_a_store_refuses_views_of_different_sizes():
     mixed = [*procedural_views(1, 32), *procedural_views(1, 64)]
     with pytest.raises(ShardError, match="64x64"):
         build_store(mixed)
+
+
+def test_views_of_different_sizes_are_grouped():
+    small, large = list(procedural_views(3, 32)), list(procedural_views(2, 64, 3))
+    views = build_views([small[0], large[0], small[1], small[2], large[1]])
+    assert len(views) == 5 and views.sizes == {(32, 32): 3, (64, 64): 2}
+    index = torch.tensor([4, 0, 3, 2])
+    located = {store.size: (rows.tolist(), inside.tolist()) for store, rows, inside in views.locate(index)}
+    assert located == {(32, 32): ([1, 3], [0, 2]), (64, 64): ([0, 2], [1, 0])}
+    np.testing.assert_array_equal(views.stores[1].albedo[1].permute(1, 2, 0), large[1][1].albedo)
+
+
+def test_views_fit_a_size_up_to_an_enlargement():
+    views = build_views([*procedural_views(2, 64), *procedural_views(1, 128)])
+    assert views.fitting(64, 64, 1.0).tolist() == [0, 1, 2]
+    assert views.fitting(64, 96, 1.0).tolist() == [2]
+    assert views.fitting(64, 96, 1.5).tolist() == [0, 1, 2]
+    assert views.fitting(256, 256, 1.5).tolist() == []
 
 
 def test_empty_data_is_refused(tmp_path):

@@ -1,12 +1,13 @@
 """Batched augmentation on the device: from stored views to pairs of (image, albedo).
 
-Everything is drawn from one `torch.Generator`, so that a batch is a function of its seed. The light changes (groups
+Everything comes from one `Draws`, so that a batch is a function of its seed. The light changes (groups
 recombined with random gains and colours), the surfaces change (recoloured, desaturated), then the camera does
 (exposure after the tone map, white balance, and `degrade`, on the input only).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,14 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.data.degrade import degrade
-from train.data.store import ViewStore
+from train.data.draws import Draws
+from train.data.store import Views, ViewStore
+from train.networks.config import SIDE_MULTIPLE
 from train.tone_map import exposure_gain, luminance
 
 
 @dataclass(frozen=True)
 class Batch:
-    """image: (B, 3, s, s) linear after exposure, in [0, 1]. albedo: (B, 3, s, s) linear in [0, 1], invalid pixels filled
-    (see `fill_invalid`). mask: (B, 1, s, s) float, 1 = albedo is ground truth.
+    """image: (B, 3, H, W) linear after exposure, in [0, 1]. albedo: (B, 3, H, W) linear in [0, 1], invalid pixels filled
+    (see `fill_invalid`). mask: (B, 1, H, W) float, 1 = albedo is ground truth.
     """
 
     image: Tensor
@@ -41,7 +44,10 @@ class ValidationBatch(Batch):
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strengths of the augmentation. Standard deviations are of natural logarithms unless said otherwise."""
+    """Strengths of the augmentation. Standard deviations are of natural logarithms unless said otherwise.
+
+    residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
+    """
 
     light_gain: float = 0.8
     light_color: float = 0.12
@@ -53,35 +59,80 @@ class AugmentConfig:
     exposure: float = 0.25
     white_balance: float = 0.08
     degrade: float = 1.0
+    residual_light: bool = True
 
 
 def _decode_log(codes: Tensor, code: Tensor, gain: Tensor) -> Tensor:
-    """Codes (B, 2, 3, s, s) float in [0, 255], their constants (B, 2, 2) and light gains (B, 3) -> linear, in place."""
+    """Codes (B, 2, 3, H, W) float in [0, 255], their constants (B, 2, 2) and light gains (B, 3) -> linear, in place."""
     slope, scale = code[..., 0, None, None, None], code[..., 1, None, None, None]
     return codes.mul_(slope / 255).expm1_().mul_(scale * gain[:, None, :, None, None])
 
 
-def _crop(tensor: Tensor, index: Tensor, top: Tensor, left: Tensor, crop: int, side: int) -> Tensor:
-    """(B, ..., side, side) float32 in [0, 255]: crops of the views `index`, reduced as coded.
+@dataclass(frozen=True)
+class _Cut:
+    """Crops of (height, width) stored pixels from views of one store.
 
-    Averaging codes instead of light keeps `image = albedo * shading + residual` exact, since the image is composed of
-    the averages, and decodes only the pixels that are needed.
+    rows: (n,) places in the batch; views: (n,) in the store; top, left: (n,) corner of each crop; all on the CPU. size:
+    (height, width) that the crops are resized to.
     """
-    crops = torch.empty((len(index), *tensor.shape[1:-2], crop, crop), dtype=tensor.dtype, device=tensor.device)
-    for row, (i, y, x) in enumerate(zip(index.tolist(), top.tolist(), left.tolist())):
-        crops[row].copy_(tensor[i, ..., y : y + crop, x : x + crop])
-    if crop == side:
-        return crops.float()
-    flat = crops.reshape(len(index), -1, crop, crop).float()
-    resized = F.avg_pool2d(flat, crop // side) if crop % side == 0 else F.interpolate(flat, (side, side), mode="bilinear")
-    return resized.reshape(*crops.shape[:-2], side, side)
+
+    store: ViewStore
+    rows: Tensor
+    views: Tensor
+    top: Tensor
+    left: Tensor
+    height: int
+    width: int
+    size: tuple[int, int]
+
+    def of(self, tensor: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """(n, ..., *size) float32 in [0, 255], from a tensor (N, ..., H, W) of the store; `chosen` (n,) bool picks rows.
+
+        Averaging codes instead of light keeps `image = albedo * shading + residual` exact, since the image is composed
+        of the averages, and decodes only the pixels that are needed.
+        """
+        picked = [x if chosen is None else x[chosen] for x in (self.views, self.top, self.left)]
+        shape = (len(picked[0]), *tensor.shape[1:-2], self.height, self.width)
+        crops = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+        for row, (i, y, x) in enumerate(zip(*(x.tolist() for x in picked))):
+            crops[row].copy_(tensor[i, ..., y : y + self.height, x : x + self.width])
+        if (self.height, self.width) == self.size:
+            return crops.float()
+        flat = crops.reshape(len(crops), -1, self.height, self.width).float()
+        reduction, rest = divmod(self.height, self.size[0])
+        if rest == 0 and self.width == reduction * self.size[1]:
+            resized = F.avg_pool2d(flat, reduction)
+        else:
+            resized = F.interpolate(flat, self.size, mode="bilinear")
+        return resized.reshape(*shape[:-2], *self.size)
+
+
+def _cuts(views: Views, index: Tensor, size: tuple[int, int], zooms: tuple[float, ...], draws: Draws) -> Iterator[_Cut]:
+    """Where to cut the views `index`: one zoom for the batch, among those that a view is large enough for."""
+    # Places are indices that the host counts with: fetched once, not for every tensor that is cut.
+    choice, top, left = draws.number(), draws.uniform().cpu(), draws.uniform().cpu()
+    for store, rows, inside in views.locate(index):
+        fit = min(store.size[0] / size[0], store.size[1] / size[1])
+        fitting = [zoom for zoom in zooms if zoom <= fit] or [fit]
+        zoom = fitting[int(choice * len(fitting))]
+        height, width = (min(round(side * zoom), whole) for side, whole in zip(size, store.size))
+        corner = [(x[rows] * (whole - cut + 1)).long() for x, whole, cut in zip((top, left), store.size, (height, width))]
+        yield _Cut(store, rows, inside, *corner, height, width, size)
+
+
+def _gather(cuts: list[_Cut], count: int, channels: int, part: Callable[[ViewStore], Tensor]) -> Tensor:
+    """(count, channels, *size) float32: a tensor of the stores, cut for each row of the batch."""
+    gathered = torch.empty(count, channels, *cuts[0].size, device=cuts[0].store.device)
+    for cut in cuts:
+        gathered[cut.rows] = cut.of(part(cut.store))
+    return gathered
 
 
 def fill_invalid(albedo: Tensor, diffuse: Tensor, residual: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
     """Give invalid pixels (sky, lamps, metal) a target: what the camera sees, by the share that is not diffuse light.
 
     A black sky in the albedo would make its shading explode; taken as its own colour under white light, it stays a sky.
-    All (B, 3, s, s) linear but mask (B, 1, s, s); `seen` is the image after exposure, in [0, 1].
+    All (B, 3, H, W) linear but mask (B, 1, H, W); `seen` is the image after exposure, in [0, 1].
     """
     surface, other = luminance(diffuse)[:, None], luminance(residual)[:, None]
     emitted = torch.where(mask > 0.5, torch.zeros_like(mask), other / (surface + other).clamp(min=1e-9))
@@ -89,12 +140,15 @@ def fill_invalid(albedo: Tensor, diffuse: Tensor, residual: Tensor, mask: Tensor
 
 
 def plain_batch(store: ViewStore, index: Tensor) -> ValidationBatch:
-    """Whole views under their default light, nothing random: what validation sees."""
+    """Views under their default light, nothing random: what validation sees. Sides are cut down to multiples of 32."""
+    height, width = (side - side % SIDE_MULTIPLE for side in store.size)
     white = torch.ones(len(index), 3, device=store.device)
     layers = sum(
-        _decode_log(store.layers[index, :, k].float(), store.code[index, :, k], white) for k in range(store.layers.shape[2])
+        _decode_log(store.layers[index, :, k, :, :height, :width].float(), store.code[index, :, k], white)
+        for k in range(store.layers.shape[2])
     )
-    albedo, mask = store.albedo[index].float().div(255).square(), store.mask[index].float()
+    albedo = store.albedo[index, :, :height, :width].float().div(255).square()
+    mask = store.mask[index, :, :height, :width].float()
     diffuse, residual = albedo * layers[:, 0], layers[:, 1]
     gain = exposure_gain(diffuse + residual)
     exposed = (diffuse + residual) * gain
@@ -104,56 +158,54 @@ def plain_batch(store: ViewStore, index: Tensor) -> ValidationBatch:
 
 
 def random_batch(
-    store: ViewStore,
+    views: Views,
     index: Tensor,
-    side: int,
-    crops: tuple[int, ...],
+    size: tuple[int, int],
+    zooms: tuple[float, ...],
     config: AugmentConfig,
-    generator: torch.Generator,
+    draws: Draws,
 ) -> Batch:
-    """One augmented batch of the views `index` at (side, side): a random crop size of `crops` (pixels of the stored view)
-    is drawn for the batch, positions and everything else for each view.
+    """One augmented batch of the views `index` (B,) at `size` (height, width).
+
+    A zoom (stored pixels per pixel of the batch, in each direction) is drawn for the batch, positions and everything else
+    for each view. A view that is too small for every zoom is cut as large as it is, and so enlarged.
     """
-    device, count = store.device, len(index)
-    height, width = store.size
+    device, count = views.device, len(index)
+    uniform, normal = draws.uniform, draws.normal
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, device=device, generator=generator)
+    cuts = list(_cuts(views, index, size, zooms, draws))
+    albedo = _gather(cuts, count, 3, lambda store: store.albedo).div_(255).square_()
+    mask = (_gather(cuts, count, 1, lambda store: store.mask) > 0.99).float()
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device, generator=generator)
-
-    fitting = [crop for crop in crops if crop <= min(height, width)] or [min(height, width)]
-    crop = fitting[int(uniform(1).item() * len(fitting))]
-    top = (uniform(count) * (height - crop + 1)).long()
-    left = (uniform(count) * (width - crop + 1)).long()
-    albedo = _crop(store.albedo, index, top, left, crop, side).div_(255).square_()
-    mask = (_crop(store.mask, index, top, left, crop, side) > 0.99).float()
-
-    gains = torch.exp(config.light_gain * normal(count, 3, 1) + config.light_color * normal(count, 3, 3))
-    weak = store.light_share[index][..., None] < config.weak_light_share
+    gains = torch.exp(config.light_gain * normal(3, 1) + config.light_color * normal(3, 3))
+    share = torch.empty(count, 3, device=device)
+    for cut in cuts:
+        share[cut.rows] = cut.store.light_share[cut.views]
+    weak = share[..., None] < config.weak_light_share
     gains = torch.where(weak, gains.clamp(max=config.weak_light_max_gain), gains)
-    balance = torch.exp(config.white_balance * normal(count, 1, 3))
-    gains = gains * balance
-    layers = torch.zeros(count, 2, 3, side, side, device=device)
-    for group in range(store.layers.shape[2]):
-        rows = (store.light_share[index, group] > 0).nonzero().flatten()
-        if len(rows):
-            views = index[rows]
-            codes = _crop(store.layers[:, :, group], views, top[rows], left[rows], crop, side)
-            layers.index_add_(0, rows, _decode_log(codes, store.code[views, :, group], gains[rows, group]))
+    gains = gains * torch.exp(config.white_balance * normal(1, 3))
+    layers = torch.zeros(count, 2, 3, *size, device=device)
+    for cut in cuts:
+        lit = (cut.store.light_share[cut.views] > 0).cpu()
+        for group, chosen in enumerate(lit.unbind(1)):
+            if chosen.any():
+                rows = cut.rows[chosen]
+                codes = cut.of(cut.store.layers[:, :, group], chosen)
+                layers[rows] += _decode_log(codes, cut.store.code[cut.views[chosen], :, group], gains[rows, group])
 
-    recolor = torch.exp(config.albedo_gain * normal(count, 1, 1, 1) + config.albedo_color * normal(count, 3, 1, 1))
-    gray = (config.desaturate * uniform(count, 1, 1, 1) * (uniform(count, 1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
+    recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
+    gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
     keep = torch.where(gray > 0, 1 - gray / luminance(albedo)[:, None].clamp(min=1e-6), torch.ones_like(gray))
     albedo = ((albedo * keep + gray) * recolor).clamp(0, 1)
 
-    flip = uniform(count, 1, 1, 1) < 0.5
+    flip = uniform(1, 1, 1) < 0.5
     diffuse, residual = albedo * layers[:, 0], layers[:, 1]
+    if not config.residual_light:
+        residual = residual * (1 - mask)
     diffuse, residual, albedo, mask = (torch.where(flip, x.flip(-1), x) for x in (diffuse, residual, albedo, mask))
 
     image = diffuse + residual
-    gain = exposure_gain(image) * torch.exp(config.exposure * normal(count, 1, 1, 1))
+    gain = exposure_gain(image) * torch.exp(config.exposure * normal(1, 1, 1))
     seen = (image * gain).clamp(0, 1)
     target = fill_invalid(albedo, diffuse, residual, mask, seen)
-    return Batch(degrade(seen, config.degrade, generator), target, mask)
+    return Batch(degrade(seen, config.degrade, draws), target, mask)

@@ -1,6 +1,6 @@
 """What cameras and files do to an image between the light and us: tone curves, blur, noise, JPEG, 8 bits.
 
-All of it on linear images in [0, 1], batched, drawn from a generator, never on the target.
+All of it on linear images in [0, 1], batched, drawn for each image, never on the target.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from train.data.draws import Draws
 
 # Luminance quantisation of ITU-T T.81 (JPEG), table K.1.
 _JPEG_TABLE = torch.tensor(
@@ -63,24 +65,20 @@ def jpeg_like(srgb: Tensor, quality_scale: Tensor) -> Tensor:
     return torch.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], 1).clamp(0, 1)
 
 
-def degrade(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def degrade(image: Tensor, strength: float, draws: Draws) -> Tensor:
     """Degrade (B, 3, 8h, 8w) linear images in [0, 1]; each effect is drawn per image. `strength` 0 returns the input.
 
     Tone curve: a photograph undone with the sRGB curve although the camera used another (a power and an S-curve).
     """
     if strength == 0:
         return image
-    count, device = len(image), image.device
 
     def uniform() -> Tensor:
-        return torch.rand((count, 1, 1, 1), device=device, generator=generator)
-
-    def normal() -> Tensor:
-        return torch.randn((count, 1, 1, 1), device=device, generator=generator)
+        return draws.uniform(1, 1, 1)
 
     x = image
     curved = (uniform() < 0.6).float() * strength
-    power = torch.exp(0.15 * normal() * curved)
+    power = torch.exp(0.15 * draws.normal(1, 1, 1) * curved)
     contrast = 0.4 * uniform() * curved
     encoded = linear_to_srgb(x)
     encoded = encoded.clamp(min=1e-6).pow(power)
@@ -90,7 +88,7 @@ def degrade(image: Tensor, strength: float, generator: torch.Generator) -> Tenso
     encoded = torch.lerp(encoded, blurred, strength * uniform() * (uniform() < 0.25))
 
     sigma = strength * 0.03 * uniform() * (uniform() < 0.5)
-    noise = torch.randn(image.shape, device=device, generator=generator)
+    noise = draws.normal(*image.shape[1:])
     encoded = (encoded + sigma * (0.4 + encoded).sqrt() * noise).clamp(0, 1)
 
     quality_scale = (0.1 + 0.9 * uniform()) * strength

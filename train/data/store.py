@@ -1,9 +1,9 @@
-"""Views decoded once and held in memory as 8-bit codes, on the GPU if there is one."""
+"""Views decoded once and held in memory as 8-bit codes, on the GPU if there is one; one store for each size."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,51 @@ class ViewStore:
         )
 
 
+@dataclass(frozen=True)
+class Views:
+    """Views of any sizes, numbered store after store."""
+
+    stores: tuple[ViewStore, ...]
+
+    def __len__(self) -> int:
+        return sum(len(store) for store in self.stores)
+
+    @property
+    def device(self) -> torch.device:
+        return self.stores[0].device
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the views in their order."""
+        return [key for store in self.stores for key in store.keys]
+
+    @property
+    def sizes(self) -> dict[tuple[int, int], int]:
+        """(height, width) -> number of views."""
+        return {store.size: len(store) for store in self.stores}
+
+    def locate(self, index: Tensor) -> Iterator[tuple[ViewStore, Tensor, Tensor]]:
+        """Numbers of views (B,) -> for each store that has some of them: it, their rows in `index`, their rows in it."""
+        first = 0
+        for store in self.stores:
+            rows = ((index >= first) & (index < first + len(store))).nonzero().flatten()
+            if len(rows):
+                yield store, rows, index[rows] - first
+            first += len(store)
+
+    def fitting(self, height: int, width: int, max_enlargement: float) -> Tensor:
+        """Numbers of the views from which (height, width) can be cut without enlarging more than `max_enlargement`."""
+        first, chosen = 0, []
+        for store in self.stores:
+            if max(height / store.size[0], width / store.size[1]) <= max_enlargement:
+                chosen.append(torch.arange(first, first + len(store)))
+            first += len(store)
+        return torch.cat(chosen) if chosen else torch.empty(0, dtype=torch.long)
+
+    def to(self, device: torch.device | str) -> Views:
+        return Views(tuple(store.to(device) for store in self.stores))
+
+
 def dull_reason(view: CodedView) -> str | None:
     """Why a view teaches nothing (hardly any valid or lit pixel), or None for a good one."""
     if (valid := view.mask.mean()) < 0.05:
@@ -77,34 +122,49 @@ def dull_reason(view: CodedView) -> str | None:
 
 
 def build_store(views: Iterable[tuple[str, CodedView]]) -> ViewStore:
-    """Stack coded views. ShardError: no views, views of different sizes, or too many light groups."""
-    rows: list[tuple[np.ndarray, ...]] = []
-    keys: list[str] = []
+    """Stack coded views of one size. ShardError: no views, views of different sizes, or too many light groups."""
+    built = build_views(views)
+    if len(built.stores) > 1:
+        found = " and ".join(f"{height}x{width}" for height, width in built.sizes)
+        raise ShardError(f"views: found {found} pixels, expected one size")
+    return built.stores[0]
+
+
+def build_views(views: Iterable[tuple[str, CodedView]]) -> Views:
+    """Stack coded views, one store for each size. ShardError: no views, or too many light groups."""
+    groups: dict[tuple[int, int], tuple[list[list[np.ndarray | None]], list[str]]] = {}
     for key, view in views:
-        height, width = view.mask.shape
-        groups = len(view.shading)
-        if groups > MAX_LIGHT_GROUPS:
-            raise ShardError(f"view {key}: found {groups} light groups, expected at most {MAX_LIGHT_GROUPS}")
-        if rows and rows[0][2].shape[-2:] != (height, width):
-            raise ShardError(f"view {key}: found {height}x{width} pixels, expected the size of the first view")
-        layers = np.zeros((2, MAX_LIGHT_GROUPS, 3, height, width), np.uint8)
-        layers[0, :groups] = view.shading.transpose(0, 3, 1, 2)
-        layers[1, :groups] = view.residual.transpose(0, 3, 1, 2)
-        code = np.zeros((2, MAX_LIGHT_GROUPS, 2), np.float32)
-        code[0, :groups], code[1, :groups] = view.shading_code, view.residual_code
-        share = np.zeros(MAX_LIGHT_GROUPS, np.float32)
-        share[:groups] = view.light_share
-        rows.append((view.albedo.transpose(2, 0, 1), layers, view.mask[None].astype(np.uint8), code, share))
+        rows, keys = groups.setdefault(view.mask.shape, ([], []))
+        rows.append(_row(key, view))
         keys.append(key)
-    if not rows:
+    if not groups:
         raise ShardError("the training data: found no usable view, expected at least one")
-    tensors = []
-    for column in range(5):
-        stacked = np.empty((len(rows), *rows[0][column].shape), rows[0][column].dtype)
+    return Views(tuple(ViewStore(*_stack(rows), keys) for rows, keys in groups.values()))
+
+
+def _row(key: str, view: CodedView) -> list[np.ndarray | None]:
+    """One view as the store's arrays: albedo, layers, mask, code, light_share."""
+    height, width = view.mask.shape
+    groups = len(view.shading)
+    if groups > MAX_LIGHT_GROUPS:
+        raise ShardError(f"view {key}: found {groups} light groups, expected at most {MAX_LIGHT_GROUPS}")
+    layers = np.zeros((2, MAX_LIGHT_GROUPS, 3, height, width), np.uint8)
+    layers[0, :groups] = view.shading.transpose(0, 3, 1, 2)
+    layers[1, :groups] = view.residual.transpose(0, 3, 1, 2)
+    code = np.zeros((2, MAX_LIGHT_GROUPS, 2), np.float32)
+    code[0, :groups], code[1, :groups] = view.shading_code, view.residual_code
+    share = np.zeros(MAX_LIGHT_GROUPS, np.float32)
+    share[:groups] = view.light_share
+    return [view.albedo.transpose(2, 0, 1), layers, view.mask[None].astype(np.uint8), code, share]
+
+
+def _stack(rows: list[list[np.ndarray | None]]) -> Iterator[Tensor]:
+    """Each array of the rows, stacked. Empties the rows on the way: the data are not held twice."""
+    for column, first in enumerate(list(rows[0])):
+        stacked = np.empty((len(rows), *first.shape), first.dtype)
         for index, row in enumerate(rows):
-            stacked[index] = row[column]
-        tensors.append(torch.from_numpy(stacked))
-    return ViewStore(*tensors, keys)
+            stacked[index], row[column] = row[column], None
+        yield torch.from_numpy(stacked)
 
 
 def shard_paths(data: str | Path, split: str) -> list[Path]:
@@ -119,7 +179,7 @@ def shard_paths(data: str | Path, split: str) -> list[Path]:
     return paths
 
 
-def load_store(paths: list[Path], limit: int | None = None, workers: int = 4) -> ViewStore:
+def load_views(paths: list[Path], limit: int | None = None, workers: int = 4) -> Views:
     """Decode shards into memory. Broken and dull views are named in the log and skipped, a broken shard keeps what it has.
 
     ShardError: nothing usable at all.
@@ -153,4 +213,4 @@ def load_store(paths: list[Path], limit: int | None = None, workers: int = 4) ->
                     count += 1
                     yield result
 
-    return build_store(chosen())
+    return build_views(chosen())

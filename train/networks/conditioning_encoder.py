@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,16 +12,31 @@ from train.networks.blocks import Downsample, ResBlock
 from train.networks.config import NetworkConfig
 from train.networks.vae import VaeEncoder
 
+_LOG_GAIN = 50.0
+
+
+def encode_image(image: Tensor, encoding: str) -> Tensor:
+    """Linear light in [0, 1] -> [0, 1] under a curve: `linear`, `sqrt`, or `log`.
+
+    log: log(1 + 50 x) / log(51), like the eye's over 1.7 decades (0.01 becomes 0.10, 0.1 becomes 0.46; sqrt: 0.10, 0.32),
+    with a finite slope at black, where sqrt blows up noise.
+    """
+    image = image.clamp(0, 1)
+    if encoding == "log":
+        return torch.log1p(_LOG_GAIN * image) / math.log1p(_LOG_GAIN)
+    return image.sqrt() if encoding == "sqrt" else image
+
 
 class ConditioningEncoder(nn.Module):
     """Image (B, 3, H, W), linear light after the exposure gain, in [0, 1] -> three feature maps.
 
-    The image is square-root encoded inside, as albedo is in the VAE, and folded 4x4 into channels at once: the full
-    resolution is never convolved.
+    The image is encoded inside (`encode_image`, by default as albedo is in the VAE) and folded 4x4 into channels at once:
+    the full resolution is never convolved.
     """
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
+        self.encoding = config.input_encoding
         widths, depths = config.encoder_widths, config.encoder_depths
         self.stem = nn.Conv2d(48, widths[0], 3, padding=1)
         self.stages = nn.ModuleList([nn.Sequential(*[ResBlock(w) for _ in range(d)]) for w, d in zip(widths, depths)])
@@ -43,7 +61,7 @@ class ConditioningEncoder(nn.Module):
         return True
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h = self.stem(F.pixel_unshuffle(image.clamp(0, 1).sqrt() * 2 - 1, 4))
+        h = self.stem(F.pixel_unshuffle(encode_image(image, self.encoding) * 2 - 1, 4))
         h = self.stages[0](h)
         features = []
         for down, stage in zip(self.downs, self.stages[1:]):

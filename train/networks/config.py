@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import yaml
 
 LATENT_CHANNELS = 12
 LATENT_DOWNSCALE = 8
 SIDE_MULTIPLE = 32
+INPUT_ENCODINGS = ("linear", "sqrt", "log")
+PREDICTIONS = ("end", "velocity", "regression")
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Widths and depths of every network.
+    """Widths and depths of every network, and what goes into and comes out of them.
 
     Each tuple runs from high to low resolution. VAE stages lie at 1/2, 1/4 and 1/8 of the image (the encoder starts at
     1/4), those of the conditioning encoder at 1/4, 1/8, 1/16 and 1/32, those of the UNet at 1/8, 1/16 and 1/32.
+
+    input_encoding: curve under which the conditioning encoder sees the linear image. prediction: what the UNet's layers
+    estimate: the path's `end`, the `velocity`, or the end from the image alone (`regression`: the layers see neither z
+    nor t, so that one step and many, from any noise, give the same answer; the control of what the flow buys).
     """
 
     name: str
@@ -27,11 +37,23 @@ class NetworkConfig:
     unet_widths: tuple[int, int, int]
     unet_depths: tuple[int, int, int]
     attention_head_width: int = 32
+    input_encoding: str = "sqrt"
+    prediction: str = "end"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("input_encoding", INPUT_ENCODINGS), ("prediction", PREDICTIONS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
 
     @property
     def feature_channels(self) -> tuple[int, int, int]:
         """Channels of the conditioning features at 1/8, 1/16 and 1/32 of the image."""
         return self.encoder_widths[1:]
+
+    def same_vae(self, other: NetworkConfig) -> bool:
+        """Whether both describe the same VAE."""
+        names = [field.name for field in fields(self) if field.name.startswith(("vae_", "decoder_"))]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -97,3 +119,25 @@ CONFIGS = {
         ),
     )
 }
+
+
+def named_network(name: str) -> NetworkConfig:
+    """A network by name, or from a YAML file: `like: NAME` and the fields that differ from it.
+
+    Raises ValueError (one line) for an unknown name, a file that cannot be read or a bad value in it.
+    """
+    if name in CONFIGS:
+        return CONFIGS[name]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"found {name!r}, expected one of {sorted(CONFIGS)} or a YAML file")
+    try:
+        values = yaml.safe_load(path.read_text())
+        like = CONFIGS[values.pop("like")]
+        if switches := values.keys() & {"prediction", "input_encoding"}:
+            raise ValueError(f"{', '.join(sorted(switches))}, an option of train.flow")
+        changed = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return dataclasses.replace(like, **{"name": path.stem, **changed})
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        expected = f"`like: NAME` of {sorted(CONFIGS)} and fields of a network"
+        raise ValueError(f"{path}: found {str(error).splitlines()[0]}, expected {expected}") from None

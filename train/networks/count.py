@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from train.networks.config import CONFIGS, NetworkConfig
+from train.networks.config import CONFIGS, NetworkConfig, named_network
 from train.networks.model import IntrinsicFlow, latent_shape
 
 
@@ -63,14 +63,18 @@ def count(config: NetworkConfig, side: int = 256, steps: int = 2) -> Cost:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", choices=sorted(CONFIGS), help="one configuration (default: all)")
+    parser.add_argument("--config", help="one network, by name or as a YAML file (default: all)")
     parser.add_argument("--side", type=int, default=256, help="image side in pixels, a multiple of 32 (default: 256)")
     parser.add_argument("--steps", type=int, default=2, help="Euler steps (default: 2)")
     arguments = parser.parse_args()
     for name in [arguments.config] if arguments.config else CONFIGS:
-        cost = count(CONFIGS[name], arguments.side, arguments.steps)
+        try:
+            config = named_network(name)
+        except ValueError as error:
+            parser.error(f"--config: {error}")
+        cost = count(config, arguments.side, arguments.steps)
         parts = "  ".join(f"{k} {cost.parameters[k] / 1e6:.2f} M / {cost.gmac[k]:.2f} GMAC" for k in cost.gmac)
-        print(f"{name:10s} {cost.total_parameters / 1e6:6.2f} M  {cost.total_gmac:6.2f} GMAC   {parts}")
+        print(f"{config.name:10s} {cost.total_parameters / 1e6:6.2f} M  {cost.total_gmac:6.2f} GMAC   {parts}")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,18 @@ class IntrinsicFlow(nn.Module):
         return self.vae.decode(self.sample(image, z, steps))
 
 
+class ConditionedVelocity(nn.Module):
+    """Encoder and UNet in one call, v(z, t, features(image)): what training compiles and spreads over processes."""
+
+    def __init__(self, model: IntrinsicFlow):
+        super().__init__()
+        self.encoder, self.unet = model.encoder, model.unet
+
+    def forward(self, image: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Image (B, 3, 32h, 32w) linear in [0, 1], z (B, 12, 4h, 4w), t (B,) float32 -> velocity, as z."""
+        return self.unet(z, t, self.encoder(image))
+
+
 def latent_shape(batch: int, height: int, width: int) -> tuple[int, int, int, int]:
     """Shape of z for images of (height, width), both multiples of 32."""
     return batch, LATENT_CHANNELS, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE

@@ -84,6 +84,13 @@ class AlbedoVAE(nn.Module):
         """Inverse of `normalise`."""
         return z * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
 
+    def forward(self, encoded: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What training sees: encoded albedo (B, 3, H, W) and standard normal noise (B, 12, H/8, W/8) -> reconstruction of
+        a sample of the posterior, its mean and its log-variance. Nothing here is normalised.
+        """
+        mean, log_variance = self.encoder(encoded)
+        return self.decoder(mean + torch.exp(0.5 * log_variance) * noise), mean, log_variance
+
     def encode(self, albedo: Tensor) -> Tensor:
         """Linear albedo (B, 3, H, W) in [0, 1] -> normalised posterior mean z (B, 12, H/8, W/8)."""
         return self.normalise(self.encoder(encode_albedo(albedo))[0])

@@ -18,11 +18,13 @@ class VelocityUNet(nn.Module):
 
     The layers estimate the path's end x1, and the velocity is what leads there in the time left, (x1 - z) / (1 - t) (Li &
     He 2025): noise is subtracted exactly instead of through convolutions, which leave coloured blotches of it behind. z
-    enters times t, the share of it that is signal; at t = 0 it is pure noise and says nothing.
+    enters times t, the share of it that is signal; at t = 0 it is pure noise and says nothing. `NetworkConfig.prediction`
+    has two other ways, to compare with.
     """
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
+        self.prediction = config.prediction
         widths, depths = config.unet_widths, config.unet_depths
         embedding = 2 * widths[0]
         self.time = nn.Sequential(nn.Linear(TIME_WIDTH, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
@@ -44,9 +46,11 @@ class VelocityUNet(nn.Module):
 
     def forward(self, z: Tensor, t: Tensor, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """z: (B, 12, h, w); t: (B,) or (1,) float32 in [0, 1]; features at h x w, its half and its quarter -> as z."""
-        embedding = self.time(sinusoid(t, TIME_WIDTH).to(self.time[0].weight.dtype))
-        t = t.reshape(-1, 1, 1, 1)
-        h, skips = self.stem(t * z), []
+        # A regression sees the time 0 always, where z enters as nothing.
+        seen = torch.zeros_like(t) if self.prediction == "regression" else t
+        embedding = self.time(sinusoid(seen, TIME_WIDTH).to(self.time[0].weight.dtype))
+        t, seen = t.reshape(-1, 1, 1, 1), seen.reshape(-1, 1, 1, 1)
+        h, skips = self.stem(z if self.prediction == "velocity" else seen * z), []
         for level, blocks in enumerate(self.down_stages):
             if level:
                 h = self.downs[level - 1](h)
@@ -59,4 +63,5 @@ class VelocityUNet(nn.Module):
             h = self.joins[level](torch.cat([self.ups[level](h), skips[level]], dim=1))
             for block in self.up_stages[level]:
                 h = block(h, embedding)
-        return (self.head(h).float() - z) / (1 - t).clamp(min=MIN_TIME_LEFT)
+        out = self.head(h).float()
+        return out if self.prediction == "velocity" else (out - z) / (1 - t).clamp(min=MIN_TIME_LEFT)

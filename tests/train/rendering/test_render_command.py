@@ -16,7 +16,7 @@ import pytest
 
 from train import render
 from train.data.shards import raw_views, views
-from train.data.store import load_store, shard_paths
+from train.data.store import load_views, shard_paths
 from train.rendering.worker import VALIDATION_EVERY, split_of
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -33,9 +33,9 @@ def rendered(tmp_path_factory, backend) -> Path:
 
 
 def test_views_are_training_views(rendered):
-    store = load_store(shard_paths(rendered / "shards", "train"))
+    store = load_views(shard_paths(rendered / "shards", "train"))
     assert len(store) >= 4
-    assert store.size == (64, 64)
+    assert list(store.sizes) == [(64, 64)]
     assert not list((rendered / "shards" / ".staging" / "train").glob("*.tar"))
 
 

@@ -1,0 +1,51 @@
+"""A training run behind the runtime's interface: its networks in PyTorch, without exporting them first. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export.graphs import graph_modules
+from export.guided_upsampler import GuidedUpsampler
+from runtime.bundle import Bundle, graph_specs
+from runtime.decomposer import Decomposer
+from runtime.exposure import ToneMap
+from train.checkpoint import load_run
+from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
+
+
+class TorchEngine:
+    """An `Engine` (runtime.engines.base) that computes a bundle's graphs in FP32 by the modules they are traced from."""
+
+    name = "torch"
+
+    def __init__(self, model: IntrinsicFlow, device: str):
+        self._modules = graph_modules(model.to(device)) | {"upsampler": GuidedUpsampler()}
+        self._specs = graph_specs(model.config.feature_channels)
+        self._device = torch.device(device)
+
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        inputs = [torch.from_numpy(feeds[name]).to(self._device) for name in self._specs[graph].input_names]
+        # The upsampler builds its matrices from shapes alone: on the default device.
+        with torch.inference_mode(), self._device:
+            outputs = self._modules[graph](*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return {name: x.cpu().numpy() for name, x in zip(self._specs[graph].output_names, outputs, strict=True)}
+
+    def describe(self) -> str:
+        return f"PyTorch {torch.__version__}, {self._device}, fp32"
+
+    def close(self) -> None:
+        self._modules = {}
+
+
+def open_run(run: Path, device: str, *, steps: int = 2, seeds: int = 1) -> list[Decomposer]:
+    """Decomposers over the averaged model of a train.flow run, for the seeds 0 .. seeds - 1. Raises CheckpointError."""
+    model, _ = load_run(run)
+    engine = TorchEngine(model, device)
+    # The part of a manifest that the decomposer reads, as export.build_onnx would write it.
+    bundle = Bundle(run, {"tone_map": ToneMap().to_dict(), "noise_scale": SAMPLING_NOISE_SCALE})
+    return [Decomposer(bundle, engine, steps=steps, seed=seed) for seed in range(seeds)]
