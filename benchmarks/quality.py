@@ -210,6 +210,9 @@ def _report(
     }
     settings = options.settings()
     rows = [row | settings.get(row["method"], {}) for row in summarise(records, protocol, common)]
+    if not any(score.key in row for row in rows for score in protocol.scores):
+        found = f"{len(judged)} views of which no score can be computed"
+        raise InputError(args.data, found, "views that together have every kind of label")
     head = (
         f"{dataset.name} ({dataset.split}), protocol {protocol.name}: {len(judged)} views scored, "
         f"{common['valid_share']:.0%} of their pixels valid; {common['skipped']} skipped as black, unlabelled or with "

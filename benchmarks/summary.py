@@ -46,3 +46,19 @@ def interval(values: np.ndarray, statistic: Callable[..., np.ndarray]) -> Interv
         rng=np.random.default_rng(0),
     ).confidence_interval
     return float(result.low), float(result.high)
+
+
+def interval_of_sums(parts: np.ndarray, statistic: Callable[[np.ndarray], float | None]) -> Interval:
+    """The same for a statistic of a sum over N views; None where hardly a draw has one.
+
+    parts: (N, ...) float64, what each view adds. statistic: of the (...) sum; None where a draw leaves it undefined.
+    """
+    if len(parts) < 2:
+        return None
+    draws = np.random.default_rng(0).multinomial(len(parts), np.full(len(parts), 1 / len(parts)), RESAMPLES)
+    sums = (draws.astype(np.float64) @ parts.reshape(len(parts), -1)).reshape(-1, *parts.shape[1:])
+    values = [value for total in sums if (value := statistic(total)) is not None]
+    if len(values) < RESAMPLES / 2:
+        return None
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -41,21 +42,20 @@ def why_unavailable() -> str | None:
 
 @lru_cache(maxsize=1)
 def _network() -> Callable[[np.ndarray, np.ndarray], float]:
-    try:
-        import torch
-    except ImportError:
-        raise LpipsUnavailable(f"no LPIPS: {MissingExtraError('torch', 'lpips')}") from None
+    for package in ("torch", "lpips"):
+        if find_spec(package) is None:
+            raise LpipsUnavailable(f"no LPIPS: {MissingExtraError(package, 'lpips')}")
+    import torch
+
     # Looked for before lpips is imported: its constructor would fetch the file without asking.
     trunk = Path(torch.hub.get_dir()) / "checkpoints" / TRUNK
     if not trunk.is_file():
         fetch = "python -c \"import lpips; lpips.LPIPS(net='alex')\""
-        raise LpipsUnavailable(f"no LPIPS: {trunk} is not there (with the extra `lpips`, {fetch} downloads it)")
+        raise LpipsUnavailable(f"no LPIPS: {trunk} is not there ({fetch} downloads it)")
     try:
         import lpips
-    except ImportError:
-        raise LpipsUnavailable(f"no LPIPS: {MissingExtraError('lpips', 'lpips')}") from None
-    except RuntimeError as error:  # a torchvision that was built for another torch
-        raise LpipsUnavailable(f"no LPIPS: torchvision does not load ({str(error).splitlines()[0]})") from None
+    except (ImportError, RuntimeError) as error:  # a torchvision that was built for another torch
+        raise LpipsUnavailable(f"no LPIPS: it does not load ({str(error).splitlines()[0]})") from None
     network = lpips.LPIPS(net="alex", verbose=False).eval()
 
     def distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from benchmarks.datasets.base import Sample
 from benchmarks.metrics import constancy, lmse, measured_albedo, shading_gradient
 from benchmarks.metrics.whdr import DELTA, whdr, with_offset
 from benchmarks.protocols.base import Column, Protocol, Record, Score, checked
-from benchmarks.summary import interval
+from benchmarks.summary import interval_of_sums
 from runtime.color import linear_to_srgb, luminance
 
 
@@ -68,16 +68,10 @@ class SawProtocol(Protocol):
         if not (counts.sum((0, 2)) > 0).all():
             return {}
 
-        def pooled(index: np.ndarray, axis: int = -1) -> np.ndarray:
-            draws = np.atleast_2d(np.moveaxis(index, axis, -1))
-            values = []
-            for draw in draws.reshape(-1, draws.shape[-1]):
-                total = np.tensordot(np.bincount(draw, minlength=len(counts)), counts, 1)
-                full = (total.sum(-1) > 0).all()
-                values.append(shading_gradient.average_precision(total) if full else np.nan)
-            return np.array(values).reshape(draws.shape[:-1])
+        def pooled(total: np.ndarray) -> float | None:
+            return shading_gradient.average_precision(total) if (total.sum(-1) > 0).all() else None
 
-        return {"ap": Column(shading_gradient.average_precision(counts.sum(0)), interval(np.arange(len(counts)), pooled))}
+        return {"ap": Column(shading_gradient.average_precision(counts.sum(0)), interval_of_sums(counts, pooled))}
 
 
 class IiwProtocol(Protocol):
