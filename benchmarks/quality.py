@@ -213,8 +213,9 @@ def _report(
     if not any(score.key in row for row in rows for score in protocol.scores):
         found = f"{len(judged)} views of which no score can be computed"
         raise InputError(args.data, found, "views that together have every kind of label")
+    scenes = len({record["group"] for record in records})
     head = (
-        f"{dataset.name} ({dataset.split}), protocol {protocol.name}: {len(judged)} views scored, "
+        f"{dataset.name} ({dataset.split}), protocol {protocol.name}: {len(judged)} views of {scenes} scenes scored, "
         f"{common['valid_share']:.0%} of their pixels valid; {common['skipped']} skipped as black, unlabelled or with "
         f"under {MINIMUM_VALID_SHARE:.0%} valid pixels"
     )

@@ -1,4 +1,4 @@
-"""From scores of single views to a row: means over groups and bootstrap confidence intervals."""
+"""From scores of single views to a row: means and bootstrap confidence intervals."""
 
 from __future__ import annotations
 
@@ -15,32 +15,40 @@ _SMALLEST = 1e-12
 Interval = tuple[float, float] | None
 
 
-def grouped_mean(
-    values: np.ndarray, groups: Sequence[str], average: Literal["arithmetic", "geometric"] = "arithmetic"
+def mean_and_interval(
+    values: np.ndarray,
+    groups: Sequence[str],
+    average: Literal["arithmetic", "geometric"] = "arithmetic",
+    equal_groups: bool = False,
 ) -> tuple[float, Interval]:
-    """The mean over groups of the mean within each, and its 95% percentile-bootstrap interval over groups.
+    """The mean of views and its 95% percentile-bootstrap interval, for which whole groups are drawn.
 
-    values: (N,) float64. groups: N labels; views of one scene are no independent draws. The geometric mean is that of
-    groups. The interval is None for a single group. The same values give the same interval.
+    values: (N,) float64. groups: N labels; views of one scene are no independent draws. With `equal_groups` each group
+    counts once in the mean, however many views it has. The interval is None for a single group. The same values give
+    the same interval.
     """
+    draws = np.log(np.maximum(values, _SMALLEST)) if average == "geometric" else values
     _, index = np.unique(np.asarray(groups), return_inverse=True)
-    means = np.bincount(index, values) / np.bincount(index)
-    if average == "arithmetic":
-        return float(means.mean()), interval(means, np.mean)
-    logs = np.log(np.maximum(means, _SMALLEST))
-    bounds = interval(logs, np.mean)
-    return float(np.exp(logs.mean())), bounds and (float(np.exp(bounds[0])), float(np.exp(bounds[1])))
+    sums, counts = np.bincount(index, draws), np.bincount(index).astype(np.float64)
+    if equal_groups:
+        sums, counts = sums / counts, np.ones_like(counts)
+    value, bounds = float(sums.sum() / counts.sum()), _interval_of_ratio(sums, counts)
+    if average == "geometric":
+        return float(np.exp(value)), bounds and (float(np.exp(bounds[0])), float(np.exp(bounds[1])))
+    return value, bounds
 
 
-def interval(values: np.ndarray, statistic: Callable[..., np.ndarray]) -> Interval:
-    """95% percentile-bootstrap interval of `statistic(values, axis=...)`; None for fewer than two values."""
-    if len(values) < 2:
+def _interval_of_ratio(sums: np.ndarray, counts: np.ndarray) -> Interval:
+    """Interval of sum(sums) / sum(counts), (N,) each, drawn together."""
+    if len(sums) < 2:
         return None
     result = bootstrap(
-        (values,),
-        statistic,
+        (sums, counts),
+        lambda s, c, axis: s.sum(axis) / c.sum(axis),
         n_resamples=RESAMPLES,
         batch=RESAMPLES // 10,
+        paired=True,
+        vectorized=True,
         confidence_level=LEVEL,
         method="percentile",
         rng=np.random.default_rng(0),

@@ -31,9 +31,9 @@ class Sample:
 
     image, albedo, shading: (H, W, 3) float32, linear light; a layer without a dense truth is None. mask: (H, W)
     bool, where the truth is valid. gray_shading: the truth's shading has no colour, and predictions are compared
-    as luminance. group: views of one group (one scene under several lights) count as one in the mean; by default
-    each view is its own. lights: (H, W, 3) pictures of the same surfaces under other lights. labels: what the
-    protocol of a set without dense truth judges.
+    as luminance. group: the scene; views of one scene are no independent draws for an interval, and count as one
+    where a protocol says so; by default each view is its own. lights: (H, W, 3) pictures of the same surfaces under
+    other lights. labels: what the protocol of a set without dense truth judges.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """`shards`: the project's rendered views (`train.data.shards`), each under its default light.
 
-Shading is RGB; the albedo is the renderer's, in [0, 1].
+Shading is RGB; the albedo is the renderer's, in [0, 1]. Up to three views share a scene (its `seed`).
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class ShardDataset(Dataset):
             shading=over_99th_percentile(view.total_shading, view.mask),
             mask=view.mask,
             gray_shading=False,
+            group=str(view.meta.get("seed", name)),
         )
 
 

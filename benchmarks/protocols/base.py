@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.baselines import Layers, Method, as_gray
 from benchmarks.datasets.base import Sample
-from benchmarks.summary import grouped_mean
+from benchmarks.summary import mean_and_interval
 
 Record = dict[str, object]
 
@@ -49,13 +49,15 @@ class Protocol(ABC):
     """A named way to score.
 
     name: for `--protocol`. text: what a reader needs to know to compare numbers. scores: the columns; the first orders
-    the table. rank: the score of single views that picks best, median and worst.
+    the table. rank: the score of single views that picks best, median and worst. equal_groups: views of one scene count
+    together as one, not each.
     """
 
     name: str
     text: str
     scores: tuple[Score, ...]
     rank: Score
+    equal_groups = False
 
     def notes(self) -> list[str]:
         """Lines that the user should read before the table, e.g. on a score that cannot be computed here."""
@@ -89,7 +91,8 @@ class Protocol(ABC):
             present = [record for record in records if record.get(score.record_key) is not None]
             if present:
                 values = np.array([record[score.record_key] for record in present], np.float64)
-                columns[score.key] = Column(*grouped_mean(values, [str(r["group"]) for r in present], score.average))
+                groups = [str(record["group"]) for record in present]
+                columns[score.key] = Column(*mean_and_interval(values, groups, score.average, self.equal_groups))
         return columns
 
 

@@ -97,7 +97,7 @@ class FlowIidProtocol(LayerProtocol):
     )
 
     def prepare(self, sample: Sample) -> Sample:
-        """Squash, clip and mask; every picture is its own group."""
+        """Squash, clip and mask."""
         size = (self.side, self.side)
         image, albedo, shading = (
             np.clip(resized(layer, size), 0, 1) for layer in (sample.image, sample.albedo, sample.shading)
@@ -107,7 +107,7 @@ class FlowIidProtocol(LayerProtocol):
         mask = least >= self.threshold
         if mask.mean() < 0.1:
             mask = least >= self.threshold / 2
-        return replace(sample, image=image, albedo=albedo, shading=shading, mask=mask, gray_shading=True, group="")
+        return replace(sample, image=image, albedo=albedo, shading=shading, mask=mask, gray_shading=True)
 
     def comparable(self, layers: Layers, sample: Sample) -> Layers:
         """Clipped to [0, 1]; shading as the mean of its channels; anything outside the mask is made finite for SSIM."""
@@ -135,6 +135,7 @@ class CareagaProtocol(LayerProtocol):
     name = "careaga"
     scores = (LMSE, Score("rmse", "RMSE"), SSIM, SI_MSE)
     rank = LMSE
+    equal_groups = True
     long_side = 512
     gray = np.array([0.3, 0.59, 0.11], np.float32)
     text = (

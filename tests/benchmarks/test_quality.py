@@ -163,7 +163,7 @@ def test_views_with_hardly_a_valid_pixel_are_left_out_and_counted(
     arguments = ["--dataset", "shards", "--data", str(tmp_path), *WITHOUT_WEIGHTS, "--json", str(file)]
     assert quality.main(arguments) == 0
     assert all(row["n"] == 2 and row["skipped"] == 3 for row in json.loads(file.read_text())["rows"])
-    assert "2 views scored, 75% of their pixels valid; 3 skipped" in capsys.readouterr().out
+    assert "2 views of 2 scenes scored, 75% of their pixels valid; 3 skipped" in capsys.readouterr().out
 
 
 def test_a_set_without_valid_pixels_is_an_error(
