@@ -29,8 +29,8 @@ from runtime.decomposer import DEFAULT_RESOLUTION
 from runtime.errors import InputError, MissingExtraError
 from train.data.shards import ShardError
 
-# Where in the order of views, best to worst, the shown ones lie.
-SHOWN = {"best": 0.0, "first quartile": 0.25, "median": 0.5, "last quartile": 0.75, "worst": 1.0}
+# Where in the order of views, best to worst, the shown ones lie; where two meet, the first name stands.
+SHOWN = {"best": 0.0, "worst": 1.0, "median": 0.5, "first quartile": 0.25, "last quartile": 0.75}
 
 
 def summarise(records: Sequence[Record], protocol: Protocol, common: dict[str, object]) -> list[dict[str, object]]:
@@ -55,8 +55,11 @@ def summarise(records: Sequence[Record], protocol: Protocol, common: dict[str, o
     return rows
 
 
-def shown_views(records: Sequence[Record], protocol: Protocol) -> dict[str, tuple[str, float]]:
-    """Caption -> (view, score): best, quartiles, median and worst of the first method, by the mean over its layers."""
+def shown_views(records: Sequence[Record], protocol: Protocol) -> list[tuple[str, str, float]]:
+    """(caption, view, score) from best to worst: best, quartiles, median and worst of the first method.
+
+    A view's score is the mean over its layers.
+    """
     method, key = records[0]["method"], protocol.rank.record_key
     scores: dict[str, list[float]] = {}
     for record in records:
@@ -64,19 +67,18 @@ def shown_views(records: Sequence[Record], protocol: Protocol) -> dict[str, tupl
             scores.setdefault(str(record["view"]), []).append(float(record[key]))
     means = {view: float(np.mean(values)) for view, values in scores.items()}
     order = sorted(means, key=lambda view: -means[view] if protocol.rank.better == "higher" else means[view])
-    places = {caption: order[round(share * (len(order) - 1))] for caption, share in SHOWN.items() if order}
-    return {caption: (view, means[view]) for caption, view in places.items()}
+    captions: dict[int, str] = {}
+    for caption, share in SHOWN.items():
+        captions.setdefault(round(share * (len(order) - 1)), caption)
+    return [(captions[place], order[place], means[order[place]]) for place in sorted(captions) if order]
 
 
 def pictures(records: Sequence[Record], dataset: Dataset, protocol: Protocol, options: MethodOptions) -> np.ndarray | None:
     """The sheet of `shown_views`, (H, W, 3) uint8; None where no view has a score of its own."""
-    methods, strips, seen = options.build(), [], set()
-    for caption, (view, value) in shown_views(records, protocol).items():
-        if view not in seen:
-            seen.add(view)
-            row = judge_view(dataset, view, protocol, methods, with_strip=True).strip
-            score = f"{value * protocol.rank.factor:.4f}"
-            strips.append(captioned(row, f"{caption}: {view} {score}"))
+    methods, strips = options.build(), []
+    for caption, view, value in shown_views(records, protocol):
+        row = judge_view(dataset, view, protocol, methods, with_strip=True).strip
+        strips.append(captioned(row, f"{caption}: {view} {value * protocol.rank.factor:.4f}"))
     return grid(strips) if strips else None
 
 
@@ -139,7 +141,7 @@ def _at_least(least: int, text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 scored, 1 the data or the bundle cannot be used, 2 wrong usage."""
+    """Exit codes: 0 scored, 1 the data or the bundle cannot be used, 2 wrong usage, 130 interrupted."""
     parser = _parser()
     args = parser.parse_args(arguments)
     benchmarks = protocols_of(args.dataset)
@@ -148,9 +150,12 @@ def main(arguments: list[str] | None = None) -> int:
     benchmark = benchmarks[args.protocol or next(iter(benchmarks))]
     try:
         return _run(args, benchmark.open(args.data, args.split), benchmark.protocol)
-    except (InputError, ShardError, MissingExtraError) as error:
+    except (InputError, ShardError, MissingExtraError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped" + ("; the same command goes on" if args.report else ""), file=sys.stderr)
+        return 130
 
 
 def _run(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> int:
@@ -215,20 +220,22 @@ def _report(
         raise InputError(args.data, found, "views that together have every kind of label")
     scenes = len({record["group"] for record in records})
     head = (
-        f"{dataset.name} ({dataset.split}), protocol {protocol.name}: {len(judged)} views of {scenes} scenes scored, "
-        f"{common['valid_share']:.0%} of their pixels valid; {common['skipped']} skipped as black, unlabelled or with "
-        f"under {MINIMUM_VALID_SHARE:.0%} valid pixels"
+        f"{dataset.name} ({dataset.split}), protocol {protocol.name}: {len(judged)} views of {scenes} "
+        f"{'scene' if scenes == 1 else 'scenes'} scored, {common['valid_share']:.0%} of their pixels valid; "
+        f"{common['skipped']} skipped as black, unlabelled or with under {MINIMUM_VALID_SHARE:.0%} valid pixels"
     )
     for note in protocol.notes():
         print(note, file=sys.stderr)
+    description = dict(dataset.describe())
+    remarks = dataset.remarks(description)
     lines = table(rows, protocol.scores)
-    print(head, lines, sep="\n")
-    report = {"environment": environment(), "rows": rows, "data": dict(dataset.describe())}
+    print(head, lines, *remarks, sep="\n")
+    report = {"environment": environment(), "rows": rows, "data": description}
     if args.json:
         write_json(args.json, report)
     if args.report:
         write_json(args.report / "quality.json", report)
-        notes = "".join(f"{note}\n\n" for note in protocol.notes())
+        notes = "".join(f"{note}\n\n" for note in (*protocol.notes(), *remarks))
         flow = settings.get("flow")
         if flow:
             notes += f"flow: bundle `{flow['bundle']}`, {flow['steps']} steps, working side {flow['resolution']}\n\n"

@@ -61,14 +61,16 @@ def judge_views(
         return
     # Started afresh, not forked: ONNX Runtime's threads do not survive a fork.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (dataset, protocol, options))
-    with pool:
-        waiting: deque[Future[ViewResult]] = deque()
+    waiting: deque[Future[ViewResult]] = deque()
+    try:
         for name in names:
             waiting.append(pool.submit(_judge_in_worker, name))
             if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _worker: dict[str, object] = {}

@@ -14,6 +14,7 @@ lies near 1/179 or 179 was stored times or over 179 (lumens per watt, the consta
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -38,6 +39,8 @@ WHITE = 0.8
 LONG_SIDE = 1024
 # A guess about an encoding has to explain the product by this much better than sRGB does.
 _CLEARLY = 0.8
+# A median deviation of the product above this is worth a remark.
+DOUBTFUL = 0.1
 _THUMBNAIL = 24
 _SAME = 0.02
 
@@ -127,6 +130,21 @@ class ArapDataset(Dataset):
             "duplicates": self.duplicates(),
             "duplicates_left_out": self.unique,
         }
+
+    def remarks(self, description: Mapping[str, object]) -> list[str]:
+        """How many scenes have which encoding, which fit badly, and the duplicates."""
+        encodings = description["encodings"]
+        kinds = Counter(
+            f"{' | '.join(entry['files'])}, albedo x {entry['albedo_factor']:.4g}" for entry in encodings.values()
+        )
+        lines = [f"image | albedo | shading as {kind}: {count} pictures" for kind, count in kinds.most_common()]
+        doubtful = [name for name, entry in encodings.items() if entry["product_error"] > DOUBTFUL]
+        if doubtful:
+            lines.append(f"image is not albedo x shading within {DOUBTFUL:.0%} in {', '.join(doubtful)}")
+        twins = [f"{name} = {twin}" for name, twin in description["duplicates"].items()]
+        fate = "left out" if self.unique else "kept"
+        lines.append(f"duplicates ({fate}): {', '.join(twins) or 'none'}")
+        return lines
 
     def _thumbnail(self, name: str) -> np.ndarray:
         parts = []

@@ -30,7 +30,8 @@ class Sample:
     """One picture with its truth.
 
     image, albedo, shading: (H, W, 3) float32, linear light; a layer without a dense truth is None. mask: (H, W)
-    bool, where the truth is valid. gray_shading: the truth's shading has no colour, and predictions are compared
+    bool, where the truth is valid, or where there is a picture (everywhere) if only `labels` are judged; methods may
+    look at nothing else. gray_shading: the truth's shading has no colour, and predictions are compared
     as luminance. group: the scene; views of one scene are no independent draws for an interval, and count as one
     where a protocol says so; by default each view is its own. lights: (H, W, 3) pictures of the same surfaces under
     other lights. labels: what the protocol of a set without dense truth judges.
@@ -98,6 +99,10 @@ class Dataset(ABC):
     def describe(self) -> Mapping[str, object]:
         """What a report should say about the files, as JSON values; empty where there is nothing to say."""
         return {}
+
+    def remarks(self, description: Mapping[str, object]) -> list[str]:
+        """Lines for a reader, drawn from what `describe` returned."""
+        return []
 
     def __len__(self) -> int:
         return len(self.names)

@@ -87,6 +87,7 @@ class HypersimDataset(Dataset):
             shading=over_99th_percentile(layers[2], mask),
             mask=mask,
             gray_shading=False,
+            group=name.split("/")[0],
         )
 
     def _of_split(self) -> set[str]:

@@ -51,7 +51,7 @@ class MawDataset(Dataset):
         self.names = list(self._rows)
 
     def load(self, name: str) -> Sample:
-        """The mask is where albedo was measured. Raises InputError for an unreadable file or colours without regions."""
+        """Raises InputError for an unreadable file or colours without regions."""
         photo, mask, colors = self._rows[name]
         image = read_photo(photo)
         regions = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
@@ -68,5 +68,5 @@ class MawDataset(Dataset):
         labels = MeasuredRegions(regions, dict(zip(indices, adobe_to_rec709(measured), strict=False)))
         size = fitted(image.shape, min(LONG_SIDE, max(image.shape[:2])))
         small = resized(image, size)
-        marked = cv2.resize((regions > 0).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
-        return Sample(name, small, None, None, marked > 0, gray_shading=False, labels=labels)
+        mask = np.ones(small.shape[:2], bool)
+        return Sample(name, small, None, None, mask, gray_shading=False, group=name.split("/")[0], labels=labels)

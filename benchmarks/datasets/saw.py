@@ -44,13 +44,14 @@ class SawDataset(Dataset):
             raise self.wrong_layout(found, self._images)
 
     def load(self, name: str) -> Sample:
-        """The mask is where there are labels. Raises InputError for missing or unreadable labels or other sizes."""
+        """A photo without labels has an empty mask. Raises InputError for missing or unreadable labels or other sizes."""
         path, labels = self._images / f"{name}.png", self._labels / f"{name}.npy"
         image, classes = read_photo(path), _array(labels)
         if classes.ndim != 2:
             raise InputError(labels, f"an array of shape {classes.shape}", "one label a pixel (height, width)")
         same_size(labels, classes, path, image)
-        return Sample(name, image, None, None, classes <= 2, gray_shading=True, labels=ShadingLabels(classes))
+        mask = np.full(classes.shape, bool((classes <= 2).any()))
+        return Sample(name, image, None, None, mask, gray_shading=True, labels=ShadingLabels(classes))
 
 
 class SawShadingDataset(Dataset):

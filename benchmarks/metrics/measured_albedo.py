@@ -25,6 +25,17 @@ class MeasuredRegions:
     regions: np.ndarray
     colors: dict[int, np.ndarray]
 
+    @property
+    def small(self) -> np.ndarray:
+        """The regions at the scores' size, (240, 320) int32."""
+        return cv2.resize(self.regions.astype(np.int32), SIZE, interpolation=cv2.INTER_NEAREST)
+
+    @property
+    def visible(self) -> list[int]:
+        """Labels of the regions that are left at the scores' size."""
+        small = self.small
+        return [index for index in self.colors if (small == index).any()]
+
     def picture(self, shape: tuple[int, int]) -> np.ndarray:
         """The measured colours in their places on black."""
         height, width = shape
@@ -49,8 +60,7 @@ def region_means(albedo: np.ndarray, measured: MeasuredRegions) -> tuple[np.ndar
     inside = np.clip(albedo / max(1.0, float(albedo.max())), 0, 1)
     small = cv2.resize(linear_to_srgb(inside), SIZE, interpolation=cv2.INTER_AREA)
     linear = srgb_to_linear(small).astype(np.float64)
-    regions = cv2.resize(measured.regions.astype(np.int32), SIZE, interpolation=cv2.INTER_NEAREST)
-    present = [index for index in measured.colors if (regions == index).any()]
+    regions, present = measured.small, measured.visible
     if not present:
         raise ValueError("no measured region is left at 320x240 pixels")
     means = np.stack([linear[regions == index].mean(0) for index in present])

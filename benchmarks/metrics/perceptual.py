@@ -6,6 +6,7 @@ lpips.LPIPS(net='alex')"` puts it there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
@@ -56,7 +57,10 @@ def _network() -> Callable[[np.ndarray, np.ndarray], float]:
         import lpips
     except (ImportError, RuntimeError) as error:  # a torchvision that was built for another torch
         raise LpipsUnavailable(f"no LPIPS: it does not load ({str(error).splitlines()[0]})") from None
-    network = lpips.LPIPS(net="alex", verbose=False).eval()
+    with warnings.catch_warnings():
+        # lpips 0.1.4 asks torchvision for its weights in the way of torchvision 0.12.
+        warnings.simplefilter("ignore", UserWarning)
+        network = lpips.LPIPS(net="alex", verbose=False).eval()
 
     def distance(first: np.ndarray, second: np.ndarray) -> float:
         pair = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)[None], np.float32)) for x in (first, second)]

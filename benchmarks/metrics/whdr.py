@@ -53,10 +53,9 @@ def at_points(intensity: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def with_offset(intensity: np.ndarray) -> np.ndarray:
-    """(H, W) -> the same order of brightness, squeezed into [0.5, 1].
+    """(H, W), not negative -> intensity plus its maximum: the same order of brightness, squeezed into [0.5, 1].
 
     No surface becomes darker than another that it was not darker than before, yet most pairs come within 10% of each
     other, which is what people answer most often. A score that this map improves does not measure albedo.
     """
-    low, high = float(intensity.min()), float(intensity.max())
-    return 0.5 + 0.5 * (intensity - low) / (high - low) if high > low else np.ones_like(intensity)
+    return 0.5 + 0.5 * intensity / max(float(intensity.max()), _LEAST)

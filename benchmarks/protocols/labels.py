@@ -87,7 +87,7 @@ class IiwProtocol(Protocol):
     text = (
         f"WHDR at {DELTA:.2f} in [0, 1] on linear albedo at native size, mean over photos; the grey is the mean of R, G "
         "and B as in the published code, and Rec.709 luminance beside it; `after offset` is the same albedo squeezed into "
-        "[0.5, 1], which changes no order of surfaces: what it gains is not better albedo"
+        "[0.5, 1] by adding its maximum, which changes no order of surfaces: what it gains is not better albedo"
     )
 
     def score(self, sample: Sample, layers: Layers) -> list[Record]:
@@ -119,8 +119,8 @@ class MawProtocol(Protocol):
     )
 
     def score(self, sample: Sample, layers: Layers) -> list[Record]:
-        """One record for a method with albedo."""
-        if layers.albedo is None:
+        """One record for a method with albedo; none for a photo whose every region vanishes at the scores' size."""
+        if layers.albedo is None or not sample.labels.visible:
             return []
         regions = measured_albedo.region_means(layers.albedo, sample.labels)
         intensity, chromaticity = measured_albedo.intensity_error(*regions), measured_albedo.chromaticity_error(*regions)

@@ -142,7 +142,8 @@ class CareagaProtocol(LayerProtocol):
         "long side 512; shading is grey, .3 R + .59 G + .11 B; LMSE window 16 stride 8; one least-squares scale per layer; "
         "RMSE over pixels with the squares of the channels added up, as chrislib's rmse_error does with a mask of pixels "
         "(for grey shading, one channel); SSIM aligned, masked, Gaussian sigma 1.5, range 1 (the authors' is not public); "
-        "lights of a scene count together as one, duplicates are left out; truth shading / its 99th percentile"
+        "the input keeps its light's colour; lights of a scene count together as one, duplicates are left out; truth "
+        "shading / its 99th percentile"
     )
 
     def prepare(self, sample: Sample) -> Sample:

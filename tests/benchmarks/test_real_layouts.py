@@ -135,7 +135,9 @@ def test_arap_files_may_be_sorted_into_folders(tmp_path: Path, make) -> None:
     assert list(ArapDataset(tmp_path / "sorted").names) == ["bamboo"]
 
 
-def test_arap_duplicates_are_listed_and_left_out_where_the_protocol_says(tmp_path: Path, make) -> None:
+def test_arap_duplicates_are_listed_and_left_out_where_the_protocol_says(
+    tmp_path: Path, make, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = tmp_path / "arap"
     make.arap(data, "first", ".hdr", seed=5)
     make.arap(data, "second", ".png", seed=6)
@@ -144,6 +146,7 @@ def test_arap_duplicates_are_listed_and_left_out_where_the_protocol_says(tmp_pat
     assert list(ArapDataset(data, unique=True).names) == ["first", "second"]
     counts = {p: rows_of(tmp_path, "arap", data, "--protocol", p)["image", "albedo"]["n"] for p in ("flowiid", "careaga")}
     assert counts == {"flowiid": 3, "careaga": 2}
+    assert "duplicates (left out): third = first" in capsys.readouterr().out
     described = json.loads((tmp_path / "scores.json").read_text())["data"]
     assert described["duplicates"] == {"third": "first"}
     assert described["encodings"]["third"]["albedo_factor"] == 179
@@ -182,7 +185,7 @@ def test_saw_photos_come_with_their_labels(tmp_path: Path, make) -> None:
     sample = dataset.load("54")
     classes = sample.labels.classes
     assert sorted(np.unique(classes)) == [0, 1, 2, 100]
-    np.testing.assert_array_equal(sample.mask, classes <= 2)
+    assert sample.mask.all()  # methods see the whole photo, labels or not
     assert sample.albedo is None and sample.shading is None and sample.usable
     encoded = cv2.imread(str(tmp_path / "saw_images_512" / "54.png"))[..., ::-1] / 255
     np.testing.assert_allclose(sample.image, ((encoded + 0.055) / 1.055) ** 2.4, atol=1e-4)
@@ -194,6 +197,17 @@ def test_saw_by_the_command(protocol: str, tmp_path: Path, make) -> None:
     rows = rows_of(tmp_path, "saw", tmp_path / "saw", "--protocol", protocol)
     assert rows["constant", "shading"]["ap"] == pytest.approx(0.5)  # everything is called smooth at once
     assert 0.75 <= rows["gray image", "shading"]["ap"] <= 1 and rows["retinex", "shading"]["n"] == 3
+
+
+def test_a_saw_photo_without_labels_is_skipped_and_one_with_few_is_not(tmp_path: Path, make) -> None:
+    make.saw(tmp_path, [1])
+    path = next((tmp_path / "saw_pixel_labels").glob("*/1.npy"))
+    classes = np.full((64, 64), 100, np.uint8)
+    np.save(path, classes)
+    assert not SawDataset(tmp_path).load("1").usable
+    classes[0, 0] = 2
+    np.save(path, classes)
+    assert SawDataset(tmp_path).load("1").usable
 
 
 def test_saw_labels_of_another_size_are_refused(tmp_path: Path, make) -> None:
@@ -276,7 +290,17 @@ def test_maw_regions_get_their_measured_colours(tmp_path: Path, make) -> None:
     sample = dataset.load("scene_0/DSC2")
     assert sorted(sample.labels.colors) == [60, 120]
     np.testing.assert_allclose(sample.labels.colors[60], 0.5, atol=1e-3)
-    np.testing.assert_array_equal(sample.mask, sample.labels.regions > 0)
+    assert sample.mask.all() and sample.group == "scene_0"
+
+
+def test_a_maw_photo_whose_regions_vanish_is_skipped(tmp_path: Path, make) -> None:
+    data = make.maw(tmp_path / "maw", ["DSC1", "DSC2"])
+    mask = np.zeros((2400, 3200), np.uint8)
+    mask[1, 1:3] = [60, 120]
+    cv2.imwrite(str(data / "labels" / "masks" / "DSC2_mask.png"), mask)
+    make.picture(data / "images_png" / "scene_0" / "DSC2.png", np.full((240, 320, 3), 0.5))
+    assert MawDataset(data).load("scene_0/DSC2").labels.visible == []
+    assert rows_of(tmp_path, "maw", data)["image", "albedo"]["n"] == 1
 
 
 def test_maw_by_the_command(tmp_path: Path, make) -> None:

@@ -81,6 +81,32 @@ def test_a_stopped_run_goes_on_to_the_same_report(
     assert not (report / "progress.jsonl").exists()
 
 
+def test_an_interrupted_run_says_that_it_can_go_on(
+    tmp_path: Path, make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    make.mit(data, ["a"])
+
+    def interrupted(*args) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quality, "run", interrupted)
+    arguments = ["--dataset", "mit", "--data", str(data), *WITHOUT_WEIGHTS, "--report", str(tmp_path / "out")]
+    assert quality.main(arguments) == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on\n"
+    assert (tmp_path / "out" / "progress.jsonl").is_file()
+
+
+def test_a_report_that_cannot_be_written_gives_one_line(tmp_path: Path, make, capsys: pytest.CaptureFixture[str]) -> None:
+    make.mit(tmp_path, ["a"])
+    (tmp_path / "file").write_text("in the way")
+    arguments = ["--dataset", "mit", "--data", str(tmp_path), *WITHOUT_WEIGHTS]
+    assert quality.main([*arguments, "--report", str(tmp_path / "file" / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and str(tmp_path / "file") in error
+
+
 def test_best_median_and_worst_are_those_of_the_first_methods_layers() -> None:
     from benchmarks.protocols.layers import NativeProtocol
 
@@ -90,8 +116,18 @@ def test_best_median_and_worst_are_those_of_the_first_methods_layers() -> None:
             records.append({"view": f"v{number}", "method": "flow", "layer": layer, "lmse": value + shift})
         records.append({"view": f"v{number}", "method": "image", "layer": "albedo", "lmse": 1 - value})
     shown = quality.shown_views(records, NativeProtocol())
-    assert [shown[caption][0] for caption in ("best", "median", "worst")] == ["v1", "v4", "v0"]
-    assert shown["best"][1] == pytest.approx(0.11)
+    assert [entry[:2] for entry in shown] == [
+        ("best", "v1"),
+        ("first quartile", "v3"),
+        ("median", "v4"),
+        ("last quartile", "v2"),
+        ("worst", "v0"),
+    ]
+    assert shown[0][2] == pytest.approx(0.11)
+    three = [record for record in records if record["view"] in ("v0", "v1", "v4")]
+    assert [entry[0] for entry in quality.shown_views(three, NativeProtocol())] == ["best", "median", "worst"]
+    one = [record for record in records if record["view"] == "v0"]
+    assert [entry[:2] for entry in quality.shown_views(one, NativeProtocol())] == [("best", "v0")]
 
 
 def test_json_holds_no_number_that_is_not_one(tmp_path: Path, make) -> None:
