@@ -104,10 +104,12 @@ def precision_recall(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Where nothing is called smooth, precision is 1. Raises ValueError where a class has no pixel.
     """
-    totals = counts.sum(-1)
+    called = np.cumsum(counts, -1)
+    # The last sum, not counts.sum(): another order of additions would make recall exceed 1 by a rounding error.
+    totals = called[..., -1:]
     if (totals <= 0).any():
         raise ValueError("average precision needs pixels of all three classes")
-    called = np.cumsum(counts, -1)[..., :-1] / totals[..., None] * CLASS_WEIGHTS[:, None]
+    called = called[..., :-1] / totals * CLASS_WEIGHTS[:, None]
     everything = called.sum(-2)
     precision = np.divide(called[..., SMOOTH, :], everything, out=np.ones_like(everything), where=everything > 0)
     return precision, called[..., SMOOTH, :] / CLASS_WEIGHTS[SMOOTH]

@@ -98,6 +98,15 @@ def test_counts_of_photos_add_up_to_those_of_the_set() -> None:
     assert min(apart) - 0.05 < average_precision(one + two) < max(apart) + 0.05
 
 
+def test_rounding_of_weighted_counts_never_takes_recall_over_one() -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(50):
+        counts = rng.uniform(0, 1, (3, 401)) ** 4
+        counts[:, 250:] = 0
+        assert precision_recall(counts)[1].max() <= 1
+        assert 0 < average_precision(counts) < 1
+
+
 def test_a_missing_class_is_an_error() -> None:
     with pytest.raises(ValueError, match="all three classes"):
         average_precision(np.array([[1.0, 0], [0, 0], [0, 1]]))
