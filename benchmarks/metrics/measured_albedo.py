@@ -1,7 +1,8 @@
 """MAW's scores: predicted albedo against albedo measured on surfaces of real rooms.
 
 J. Wu et al.: Measured albedo in the wild, ICCP 2023 (MeasuredAlbedo/code: `numerical_albedo.AlbedoEvaluator`): a
-prediction is shrunk to 320x240 in sRGB encoding and averaged, in linear light, over each marked surface.
+prediction is shrunk to 320x240 in sRGB encoding and averaged, in linear light, over each marked surface. Here it is shrunk
+by area averages, where the authors use Pillow's antialiased bilinear filter, and it is not rounded to 8 bits.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ where the gradient of the shading is below a threshold; sweeping the threshold g
 with the three classes reweighted to 1 : 1 : 2 over the whole set. The score is the area under that curve, so it
 exists for a set of photos, and the counts of single photos are what is added up.
 
-Unlike the published code of Li & Snavely, weighted counts are not cut to whole numbers.
+Unlike in the published code, shading is not rounded to 8 bits and weighted counts are not cut to whole numbers.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class MawProtocol(Protocol):
     text = (
         "as the authors' evaluator: albedo in sRGB shrunk to 320x240, averaged over each measured surface; intensity: "
         "squared difference of grey after one scale per photo, times 100; chromaticity: CIEDE2000 after one scale per "
-        "surface; both weighted by pixels within a photo, then the mean over photos; methods see photos of at most 1024 "
+        "surface; both weighted by pixels within a photo, then the mean over photos; methods see photos of at most 640 "
         "pixels"
     )
 
