@@ -1,4 +1,4 @@
-"""What a quality run leaves behind: JSON, a table, a CSV of single views and a grid of pictures."""
+"""What a quality run leaves behind: JSON, a table, a CSV of single views and a sheet of pictures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ import numpy as np
 from benchmarks.baselines import TRIVIAL, Layers
 from benchmarks.datasets import Sample
 from benchmarks.metrics import best_scale
+from benchmarks.protocols import Score
 from runtime.atomic_file import replace_when_complete
 from runtime.color import linear_to_srgb
 
-SCORES = ("si_mse", "rmse", "lmse", "ssim")
 CELL = 192
 _GAP = 4
 
+Strip = list[tuple[str, np.ndarray]]
+
 
 def environment(
-    packages: Sequence[str] = ("numpy", "scipy", "scikit-image", "onnxruntime"),
+    packages: Sequence[str] = ("numpy", "scipy", "scikit-image", "scikit-learn", "onnxruntime"),
 ) -> dict[str, object]:
     """Machine and versions that the numbers were taken with."""
     return {
@@ -61,12 +63,19 @@ def write_json(path: Path, report: Mapping[str, object]) -> None:
 
 
 def write_csv(path: Path, records: Sequence[Mapping[str, object]]) -> None:
-    """Write one line for each view, method and layer; the file appears complete or not at all."""
+    """Write one line for each view, method and layer, of the values that are single; complete or not at all."""
+    rows = [{key: value for key, value in record.items() if not isinstance(value, list)} for record in records]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(rows)
     _write(path, text.getvalue().encode())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text; the file appears complete or not at all."""
+    _write(path, text.encode())
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
@@ -81,36 +90,71 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows as a Markdown table, layer by layer, best LMSE first."""
-    lines = ["| layer | method | si-MSE | RMSE | LMSE | SSIM | n |", "|---|---|---:|---:|---:|---:|---:|"]
-    for row in sorted(rows, key=lambda row: (row["layer"], row["lmse"])):
-        scores = " | ".join(f"{row[name]:.4f}" for name in SCORES)
-        lines.append(f"| {row['layer']} | {row['method']} | {scores} | {row['n']} |")
+def table(rows: Sequence[Mapping[str, object]], scores: Sequence[Score]) -> str:
+    """The rows as a Markdown table, layer by layer, best first by the first score.
+
+    The first score stands with its 95% interval.
+    """
+    scores = [score for score in scores if any(score.key in row for row in rows)]
+    first = scores[0]
+    titles = [f"{score.title} {'↑' if score.better == 'higher' else '↓'}" for score in scores]
+    titles.insert(1, "95% interval")
+    lines = [f"| layer | method | {' | '.join(titles)} | n |", f"|---|---|{'---:|' * len(titles)}---:|"]
+    sign = -1 if first.better == "higher" else 1
+    for row in sorted(rows, key=lambda row: (row["layer"], sign * row.get(first.key, np.inf))):
+        cells = [_number(row.get(score.key), score) for score in scores]
+        bounds = row.get("interval", {}).get(first.key)
+        cells.insert(1, " to ".join(_number(bound, first) for bound in bounds) if bounds else "")
+        lines.append(f"| {row['layer']} | {row['method']} | {' | '.join(cells)} | {row['n']} |")
     return "\n".join(lines)
 
 
-def strip(sample: Sample, predictions: Mapping[str, Layers]) -> list[tuple[str, np.ndarray]]:
-    """One row of the grid: (title, cell) with cells (CELL, CELL, 3) uint8, sRGB encoded.
+def _number(value: float | None, score: Score) -> str:
+    if value is None:
+        return ""
+    scaled = value * score.factor
+    return f"{scaled:.4f}" if abs(scaled) < 1.5 else f"{scaled:.2f}"
 
-    Columns: input | albedo of the first method | truth | its shading | truth | albedo and shading of each
-    other method. Trivial answers are not shown; each layer is under the scale that its scores use,
-    black outside the mask. The input is divided by its 97th percentile inside the mask.
+
+def strip(sample: Sample, predictions: Mapping[str, Layers]) -> Strip:
+    """One row of the sheet: (title, cell) with cells (CELL, CELL, 3) uint8, sRGB encoded.
+
+    Columns: input | labels or true layers | albedo and shading of each method. Trivial answers are not shown. A layer
+    with a truth is under the scale that its scores use and black outside the mask; one without is divided by its 97th
+    percentile, as the input is.
     """
-    white = float(np.percentile(sample.image[sample.mask], 97)) or 1.0
-    columns = [("input", sample.image / white)]
-    shown = [(name, layers) for name, layers in predictions.items() if name not in TRIVIAL]
-    truths = [("albedo truth", sample.albedo), ("shading truth", sample.shading)]
-    for number, (name, layers) in enumerate(shown):
-        albedo = (f"{name} albedo", _matched(layers.albedo, sample.albedo, sample.mask))
-        shading = (f"{name} shading", _matched(layers.shading, sample.shading, sample.mask))
-        columns += [albedo, truths[0], shading, truths[1]] if number == 0 else [albedo, shading]
-    if not shown:
-        columns += truths
-    masked = [columns[0]] + [(title, np.where(sample.mask[..., None], layer, 0)) for title, layer in columns[1:]]
-    cells = [(title, _cell(layer)) for title, layer in masked]
-    _write_text(cells[0][1], sample.name, (4, CELL - 6))
-    return cells
+    columns = [("input", _exposed(sample.image, sample.mask))]
+    drawn = sample.labels.picture(sample.mask.shape) if sample.labels else None
+    if drawn is not None:
+        columns.append(("labels", drawn))
+    for layer in ("albedo", "shading"):
+        if getattr(sample, layer) is not None:
+            columns.append((f"{layer} truth", _masked(getattr(sample, layer), sample)))
+    for name, layers in predictions.items():
+        for layer in ("albedo", "shading"):
+            prediction, truth = getattr(layers, layer), getattr(sample, layer)
+            if name in TRIVIAL or prediction is None:
+                continue
+            if truth is None:
+                columns.append((f"{name} {layer}", _exposed(prediction, np.ones(sample.mask.shape, bool))))
+            else:
+                columns.append((f"{name} {layer}", _masked(_matched(prediction, truth, sample.mask), sample)))
+    return [(title, _cell(layer)) for title, layer in columns]
+
+
+def captioned(row: Strip, caption: str) -> Strip:
+    """The row with a caption over its first cell."""
+    first = row[0][1].copy()
+    _write_text(first, caption, (4, CELL - 6))
+    return [(row[0][0], first), *row[1:]]
+
+
+def _masked(layer: np.ndarray, sample: Sample) -> np.ndarray:
+    return np.where(sample.mask[..., None], layer, 0)
+
+
+def _exposed(layer: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return layer / (float(np.percentile(layer[mask], 97)) or 1.0)
 
 
 def _matched(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -129,7 +173,7 @@ def _cell(layer: np.ndarray) -> np.ndarray:
     return cell
 
 
-def grid(strips: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
+def grid(strips: Sequence[Strip]) -> np.ndarray:
     """Rows of `strip`, all with the same columns -> (H, W, 3) uint8 with the titles on top."""
     step, head = CELL + _GAP, 24
     picture = np.full((head + step * len(strips), step * len(strips[0]) - _GAP, 3), 40, np.uint8)

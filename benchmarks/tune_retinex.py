@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets import DATASETS, Sample
+from benchmarks.datasets import DENSE_DATASETS, Sample
 from benchmarks.metrics import lmse
 from benchmarks.retinex import PoissonSolver, Thresholds, color_retinex
 from runtime.errors import InputError
@@ -52,12 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dataset", required=True, choices=sorted(DATASETS), help="kind of pictures with ground truth")
+    parser.add_argument("--dataset", required=True, choices=sorted(DENSE_DATASETS), help="which data set the folder holds")
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="as in benchmarks.quality")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th view (default: 1)")
     args = parser.parse_args(arguments)
     try:
-        samples = itertools.islice(DATASETS[args.dataset](args.data), 0, None, args.every)
+        samples = itertools.islice(DENSE_DATASETS[args.dataset](args.data), 0, None, args.every)
         scores = np.stack([score_grid(sample) for sample in samples if sample.usable])
     except (InputError, ShardError) as error:
         print(error, file=sys.stderr)

@@ -19,7 +19,7 @@ def test_a_shard_view_comes_as_its_default_mix(tmp_path: Path, make_shard: Maker
     samples = list(ShardDataset(shard))
     assert len(ShardDataset(shard)) == len(samples) == 3
     for sample, (key, view) in zip(samples, views(shard), strict=True):
-        assert sample.name == key and not sample.gray_shading
+        assert sample.name == key and sample.group == key and not sample.gray_shading
         np.testing.assert_array_equal(sample.image, view.image)
         np.testing.assert_array_equal(sample.albedo, view.albedo)
         np.testing.assert_array_equal(sample.mask, view.mask)

@@ -9,14 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import quality
+from benchmarks import quality, runner
 from benchmarks.baselines import TRIVIAL, Layers
 from benchmarks.datasets import MitDataset, Sample, ShardDataset
 from benchmarks.metrics import score_layer
+from benchmarks.protocols import BENCHMARKS
+from benchmarks.protocols.layers import NativeProtocol
 from benchmarks.report import CELL
 from runtime.decomposer import Decomposer
 
 Maker = Callable[..., Path]
+NATIVE = NativeProtocol()
 WITHOUT_WEIGHTS = ["--methods", "retinex", "trivial"]
 
 
@@ -25,8 +28,9 @@ def oracle(sample: Sample) -> Callable[[np.ndarray, np.ndarray], Layers]:
 
 
 def test_the_truth_scores_perfectly_and_beats_every_trivial_answer(tmp_path: Path, make_shard: Maker) -> None:
-    sample = next(iter(ShardDataset(make_shard(tmp_path / "val-00000.tar", 1))))
-    result = quality.judge_view(sample, {"oracle": oracle(sample), **TRIVIAL})
+    dataset = ShardDataset(make_shard(tmp_path / "val-00000.tar", 1))
+    sample = dataset.load(dataset.names[0])
+    result = runner.judge_view(dataset, sample.name, NATIVE, {"oracle": oracle(sample), **TRIVIAL})
     lmse = {(record["method"], record["layer"]): record["lmse"] for record in result.records}
     assert set(lmse) == {
         ("oracle", "albedo"),
@@ -42,32 +46,25 @@ def test_the_truth_scores_perfectly_and_beats_every_trivial_answer(tmp_path: Pat
 
 
 def test_a_method_gets_the_linear_image_and_the_mask(tmp_path: Path, make_mit: Maker) -> None:
-    sample = next(iter(MitDataset(make_mit(tmp_path, ["a"]))))
-    seen = []
+    dataset = MitDataset(make_mit(tmp_path, ["a"]))
+    sample, seen = dataset.load("a"), []
 
     def method(image: np.ndarray, mask: np.ndarray) -> Layers:
         seen.append((image, mask))
         return Layers(albedo=image)
 
-    quality.judge_view(sample, {"m": method})
+    runner.judge_view(dataset, "a", NATIVE, {"m": method})
     np.testing.assert_array_equal(seen[0][0], sample.image)
     np.testing.assert_array_equal(seen[0][1], sample.mask)
 
 
 def test_coloured_shading_is_judged_by_its_luminance_where_the_truth_is_gray(tmp_path: Path, make_mit: Maker) -> None:
-    sample = next(iter(MitDataset(make_mit(tmp_path, ["a"]))))
+    dataset = MitDataset(make_mit(tmp_path, ["a"]))
+    sample = dataset.load("a")
     tinted = sample.shading * np.array([0.5, 1.0, 2.0], np.float32)
-    result = quality.judge_view(sample, {"tinted": lambda image, mask: Layers(shading=tinted)})
+    result = runner.judge_view(dataset, "a", NATIVE, {"tinted": lambda image, mask: Layers(shading=tinted)})
     assert result.records[0]["lmse"] < 1e-9
     assert score_layer(tinted, sample.shading, sample.mask)["lmse"] > 0.1
-
-
-def test_a_method_with_broken_output_is_named() -> None:
-    ones = np.ones((32, 32, 3), np.float32)
-    sample = Sample("view7", ones, ones, ones, np.ones((32, 32), bool), gray_shading=False)
-    for wrong in (np.full_like(ones, np.nan), ones[:16]):
-        with pytest.raises(ValueError, match="broken: albedo of view7"):
-            quality.judge_view(sample, {"broken": lambda image, mask, wrong=wrong: Layers(albedo=wrong)})
 
 
 def test_the_report_holds_the_mean_over_views_for_each_method_and_layer(
@@ -94,10 +91,13 @@ def test_the_report_holds_the_mean_over_views_for_each_method_and_layer(
     lines = capsys.readouterr().out.splitlines()
     for (method, layer), row in rows.items():
         assert any(f"| {layer} | {method} |" in line and f"{row['lmse']:.4f}" in line for line in lines)
-    # input, two truths, two layers of Retinex; three views below the line of titles
-    picture = cv2.imread(str(out / "grid.png"))
+        low, high = row["interval"]["lmse"]
+        assert low <= row["lmse"] <= high
+    assert (out / "report.md").read_text().count("| albedo | retinex |") == 1
+    # input, two truths, two layers of Retinex; best, median and worst of three views below the line of titles
+    picture = cv2.imread(str(out / "pictures.png"))
     assert picture.shape[1] // CELL == 5 and picture.shape[0] // CELL == 3
-    assert sorted(path.name for path in out.iterdir()) == ["grid.png", "quality.json", "views.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["pictures.png", "quality.json", "report.md", "views.csv"]
 
 
 def test_two_workers_give_the_numbers_of_one(tmp_path: Path, make_mit: Maker) -> None:
@@ -143,7 +143,7 @@ def test_the_flow_row_scores_what_the_decomposer_answers(
         assert flow[layer]["lmse"] == pytest.approx(np.mean(values), rel=1e-4)
         assert (flow[layer]["bundle"], flow[layer]["steps"], flow[layer]["resolution"]) == ("tiny", 3, 32)
     # input, flow albedo, truth, flow shading, truth, and both layers of Retinex
-    assert cv2.imread(str(tmp_path / "out" / "grid.png")).shape[1] // CELL == 7
+    assert cv2.imread(str(tmp_path / "out" / "pictures.png")).shape[1] // CELL == 7
 
 
 def test_limit_takes_the_first_views(tmp_path: Path, make_mit: Maker) -> None:
@@ -163,7 +163,7 @@ def test_views_with_hardly_a_valid_pixel_are_left_out_and_counted(
     arguments = ["--dataset", "shards", "--data", str(tmp_path), *WITHOUT_WEIGHTS, "--json", str(file)]
     assert quality.main(arguments) == 0
     assert all(row["n"] == 2 and row["skipped"] == 3 for row in json.loads(file.read_text())["rows"])
-    assert "2 views scored, 75% of their pixels valid; 3 skipped" in capsys.readouterr().out
+    assert "2 views of 2 scenes scored, 75% of their pixels valid; 3 skipped" in capsys.readouterr().out
 
 
 def test_a_set_without_valid_pixels_is_an_error(
@@ -174,14 +174,38 @@ def test_a_set_without_valid_pixels_is_an_error(
     assert "no view with valid pixels" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("dataset", ["mit", "shards"])
-def test_a_missing_folder_gives_one_clear_line_and_exit_code_1(
-    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+EVERY_PROTOCOL = [(dataset, b.protocol.name) for dataset, benchmarks in BENCHMARKS.items() for b in benchmarks]
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty folder", "file"])
+@pytest.mark.parametrize(("dataset", "protocol"), EVERY_PROTOCOL)
+def test_a_wrong_folder_gives_one_line_with_the_layout_and_the_source_and_exit_code_1(
+    dataset: str, protocol: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    missing = tmp_path / "nowhere"
-    assert quality.main(["--dataset", dataset, "--data", str(missing), *WITHOUT_WEIGHTS]) == 1
+    path = tmp_path / "data"
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind == "file":
+        path.write_bytes(b"PK\x03\x04 no data set")
+    assert quality.main(["--dataset", dataset, "--data", str(path), "--protocol", protocol, *WITHOUT_WEIGHTS]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and str(missing) in error and "expected" in error
+    assert error.count("\n") == 1 and str(path) in error and "expected" in error
+    if not (dataset == "shards" and kind == "file"):  # that one names the broken archive
+        assert "published at" in error
+
+
+def test_an_unknown_protocol_lists_those_of_the_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        quality.main(["--dataset", "mit", "--data", str(tmp_path), "--protocol", "flowiid"])
+    assert stop.value.code == 2 and "native, barron, grosse, constancy" in capsys.readouterr().err
+
+
+def test_an_unknown_split_lists_those_of_the_set(
+    tmp_path: Path, make_mit: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_mit(tmp_path, ["a"])
+    assert quality.main(["--dataset", "mit", "--data", str(tmp_path), "--split", "dev", *WITHOUT_WEIGHTS]) == 1
+    assert "--split all or test or train or grosse" in capsys.readouterr().err
 
 
 def test_an_unusable_bundle_gives_one_clear_line_and_exit_code_1(

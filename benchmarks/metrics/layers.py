@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from runtime.color import linear_to_srgb
 
 LMSE_WINDOW = 20
 LMSE_STRIDE = 10
@@ -48,6 +50,33 @@ def si_mse(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float
     """
     difference = best_scale(prediction, truth, mask) * prediction[mask].astype(np.float64) - truth[mask]
     return float(np.mean(difference * difference))
+
+
+def mse(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    """Mean squared error over masked pixels and channels, nothing aligned."""
+    difference = prediction[mask].astype(np.float64) - truth[mask]
+    return float(np.mean(difference * difference))
+
+
+def psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of the sRGB-encoded layers, over masked pixels and channels.
+
+    After `best_scale`, both clipped to [0, 1] before they are encoded. At most 100, which stands for equality.
+    """
+    guess, wanted = (linear_to_srgb(np.clip(layer, 0, 1)) for layer in aligned_inside(prediction, truth, mask))
+    if np.array_equal(guess, wanted):
+        return 100.0
+    return min(100.0, float(peak_signal_noise_ratio(wanted, guess, data_range=1.0)))
+
+
+def aligned_inside(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(prediction after `best_scale`, truth), each (N, 3) float64: the masked pixels alone."""
+    return best_scale(prediction, truth, mask) * prediction[mask].astype(np.float64), truth[mask].astype(np.float64)
+
+
+def lmse_by_channel(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    """The mean of `lmse` over channels, each with its own scale in every window."""
+    return float(np.mean([lmse(prediction[..., c : c + 1], truth[..., c : c + 1], mask) for c in range(3)]))
 
 
 def lmse(
@@ -86,6 +115,19 @@ def lmse(
 def _windows(values: np.ndarray, window: int, stride: int) -> np.ndarray:
     """(H, W, 3) -> a view (rows, columns, 3, window, window)."""
     return sliding_window_view(values, (window, window), axis=(0, 1))[::stride, ::stride]
+
+
+def ssim_plain(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Structural similarity as scikit-image computes it by default: 7x7 windows of equal weight, range 1.
+
+    No mask and no scale: the mean over the whole picture and its channels. Raises ValueError for pictures under 7
+    pixels a side.
+    """
+    return float(
+        structural_similarity(
+            truth.astype(np.float64), prediction.astype(np.float64), data_range=SSIM_RANGE, channel_axis=-1
+        )
+    )
 
 
 def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:

@@ -1,0 +1,32 @@
+"""Pictures with a known decomposition, or with what people said or instruments measured. One file is one data set."""
+
+from __future__ import annotations
+
+from benchmarks.datasets.arap import ArapDataset
+from benchmarks.datasets.base import MINIMUM_VALID_SHARE, Dataset, Sample
+from benchmarks.datasets.hypersim import HypersimDataset
+from benchmarks.datasets.iiw import IiwDataset
+from benchmarks.datasets.maw import MawDataset
+from benchmarks.datasets.mit import MitDataset
+from benchmarks.datasets.saw import SawDataset, SawShadingDataset
+from benchmarks.datasets.shards import ShardDataset
+
+__all__ = [
+    "DENSE_DATASETS",
+    "MINIMUM_VALID_SHARE",
+    "ArapDataset",
+    "Dataset",
+    "HypersimDataset",
+    "IiwDataset",
+    "MawDataset",
+    "MitDataset",
+    "Sample",
+    "SawDataset",
+    "SawShadingDataset",
+    "ShardDataset",
+]
+
+# Sets with albedo and shading at every valid pixel.
+DENSE_DATASETS: dict[str, type[Dataset]] = {
+    cls.name: cls for cls in (ShardDataset, MitDataset, ArapDataset, HypersimDataset)
+}

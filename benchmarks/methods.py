@@ -1,0 +1,72 @@
+"""The methods that a quality report compares: a model bundle, colour Retinex and the trivial answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.baselines import TRIVIAL, Layers, Method
+from benchmarks.retinex import THRESHOLDS, Thresholds, color_retinex
+from runtime.bundle import Bundle
+from runtime.decomposer import Decomposer
+
+METHODS = ("flow", "retinex", "trivial")
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """Which methods run, and with what settings; travels to worker processes instead of loaded models."""
+
+    dataset: str
+    methods: tuple[str, ...]
+    bundle: Bundle | None
+    steps: int
+    resolution: int
+    seed: int
+    threads: int | None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Retinex's; a set that has none of its own gets those of our training shards, so nothing is tuned on it."""
+        return THRESHOLDS.get(self.dataset, THRESHOLDS["shards"])
+
+    def build(self) -> dict[str, Method]:
+        """Name -> method, in the report's order. Raises MissingExtraError where ONNX Runtime is missing."""
+        built: dict[str, Method] = {}
+        if "flow" in self.methods:
+            built["flow"] = _flow(self)
+        if "retinex" in self.methods:
+            built["retinex"] = partial(_retinex, thresholds=self.thresholds)
+        if "trivial" in self.methods:
+            built |= TRIVIAL
+        return built
+
+    def settings(self) -> dict[str, dict[str, object]]:
+        """What a row of a method's says about how it ran."""
+        settings: dict[str, dict[str, object]] = {"retinex": {"thresholds": vars(self.thresholds)}}
+        if self.bundle:
+            made = {"bundle": self.bundle.name, "source": self.bundle.manifest["source"]}
+            settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
+        return settings
+
+
+def _retinex(image: np.ndarray, mask: np.ndarray, thresholds: Thresholds) -> Layers:
+    return color_retinex(image, mask, thresholds)
+
+
+def _flow(options: MethodOptions) -> Method:
+    model = Decomposer.load(
+        options.bundle,
+        steps=options.steps,
+        seed=options.seed,
+        resolution=options.resolution,
+        threads=options.threads,
+    )
+
+    def decompose(image: np.ndarray, mask: np.ndarray) -> Layers:
+        result = model.decompose(image)
+        return Layers(result.albedo, result.shading)
+
+    return decompose

@@ -1,0 +1,42 @@
+"""Albedo constancy: how much the answer for one object changes when only the lamp does."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from benchmarks.metrics.layers import lmse
+
+# Below this share of the 99th percentile of luminance a pixel is in shadow: there is nothing to judge.
+LIT_SHARE = 0.01
+
+
+def lit_in_all(luminances: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: masked pixels that no light leaves dark. luminances: (H, W) each, one for each light."""
+    lit = mask.copy()
+    for values in luminances:
+        lit &= values > LIT_SHARE * np.percentile(values[mask], 99)
+    return lit
+
+
+def change(albedos: list[np.ndarray], mask: np.ndarray) -> float:
+    """0 if all albedos are equal up to a factor, 1 if they have nothing in common.
+
+    albedos: (H, W, 3) each. The mean over pairs of what is left of one albedo's energy after the best multiple of the
+    other is taken away, 1 - (a . b)^2 / (|a|^2 |b|^2): symmetric, and blind to exposure. A black albedo changes fully.
+    Raises ValueError for fewer than two albedos.
+    """
+    values = [albedo[mask].astype(np.float64).ravel() for albedo in albedos]
+    return _mean_of_pairs(values, lambda a, b: 1 - float(a @ b) ** 2 / max(float(a @ a) * float(b @ b), 1e-30))
+
+
+def local_change(albedos: list[np.ndarray], mask: np.ndarray) -> float:
+    """The same within windows: the mean over pairs of `lmse` one way and the other. Forgives slow drifts."""
+    return _mean_of_pairs(albedos, lambda a, b: (lmse(a, b, mask) + lmse(b, a, mask)) / 2)
+
+
+def _mean_of_pairs(values, measure) -> float:
+    if len(values) < 2:
+        raise ValueError("constancy needs two lights")
+    return float(np.mean([measure(a, b) for a, b in combinations(values, 2)]))
