@@ -39,8 +39,8 @@ import numpy as np
 import torch
 
 from benchmarks.baselines import Layers
-from benchmarks.datasets import DATASETS, Sample
-from benchmarks.quality import judge_view, summarise
+from benchmarks.datasets import Sample
+from benchmarks.protocols import BENCHMARKS, Protocol, Record
 from benchmarks.report import environment, write_json
 from benchmarks.torch_engine import open_run
 from runtime.atomic_file import replace_when_complete
@@ -53,6 +53,9 @@ from train.data.shards import ShardError
 from train.perceptual import PerceptualError
 from train.session import TrainingStopped
 
+# The project's own protocol of the sets that experiments are scored on.
+SETS = {name: BENCHMARKS[name][0] for name in ("shards", "mit")}
+PROTOCOLS: dict[str, Protocol] = {name: benchmark.protocol for name, benchmark in SETS.items()}
 STAGES = {"vae": (VaeConfig, vae.train), "flow": (FlowConfig, flow.train)}
 FINISHED = "finished.json"
 SCORED = "scores.json"
@@ -152,9 +155,13 @@ def score_run(run: Path, datasets: Mapping[str, list[Sample]], steps: int, devic
         return Layers(result.albedo, result.shading)
 
     for name, samples in datasets.items():
-        records = [record for sample in samples for record in judge_view(sample, {"flow": method}).records]
-        for row in summarise(records, {}):
-            scores |= {f"{name}_{row['layer']}_{key}": row[key] for key in ("lmse", "ssim", "rmse")}
+        protocol = PROTOCOLS[name]
+        records: list[Record] = []
+        for sample in samples:
+            records += protocol.judge(protocol.prepare(sample), {"flow": method})[0]
+        for layer in ("albedo", "shading"):
+            columns = protocol.combine([record for record in records if record["layer"] == layer])
+            scores |= {f"{name}_{layer}_{key}": columns[key].value for key in ("lmse", "ssim", "rmse")}
         scores[f"{name}_spread"] = float(np.mean([spread(models, sample) for sample in samples[:SPREAD_VIEWS]]))
     return scores
 
@@ -205,7 +212,7 @@ COLUMNS = {
     "validation_albedo_lmse": ("network albedo LMSE", ".4f"),
     **{
         f"{dataset}_{layer}_{score}": (f"{dataset} {layer} {score.upper()}", ".4f" if score == "lmse" else ".3f")
-        for dataset in DATASETS
+        for dataset in SETS
         for layer in ("albedo", "shading")
         for score in ("lmse", "ssim")
     },
@@ -252,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigError(f"--only: found {sorted(missing)}, expected some of {names}")
         paths = {name: path for name, path in (("shards", args.shards), ("mit", args.mit)) if path}
         datasets = {
-            name: [sample for sample in islice(DATASETS[name](path), args.limit) if sample.usable]
+            name: [sample for sample in islice(SETS[name].open(path), args.limit) if sample.usable]
             for name, path in paths.items()
         }
         rows = []

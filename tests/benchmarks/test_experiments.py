@@ -13,7 +13,8 @@ import yaml
 
 from benchmarks import experiments
 from benchmarks.datasets import ShardDataset
-from benchmarks.quality import judge_view
+from benchmarks.protocols import BENCHMARKS
+from benchmarks.quality import summarise
 from benchmarks.torch_engine import TorchEngine, open_run
 from runtime.bundle import Bundle
 from runtime.decomposer import Decomposer
@@ -111,10 +112,13 @@ def test_scores_are_those_of_the_quality_report(finished) -> None:
         result = model.decompose(image)
         return experiments.Layers(result.albedo, result.shading)
 
-    records = [record for sample in samples for record in judge_view(sample, {"flow": method}).records]
+    protocol = BENCHMARKS["shards"][0].protocol
+    records = [record for sample in samples for record in protocol.judge(sample, {"flow": method})[0]]
+    reported = {found["layer"]: found for found in summarise(records, protocol, {})}
     for layer in ("albedo", "shading"):
         expected = np.mean([record["lmse"] for record in records if record["layer"] == layer])
         assert row[f"shards_{layer}_lmse"] == pytest.approx(expected, rel=1e-4)
+        assert reported[layer]["lmse"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_start_noise_spreads_a_flow_but_not_a_regression(random_model, make_shard, tmp_path) -> None:
