@@ -31,6 +31,7 @@ class Settings:
     half: bool
     shading: ShadingKind
     mode: Mode
+    temporal: bool
     preview: bool
     overwrite: bool
     quiet: bool
@@ -109,6 +110,13 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         help="vae shows what the autoencoder alone keeps: the input goes through it as if it were an albedo; with "
         "--resolution at the short side of the input, the albedo file is its very output (default: flow)",
     )
+    model.add_argument(
+        "--temporal",
+        choices=("on", "off"),
+        default="on",
+        help="videos: filter exposure and albedo along the motion up to the next scene cut, so that they do not flicker; off "
+        "treats every frame as a picture of its own (default: on)",
+    )
     model.add_argument("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     values = vars(parser.parse_args(arguments))
@@ -116,7 +124,7 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         parser.error(f"argument -o/--output: found a file at {values['output']}, expected a folder")
     if values["half"] and values["format"] not in (None, "exr"):
         parser.error(f"argument --half: found --format {values['format']}, expected exr")
-    return Settings(**{**values, "inputs": tuple(values["inputs"])})
+    return Settings(**{**values, "inputs": tuple(values["inputs"]), "temporal": values["temporal"] == "on"})
 
 
 def _at_least(minimum: int) -> Callable[[str], int]:

@@ -61,7 +61,7 @@ def run_video(
         encoder = LayerEncoder(writers)
         waiting: deque[Frame] = deque()
         with Sink(encoder.take, FRAMES_BEHIND) as sink:
-            for result in stream(_pixels(reader, waiting)):
+            for result in stream(_pixels(reader, waiting), temporal=settings.temporal):
                 sink.put((waiting.popleft(), result))
                 counter.advance()
                 check()
@@ -76,6 +76,7 @@ def run_video(
             scale_choice=f"{SCALE_HEADROOM} x the 99.9th percentile of the first {encoder.scale_frames} frames, "
             "at least 1; brighter highlights clip",
             frames=encoder.frames,
+            temporal=settings.temporal,
         )
         for note in dict.fromkeys((*reader.notes, *writers.albedo.notes)):
             progress.log(f"{job.path}: {note}")
