@@ -15,7 +15,9 @@ from runtime.temporal.track import AlbedoTrack
 
 BLOCK = 64
 #: A frame's result depends on this many frames before it and on no others.
-LOOK_BACK = 2 * BLOCK - 1
+LOOK_BACK = 3 * BLOCK - 1
+# A light that is switched must reach the network's exposure at once: overexposed, it would take the light for albedo.
+GAIN_WEIGHT, GAIN_RESET_STOPS = 0.2, 0.4
 # Detail finer than this many pixels (standard deviation) is the frame's own: flicker is coarse, while what motion carries
 # is a little out of place, and an albedo whose edges miss those of the image would leave them in the shading.
 DETAIL = 2.0
@@ -26,7 +28,7 @@ class _Memory:
     """What is remembered since some frame: the exposure and the albedo."""
 
     def __init__(self) -> None:
-        self.gains = GainFilter()
+        self.gains = GainFilter(GAIN_WEIGHT, GAIN_RESET_STOPS)
         self.track = AlbedoTrack()
 
 
@@ -56,7 +58,8 @@ class TemporalFilter:
     @staticmethod
     def resume_from(frame: int) -> int:
         """The frame at which a new filter has to begin so that it agrees with an old one from `frame` on."""
-        return max(0, (frame // BLOCK - 1) * BLOCK)
+        # One block for the exposure, under which the network saw the frames of the next one, which hold the albedo.
+        return max(0, (frame // BLOCK - 2) * BLOCK)
 
     def expose(self, low: np.ndarray, own_gain: float) -> float:
         """Takes the next frame at working resolution, (h, w, 3) float32 linear, and the gain that it would have alone.
