@@ -267,7 +267,7 @@ def _options(codec: VideoCodec, crf: float) -> dict[str, str]:
 
 
 def _start_codes(packet: bytes) -> bytes:
-    """H.264 and HEVC: from units after their length in four bytes, as in MP4, to units after start codes, as encoders give."""
+    """H.264 and HEVC from MP4, units after their length in four bytes -> as encoders give it, units after start codes."""
     units, place = [], 0
     while place < len(packet):
         size = int.from_bytes(packet[place : place + 4], "big")
