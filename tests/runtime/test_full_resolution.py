@@ -1,4 +1,4 @@
-"""Full resolution with the shipped model: sharp shadow edges, no halos, harmless highlights and darkness, bounded memory."""
+"""Full resolution with the shipped model: sharp shadows, no halos, harmless highlights and darkness, bounded memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def scene(side: int = 512) -> np.ndarray:
 
 
 def upsampled_step(engine, scale: int, shadow: float):
-    """Shading (side,) along a row across a shadow's edge at `side / 2 + 1`, from its low-resolution truth, and the truth."""
+    """Shading along a row across a shadow's edge, upsampled from its low-resolution truth, and the truth, each (side,)."""
     side = 64 * scale
     shading = np.where(np.arange(side) < side // 2 + 1, shadow, 1.0).astype(np.float32)
     image = np.broadcast_to(0.5 * shading[None, :, None], (side, side, 3)).astype(np.float32)
