@@ -7,6 +7,7 @@ darker than DARK of the window's 95th percentile are left out, since what is rel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -77,16 +78,31 @@ def warped_error(images: Sequence[np.ndarray], layers: Sequence[np.ndarray]) -> 
     return float(np.sqrt(total / count)) if count else float("nan")
 
 
-def light_response(
-    before: np.ndarray, after: np.ndarray, true_before: np.ndarray, true_after: np.ndarray, mask: np.ndarray
-) -> float:
+@dataclass(frozen=True)
+class Lit:
+    """A frame: image, predicted and true shading (H, W, 3) float32 linear, and mask (H, W) bool, where the truth is valid."""
+
+    image: np.ndarray
+    shading: np.ndarray
+    truth: np.ndarray
+    mask: np.ndarray
+
+
+def light_response(before: Lit, after: Lit) -> float:
     """Share of a true change of shading that a predicted one shows: 1 for all of it.
 
-    before, after: predicted shading (H, W, 3) float32 linear; true_*: the truth; mask: (H, W) bool, where it is valid. The
-    regression of the predicted log-change on the true one, through zero, over the pixels of `mask`.
+    The regression of the predicted log-change on the true one, through zero, along the flow from `before` to `after`, over
+    pixels that are valid and visible in both. NaN where there is none.
     """
-    predicted, true = (
-        (np.log(np.maximum(second[mask], _LEAST)) - np.log(np.maximum(first[mask], _LEAST))).astype(np.float64)
-        for first, second in ((before, after), (true_before, true_after))
-    )
+    white = [max(float(np.percentile(frame.image, 95)), _LEAST) for frame in (before, after)]
+    motion = FlowEstimator()(before.image / white[0], after.image / white[1])
+    used = motion.visible & after.mask & (warp(before.mask.astype(np.float32), motion.backward) > 0.99)
+    if not used.any():
+        return float("nan")
+
+    def change(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        carried = warp(first, motion.backward)[used]
+        return np.log(np.maximum(second[used], _LEAST)).astype(np.float64) - np.log(np.maximum(carried, _LEAST))
+
+    predicted, true = change(before.shading, after.shading), change(before.truth, after.truth)
     return float((predicted * true).sum() / max(float((true * true).sum()), 1e-12))

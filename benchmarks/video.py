@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.clips import Clip, read_clips
 from benchmarks.metrics import lmse
 from benchmarks.report import environment, write_json
-from benchmarks.steadiness import deviation, frame_to_frame, light_response, static_pixels, warped_error
+from benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
 from benchmarks.video_report import markdown, table
 from runtime.bundle import Bundle
 from runtime.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
@@ -97,7 +97,7 @@ class _Sums:
             "warped_error": _root_mean_square([(value, 1) for value in self.warped if np.isfinite(value)]),
             "albedo_lmse": _mean(self.albedo_lmse),
             "shading_lmse": _mean(self.shading_lmse),
-            "light_response": [_mean(values) for values in zip(*self.response)] or None,
+            "light_response": [_mean(values) for values in zip(*self.response) if np.isfinite(values).all()] or None,
             "drag": _mean(self.drag),
         }
         return {name: value for name, value in scores.items() if value is not None}
@@ -146,8 +146,9 @@ def judge_clip(clip: Clip, methods: dict[str, Method]) -> list[dict[str, object]
     window = max(2, round(clip.fps))
     images: list[np.ndarray] = []
     layers: dict[str, list[np.ndarray]] = {method: [] for method in sums}
-    waiting: dict[int, tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]] = {}
-    last: tuple[np.ndarray, dict[str, np.ndarray], np.ndarray] | None = None
+    last: dict[str, Lit] = {}
+    #: The frame before a switched light, and the number of the first frame after it.
+    switched: tuple[int, dict[str, Lit]] | None = None
     share: list[float] = []
 
     def close_window() -> None:
@@ -169,27 +170,26 @@ def judge_clip(clip: Clip, methods: dict[str, Method]) -> list[dict[str, object]
             close_window()
         images.append(image)
         layers[INPUT].append(image)
-        shadings: dict[str, np.ndarray] = {}
+        lit: dict[str, Lit] = {}
         for method, result in results.items():
             layers[method].append(result.albedo)
-            shadings[method] = result.shading
+            lit[method] = Lit(image, result.shading, view.total_shading, view.mask)
             sums[method].albedo_lmse.append(lmse(result.albedo, view.albedo, view.mask))
             sums[method].shading_lmse.append(lmse(result.shading, view.total_shading, view.mask))
         if number in clip.cuts and number:
             alone = np.log(results["fixed noise"].albedo)
             for method, result in results.items():
                 sums[method].drag.append(float(np.abs(np.log(result.albedo) - alone)[view.mask].mean()))
-        if number in clip.switches and last is not None:
+        if number in clip.switches:
+            switched = number, last
             for method in results:
                 sums[method].response.append([])
-            waiting[number] = last
-        for begun, (truth, before, mask) in list(waiting.items()):
-            for method in results:
-                share_shown = light_response(before[method], shadings[method], truth, view.total_shading, mask & view.mask)
-                sums[method].response[-1].append(share_shown)
-            if number - begun + 1 == RESPONSE_FRAMES or number + 1 in clip.cuts | clip.light_changes:
-                del waiting[begun]
-        last = view.total_shading, shadings, view.mask
+        elif number in clip.cuts | clip.light_changes or (switched and number - switched[0] == RESPONSE_FRAMES):
+            switched = None
+        if switched:
+            for method, frame in lit.items():
+                sums[method].response[-1].append(light_response(switched[1][method], frame))
+        last = lit
     close_window()
     common = {"clip": clip.name, "frames": len(clip.frames), "static_share": _mean(share) or 0.0}
     return _with_ratios([{**common, "method": method, **total.row()} for method, total in sums.items()])
