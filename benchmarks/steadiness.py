@@ -80,7 +80,7 @@ def warped_error(images: Sequence[np.ndarray], layers: Sequence[np.ndarray]) -> 
 
 @dataclass(frozen=True)
 class Lit:
-    """A frame: image, predicted and true shading (H, W, 3) float32 linear, and mask (H, W) bool, where the truth is valid."""
+    """A frame: image, predicted and true shading (H, W, 3) float32 linear, mask (H, W) bool, where the truth is valid."""
 
     image: np.ndarray
     shading: np.ndarray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
 import tempfile
@@ -115,8 +114,8 @@ def memory(bundle: Bundle) -> list[dict[str, object]]:
         for seconds in MEMORY_SECONDS:
             path = Path(folder) / f"clip{seconds}.mp4"
             frames = _texture_clip(path, seconds)
-            command = [sys.executable, "-m", "runtime.decompose", str(path), "-o", str(Path(folder) / "out"), "--quiet"]
-            peak = _peak_memory([*command, "--resolution", "32", "--bundle", str(bundle.folder.resolve())])
+            arguments = [str(path), "-o", str(Path(folder) / "out"), "--quiet", "--resolution", "32"]
+            peak = _peak_memory([*arguments, "--bundle", str(bundle.folder.resolve())])
             rows.append({"seconds": seconds, "frames": frames, "peak_mib": peak / 2**20})
     return rows
 
@@ -133,11 +132,29 @@ def _texture_clip(path: Path, seconds: int) -> int:
     return count
 
 
-def _peak_memory(command: Sequence[str]) -> int:
-    """Peak resident bytes of a command. Raises RuntimeError where it fails."""
-    process = subprocess.Popen(command, cwd=Path(__file__).parent.parent)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"runtime.decompose failed with {process.returncode}")
-    return usage.ru_maxrss * 1024
+def _peak_memory(arguments: Sequence[str]) -> int:
+    """Peak resident bytes of the command `runtime.decompose` on its own. Raises RuntimeError where it fails.
+
+    The process itself looks, since the peak that a parent is told includes the parent's own memory at the fork.
+    """
+    done = subprocess.run([sys.executable, "-c", _WATCHED, *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"runtime.decompose failed: {done.stderr.strip()}")
+    return int(done.stdout) * 1024
+
+
+ROOT = Path(__file__).parent.parent
+_WATCHED = """
+import re, sys
+from pathlib import Path
+from runtime.decompose import main
+code = main(sys.argv[1:])
+status = Path("/proc/self/status")
+if status.exists():
+    peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]
+else:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak)
+sys.exit(code)
+"""

@@ -129,18 +129,20 @@ def test_a_photo_in_strips_equals_the_photo_in_one_piece(engine):
     np.testing.assert_allclose(strips, whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read the peak memory from")
 @pytest.mark.parametrize("size", [(2160, 3840), (64, 12000), (5000, 50)])
 def test_photos_of_any_shape_need_a_bounded_number_of_bytes_a_pixel(tmp_path, size):
-    """Beside what libraries and model take, 150 bytes for a pixel: image, albedo and shading in float, and one strip."""
+    """Beside what libraries and model take, 120 bytes for a pixel: image, albedo and shading in float, and one strip."""
     pixels = cv2.resize((scene(256) * 255).clip(0, 255).astype(np.uint8), size[::-1])
     cv2.imwrite(str(tmp_path / "large.png"), pixels)
+    # Not the peak that the parent is told, which includes the parent's own memory at the fork.
     code = (
-        "import resource, sys; from runtime.decompose import main;"
+        "import sys; from runtime.decompose import main;"
         "main([sys.argv[1], '-o', sys.argv[2], '--quiet']);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path / "large.png"), str(tmp_path / "out")]
     done = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 600 * 2**20 + 150 * size[0] * size[1]
+    assert int(done.stdout) * 1024 < 500 * 2**20 + 120 * size[0] * size[1]
     for layer in ("albedo", "shading"):
         assert cv2.imread(str(tmp_path / f"out/large_{layer}.png")).shape == (*size, 3)
