@@ -19,7 +19,7 @@ from runtime.temporal.flow import Motion, inside, refine, warp
 
 # Natural-log units. Below the first a change is noise; below the second, squared, structure is.
 UNCHANGED = 0.08
-STRUCTURE_NOISE = 0.03
+STRUCTURE_NOISE = 0.04
 STRUCTURE_SHARE = 0.25
 # A motion has to explain the image so much better than rest does (as squares), or the pixel is taken to be at rest.
 MOTION_GAIN = 0.5
@@ -27,6 +27,8 @@ REST = 0.1
 COLOR_CHANGE = 0.25
 # What a passing shadow may do to an even surface that has no structure to tell by; more than that is another surface.
 LOCAL_LIGHT = 1.0
+# What a passing shadow does from one frame to the next, while what comes out from behind something else differs by more.
+LITTLE_LIGHT = 0.25
 # Light that changed everywhere: most structure is still there, and half of the frame changed by more than this.
 GLOBAL_CHANGE = 0.15
 GLOBAL_SHARE = 0.7
@@ -76,7 +78,9 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     if not everywhere:
         like_light *= np.where(structured, np.float32(1), _ramp(np.abs(level), LOCAL_LIGHT, 1.5 * LOCAL_LIGHT))
     unchanged = _ramp(size, UNCHANGED, 2 * UNCHANGED)
-    seen = motion.visible | (at_rest & (structured | everywhere) & (kept > 0.5))
+    # Flow on an even surface is noise that does not lead back to itself. At rest a little change is enough to go by.
+    little = np.abs(level) < LITTLE_LIGHT
+    seen = motion.visible | (at_rest & (little | ((structured | everywhere) & (kept > 0.5))))
     same = np.maximum(unchanged, like_light) * (seen & inside(flow))
     return Correspondence(flow, same.astype(np.float32))
 

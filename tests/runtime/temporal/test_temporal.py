@@ -249,3 +249,17 @@ def test_an_image_size_that_changes_begins_a_shot(tiny_bundle, scene):
     with Decomposer.load(tiny_bundle) as model:
         results = list(model.stream([scene, scene[:80]]))
         np.testing.assert_array_equal(results[1].albedo, model.decompose(scene[:80]).albedo)
+
+
+def test_an_even_noisy_wall_is_the_same_wall_and_a_shadow_that_passes_over_it_is_light():
+    rng = np.random.default_rng(0)
+    estimate = FlowEstimator()
+
+    def wall(light: float, strength: float) -> np.ndarray:
+        """Grain as codecs leave it, which flow cannot follow."""
+        grain = rng.normal(1, strength, (24, 32, 3)).astype(np.float32)
+        return 0.5 * np.float32(light) * cv2.resize(grain, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+
+    for light, strength in ((1, 0.02), (0.85, 0.005)):
+        before, now = wall(1, strength), wall(light, strength)
+        assert match(before, now, estimate(before, now)).same.mean() > 0.95
