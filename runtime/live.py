@@ -147,7 +147,7 @@ def _open_address(address: str, colorspace: Literal["auto", "srgb", "linear"]) -
 
     options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
     try:
-        container = av.open(address, options=options, timeout=TIMEOUT_SECONDS)
+        container = av.open(address, options=options, timeout=(TIMEOUT_SECONDS, TIMEOUT_SECONDS))
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(address, f"no answer ({error.strerror or error})", "a camera that serves RTSP") from error
     return VideoReader(container, colorspace, name=address)

@@ -24,10 +24,20 @@ class OutputSet:
     was there before, but for what `keep` has saved.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], *, overwrite: bool, protected: frozenset[str]) -> None:
-        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs)."""
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        *,
+        overwrite: bool,
+        protected: frozenset[str],
+        folders: Sequence[str] = (),
+    ) -> None:
+        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs). folders: those
+        names that are folders."""
         self.folder = folder
         self.names = tuple(names)
+        self._folders = frozenset(folders)
         self._overwrite = overwrite
         self._protected = protected
         self._staging: Path | None = None
@@ -37,7 +47,7 @@ class OutputSet:
         for name in self.names:
             if os.path.realpath(self.folder / name) in self._protected:
                 raise InputError(self.folder / name, "an input of this run where an output would go", "another folder (-o)")
-            if (self.folder / name).is_dir() and Path(name).suffix:
+            if (self.folder / name).is_dir() and name not in self._folders:
                 raise InputError(self.folder / name, "a folder where an output would go", "another folder (-o)")
         existing = [name for name in self.names if os.path.lexists(self.folder / name)]
         if self._overwrite or not existing:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runtime.errors import InputError
+from runtime.video_codecs import CODECS
 
 FORMAT = "intrinsic-flow-partial"
 
@@ -37,9 +38,10 @@ class PartialState:
 
 
 def partial_name(name: str) -> str:
-    """x_albedo.mp4 -> x_albedo.partial.mp4."""
+    """x_albedo.mp4 -> x_albedo.partial.mp4, and the folder x_albedo -> x_albedo.partial."""
     path = Path(name)
-    return f"{path.stem}.partial{path.suffix}"
+    file = path.suffix in {codec.suffix for codec in CODECS.values()}
+    return f"{path.stem}.partial{path.suffix}" if file else f"{name}.partial"
 
 
 def state_path(folder: Path, name: str) -> Path:

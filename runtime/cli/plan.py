@@ -133,7 +133,7 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
 
     errors_before = len(plan.errors)
     for root, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_output(name, folders)]
         files += [Path(root, name) for name in names if not name.startswith(".") and _kind(Path(name)) is not None]
     outputs = _earlier_outputs(files)
     kept = sorted((file for file in files if file not in outputs), key=lambda file: file.parts)
@@ -143,6 +143,13 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
         found = "only outputs of an earlier run" if outputs else "no image or video"
         raise InputError(folder, found, "a folder with images or videos")
     return kept
+
+
+def _is_output(folder: str, others: Sequence[str]) -> bool:
+    """Whether a folder holds one layer of an earlier run: x_albedo beside x_shading."""
+    match = _OUTPUT.fullmatch(folder)
+    partial = ".partial" if folder.endswith(".partial") else ""
+    return match is not None and all(f"{match[1]}_{layer}{partial}" in others for layer in ("albedo", "shading"))
 
 
 def _earlier_outputs(files: Sequence[Path]) -> set[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -60,7 +61,8 @@ def run_video(
         run = _Run(job, settings, source, progress)
         if settings.pipe is not None:
             return run.to_pipe(model(), stack)
-        outputs = OutputSet(job.folder, run.names, overwrite=settings.overwrite, protected=protected)
+        options = {"overwrite": settings.overwrite, "protected": protected, "folders": run.folders}
+        outputs = OutputSet(job.folder, run.names, **options)
         if outputs.all_exist():
             return None
         stack.enter_context(outputs)
@@ -81,6 +83,11 @@ class _Run:
         self._sidecar = None if self._linear else f"{job.name}_shading.json"
         self.names = [*self._layers.values(), *([self._sidecar] if self._sidecar else [])]
 
+    @property
+    def folders(self) -> list[str]:
+        """Those of the names that are folders of numbered images."""
+        return list(self._layers.values()) if self._store != "video" else []
+
     def _suffix(self, layer: str) -> str:
         if self._store != "video":
             return ""
@@ -96,8 +103,13 @@ class _Run:
         rate = source.average_rate or Fraction(25)
         writer = stack.enter_context(closing(PipeWriter(sys.stdout.buffer, width, height, rate, settings.pipe)))
         encoder = self._encoder({settings.layer: PipeLayer(writer)}, chunk=1)
-        self._all_frames(model, encoder, 0)
-        encoder.finish()
+        try:
+            self._all_frames(model, encoder, 0)
+            encoder.finish()
+        except BrokenPipeError as error:
+            # Or Python would complain again when it flushes standard output at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OSError(error.errno, "whatever read standard output has stopped") from error
         if settings.layer == "shading":
             self._progress.log(f"{self._job.path}: linear shading = {encoder.scale:g} x the piped values' linear light")
         self._tell(())

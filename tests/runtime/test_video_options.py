@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -25,6 +27,8 @@ from runtime.live import LiveReader, is_live, live_name
 from runtime.sequence import SequenceReader, find_in_folder, find_pattern
 from runtime.video import Frame, VideoReader, VideoWriter
 from runtime.video_codecs import CODECS
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -226,6 +230,25 @@ def test_a_pipe_can_be_written_to_files_and_nonsense_in_it_is_one_line(decompose
     monkeypatch.setattr("sys.stdin", Pipe(bytes(96 * 64 * 3 * 3)))
     assert decompose("-", "--raw", "96x64")[0] == 0
     assert len(times(tmp_path / "out/stdin_albedo.mp4")) == 3
+
+
+def test_a_reader_that_stops_is_one_line(tiny_bundle, clip):
+    command = f"{sys.executable} -m runtime.decompose {clip} -o - --pipe rgb24 --bundle {tiny_bundle} --quiet | head -c 100"
+    done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, errors="replace")
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and "whatever read standard output has stopped" in lines[0]
+
+
+def test_sequences_are_replaced_only_when_asked_and_never_taken_for_inputs(decompose, tmp_path, clip):
+    folder = tmp_path / "my.shots"
+    folder.mkdir()
+    clip.rename(folder / "a.b.mp4")
+    assert decompose(folder, "--sequence", "png", output=folder)[0] == 0
+    stale = folder / "a.b_albedo" / "a.b_albedo.9999.png"
+    stale.write_bytes(b"old")
+    assert any("skipped" in line for line in decompose(folder, "--sequence", "png", output=folder)[1])
+    code, lines = decompose(folder, "--sequence", "png", "--overwrite", output=folder)
+    assert code == 0 and lines[-1].startswith("1 done") and not stale.exists()
 
 
 def interrupt_after(monkeypatch, count: int) -> None:
