@@ -83,6 +83,7 @@ class SequenceReader:
         self.sample_aspect_ratio = Fraction(1)
         self.audio_streams = 0
         self.frames: int | None = len(files)
+        self._noted: set[str] = set()
         gaps = files[-1][0] - files[0][0] + 1 - len(files)
         self.notes: tuple[str, ...] = (f"{gaps} frames of the sequence are missing",) if gaps else ()
 
@@ -97,6 +98,13 @@ class SequenceReader:
 
     def __iter__(self) -> Iterator[Frame]:
         return self.read()
+
+    def _note(self, text: str, number: int) -> None:
+        """Once for all frames, or a long sequence would fill the log; counts and plurals are no difference."""
+        kind = re.sub(r"\d+|s\b", "", text)
+        if kind not in self._noted:
+            self._noted.add(kind)
+            self.notes += (f"frame {number}, perhaps others: {text}",)
 
     def time_of(self, number: float) -> Fraction:
         """Seconds of a frame number, 0 at the first file."""
@@ -114,8 +122,8 @@ class SequenceReader:
             if image.pixels.shape[:2] != (self.height, self.width):
                 size = f"{image.pixels.shape[1]}x{image.pixels.shape[0]} pixels"
                 raise InputError(file, size, f"{self.width}x{self.height} as in the other frames")
-            for note in image.notes:
-                self.notes += (f"{file.name}: {note}",)
+            for note in (*image.notes, *(() if image.alpha is None else ("alpha left out",))):
+                self._note(note, number)
             yield Frame(image.pixels, (number - first) * self.time_base, index, self.time_base, number)
 
 

@@ -33,8 +33,8 @@ class OutputSet:
         protected: frozenset[str],
         folders: Sequence[str] = (),
     ) -> None:
-        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs). folders: those
-        names that are folders."""
+        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs). folders:
+        those of the names that are folders."""
         self.folder = folder
         self.names = tuple(names)
         self._folders = frozenset(folders)

@@ -388,6 +388,19 @@ def test_a_camera_that_is_not_there_is_one_line(decompose):
     assert any("127.0.0.1:9/none: found no answer" in line for line in failures)
 
 
+def test_what_is_repaired_in_a_sequence_is_told_once(tmp_path, frames):
+    folder = tmp_path / "shot"
+    folder.mkdir()
+    for number in range(1, 5):
+        frame = frames[number].copy()
+        frame[0, :number] = np.nan
+        write_image(folder / f"{number}.exr", frame, format="exr", alpha=np.full(frame.shape[:2], 0.5, np.float32))
+    with SequenceReader(folder, find_in_folder(folder)) as reader:
+        assert len(list(reader)) == 4
+    assert len([note for note in reader.notes if "non-finite" in note]) == 1
+    assert "frame 1, perhaps others: alpha left out" in reader.notes
+
+
 def test_sequences_that_are_none_are_refused(tmp_path, frames):
     folder = write_sequence(tmp_path / "shot", frames[:2])
     with pytest.raises(InputError, match="no such file"):
