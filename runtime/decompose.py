@@ -7,7 +7,7 @@ and NPY files hold linear values whose product is the image.
 
     python -m runtime.decompose photo.jpg clip.mp4 -o out --preview
     python -m runtime.decompose renders/ -o out --format exr --resolution 384 --backend cpu
-    python -m runtime.decompose shot.####.exr clip.mov -o out --sequence exr --start 1001 --end 1050
+    python -m runtime.decompose shot.####.exr -o out --start 1001 --end 1050
 
 Exit code: 0 all done, 1 some inputs failed (each is named with its reason, the others are done), 2 wrong usage.
 """
