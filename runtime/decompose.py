@@ -7,6 +7,7 @@ and NPY files hold linear values whose product is the image.
 
     python -m runtime.decompose photo.jpg clip.mp4 -o out --preview
     python -m runtime.decompose renders/ -o out --format exr --resolution 384 --backend cpu
+    python -m runtime.decompose shot.####.exr -o out --start 1001 --end 1050
 
 Exit code: 0 all done, 1 some inputs failed (each is named with its reason, the others are done), 2 wrong usage.
 """
@@ -45,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             def model() -> Decomposer:
                 return stack.enter_context(_load(bundle, settings))
 
-            plan = make_plan(settings.inputs, settings.output)
+            plan = make_plan(settings.inputs, settings.output, frames=settings.frames)
             return _run(plan, settings, model, progress, interrupted)
     except (InputError, MissingExtraError) as error:
         progress.error(f"error: {error}")
         return WRONG_USAGE
-    except KeyboardInterrupt:
-        progress.error("interrupted: outputs not yet complete were removed")
+    except KeyboardInterrupt as error:
+        progress.error(str(error) or "interrupted: outputs not yet complete were removed")
         return INTERRUPTED
 
 

@@ -15,8 +15,9 @@ from runtime.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE, Bundle
 from runtime.color import luminance, srgb_to_linear
 from runtime.engines import open_engine
 from runtime.engines.base import Engine
-from runtime.exposure import GainFilter, exposure_gain
+from runtime.exposure import exposure_gain
 from runtime.product import ShadingKind, finish
+from runtime.temporal.filter import TemporalFilter
 from runtime.upsampling import from_nchw, to_nchw, upsample_albedo
 
 DEFAULT_RESOLUTION = 256
@@ -123,15 +124,18 @@ class Decomposer:
         """
         return self._decompose(_linear(image), None)
 
-    def stream(self, frames: Iterable[np.ndarray]) -> Iterator[Decomposition]:
+    def stream(
+        self, frames: Iterable[np.ndarray], *, temporal: bool = True, first_frame: int = 0
+    ) -> Iterator[Decomposition]:
         """Decomposes the frames of a video one by one, frame in -> frame out.
 
-        As `decompose`, with the exposure's log-gain filtered over time (`runtime.exposure.GainFilter`). Every frame
-        starts from the same noise.
+        As `decompose`; every frame starts from the same noise. temporal: exposure and albedo are filtered along the
+        motion, up to the next scene cut (`runtime.temporal`); without, every frame stands alone. first_frame: number of
+        the first frame in its video, where the frames before it are left out (`TemporalFilter.resume_from`).
         """
-        gains = GainFilter()
+        state = TemporalFilter(first_frame) if temporal else None
         for frame in frames:
-            yield self._decompose(_linear(frame), gains)
+            yield self._decompose(_linear(frame), state)
 
     def close(self) -> None:
         """Frees the engine."""
@@ -143,16 +147,18 @@ class Decomposer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _decompose(self, image: np.ndarray, gains: GainFilter | None) -> Decomposition:
+    def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
         size = working_size.working_size(*image.shape[:2], self.resolution)
         low = working_size.resize(image, size.height, size.width)
         gain = exposure_gain(low, self._tone_map)
-        if gains is not None:
-            gain = gains.update(gain)
+        if state is not None:
+            gain = state.expose(low, gain)
         # float64: a float image may come close to the largest float32.
         exposed = low * np.float64(gain)
         padded = working_size.pad(np.clip(exposed, 0.0, 1.0).astype(np.float32))
         albedo_low = self._albedo(to_nchw(padded))[: size.height, : size.width]
+        if state is not None:
+            albedo_low = state.steady(albedo_low)
         # Highlights clipped for the network are light all the same: the shading divides the unclipped image.
         shading_low = np.maximum(exposed, MIN_LIGHT) / np.maximum(albedo_low, MIN_LOW_ALBEDO)
         if self.shading == "gray":

@@ -1,6 +1,6 @@
-"""Videos in and out, as float32 linear Rec.709, with exact timestamps.
+"""Videos in, as float32 linear Rec.709, with exact timestamps; `VideoWriter` is here too.
 
-Reading honours rotation, colour matrix, range, transfer and primaries; writing makes BT.709-tagged H.264 and
+Reading honours rotation, colour matrix, range, transfer and primaries; writing makes BT.709-tagged files and
 passes audio through. Both go through PyAV (FFmpeg).
 """
 
@@ -12,27 +12,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 import av
 import cv2
 import numpy as np
-from av.codec.context import Flags
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from runtime.atomic_file import temporary_name
 from runtime.color import (
     PRIMARIES,
     TRANSFER_DECODERS,
     YUV_WEIGHTS,
     is_identity,
-    linear_to_bt709,
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
 from runtime.errors import InputError
 from runtime.image_header import describe_foreign, image_kind
 from runtime.input_file import read_start
+from runtime.video_writer import VideoWriter
+
+__all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -66,13 +66,37 @@ _SWSCALE_MATRICES = {
 class Frame:
     """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
     applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0; `duration`
-    in seconds where known.
+    in seconds where known; `number` in its sequence of image files, else the index.
     """
 
     pixels: np.ndarray
     pts: Fraction
     index: int
     duration: Fraction | None = None
+    number: int | None = None
+
+
+class VideoSource(Protocol):
+    """What frames come from: a video file, a sequence of images, a camera. A context manager, iterated once."""
+
+    path: Path
+    width: int
+    height: int
+    bit_depth: int
+    time_base: Fraction
+    average_rate: Fraction | None
+    sample_aspect_ratio: Fraction
+    audio_streams: int
+    #: How many frames will come, where known, perhaps not exactly.
+    frames: int | None
+    #: What the user should know about how it was read; complete after the last frame.
+    notes: tuple[str, ...]
+
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Iterator[Frame]:
+        """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these."""
+        ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -99,12 +123,28 @@ class VideoReader:
     stream breaks off: after the frames before that point were yielded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], colorspace: Literal["auto", "srgb", "linear"] = "auto") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | BinaryIO | av.container.InputContainer,
+        colorspace: Literal["auto", "srgb", "linear"] = "auto",
+        *,
+        name: str = "-",
+        raw: RawFormat | None = None,
+    ) -> None:
+        """path: a file; or an open container, or a binary stream, called `name` in messages: Y4M, anything else that FFmpeg
+        reads without seeking, or bare frames as `raw` describes them.
+        """
         if colorspace not in ("auto", "srgb", "linear"):
             raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
-        self.path = Path(path)
         self.notes: tuple[str, ...] = ()
-        self._container = _open_input(self.path)
+        if isinstance(path, (str, os.PathLike)):
+            self.path = Path(path)
+            self._container = _open_input(self.path)
+        elif isinstance(path, av.container.InputContainer):
+            self.path, self._container = Path(name), path
+        else:
+            self.path = Path(name)
+            self._container = _open_stream(path, self.path, raw)
         try:
             self._start(colorspace)
         except BaseException:
@@ -172,18 +212,32 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.read()
+
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Iterator[Frame]:
+        """Frames whose pts lies from `start` to before `end`, both in seconds; `index` counts from 0 at the first of them,
+        also over the first `skip`, which are not given. Frames that are left out are decoded all the same, since seeking
+        is not exact in every file, but not converted.
+        """
         if self._index:
             raise RuntimeError("a VideoReader is iterated once; open the file again")
+        # As typed: the float 0.2 is a hair more than the time of the frame at 1/5 s.
+        start, end = (None if t is None else Fraction(t).limit_denominator(1_000_000) for t in (start, end))
         last: Fraction | None = None
         pending: av.VideoFrame | None = self._first
+        taken = 0
         while pending is not None:
             if (pending.width, pending.height) != self._coded_size:
                 size = f"a frame of {pending.width}x{pending.height} after {self._index} of {self._coded_size}"
                 raise InputError(self.path, size, "one frame size")
             pts = self._time(pending, last)
-            duration = pending.duration * self.time_base if pending.duration else None
-            pixels = self._converter(pending, self._flip)
-            yield Frame(pixels, pts, self._index, duration)
+            if end is not None and pts >= end:
+                return
+            if pts >= start:
+                if taken >= skip:
+                    duration = pending.duration * self.time_base if pending.duration else None
+                    yield Frame(self._converter(pending, self._flip), pts, taken, duration, taken)
+                taken += 1
             self._index += 1
             last = pts
             pending = next(self._decoded, None)
@@ -260,210 +314,6 @@ class VideoReader:
         return last + 3 / self.average_rate + Fraction(1, 500) < stated
 
 
-class VideoWriter:
-    """Writes linear frames as one H.264 video under `path`, which appears when `close` has completed it.
-
-    `source` gives timestamps' time base, frame rate, bit depth, pixel aspect ratio and audio (passed through,
-    not encoded again); without one, `frame_rate` is needed. Frames are clipped to [0, 1], encoded with the
-    BT.709 camera curve and tagged BT.709, limited range. Even sizes are stored as yuv420p, odd ones, which
-    4:2:0 cannot hold, as yuv444p; sources of more than 8 bits in 10 bits. MP4 and MOV keep every timestamp;
-    Matroska rounds to milliseconds. As a context manager it completes the file, or removes it where the block
-    raises.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        source: VideoReader | None,
-        width: int,
-        height: int,
-        *,
-        frame_rate: Fraction | None = None,
-        bit_depth: int | None = None,
-        crf: float = 16,
-        preset: str = "veryfast",
-        audio: bool = True,
-    ) -> None:
-        if source is None and frame_rate is None:
-            raise ValueError("without a source, frame_rate is needed")
-        self.path = Path(path)
-        self.width, self.height = width, height
-        self.notes: tuple[str, ...] = ()
-        rate = frame_rate or (source.average_rate if source else None) or Fraction(25)
-        self._time_base = source.time_base if source and frame_rate is None else _fine_time_base(rate)
-        self._deep = (bit_depth or (source.bit_depth if source else 8)) > 8
-        self._frames = 0
-        self._last_tick: int | None = None
-        self._temporary = temporary_name(self.path)
-        self._container: Any = None
-        self._audio: _AudioCopy | None = None
-        self._open = True
-        with_audio = audio and source is not None and source.audio_streams > 0
-        try:
-            try:
-                self._start(source, rate, crf, preset, with_audio)
-            except av.error.FFmpegError:
-                if not with_audio:
-                    raise
-                self._discard()
-                self._start(source, rate, crf, preset, False)
-                self.notes = ("audio left out: it cannot be passed through",)
-        except av.error.FFmpegError as error:
-            self.abort()
-            reason = f"no H.264 video of {width}x{height} pixels can be written here ({error.strerror})"
-            raise OSError(f"{self.path}: {reason}") from error
-        except BaseException:
-            self.abort()
-            raise
-
-    def _start(self, source: VideoReader | None, rate: Fraction, crf: float, preset: str, audio: bool) -> None:
-        """Opens the temporary file and writes its header, so that what cannot be written fails at once."""
-        # The index goes to the front, so that a browser can start to play at once.
-        options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
-        self._container = av.open(os.fspath(self._temporary), "w", options=options)
-        self._stream = self._add_video(rate, crf, preset)
-        if source is not None:
-            self._stream.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
-            if audio:
-                self._audio = _AudioCopy(source.path, self._container)
-                self.notes = self._audio.notes
-        self._container.start_encoding()
-
-    def _add_video(self, rate: Fraction, crf: float, preset: str) -> Any:
-        stream = self._container.add_stream("libx264", rate=rate, options={"crf": f"{crf:g}", "preset": preset})
-        context = stream.codec_context
-        context.width, context.height = self.width, self.height
-        layout = "yuv420p" if self.width % 2 == 0 and self.height % 2 == 0 else "yuv444p"
-        context.pix_fmt = layout + ("10le" if self._deep else "")
-        context.time_base = stream.time_base = self._time_base
-        context.colorspace = int(Colorspace.ITU709)
-        context.color_range = int(ColorRange.MPEG)
-        context.color_trc = int(ColorTrc.BT709)
-        context.color_primaries = int(ColorPrimaries.BT709)
-        # Without this flag the encoder drops durations, and with them how long the last picture is seen (MP4
-        # has no place for it where that picture is not the last one coded).
-        context.flags |= Flags.frame_duration
-        return stream
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-    def write(self, pixels: np.ndarray, pts: Fraction, duration: Fraction | None = None) -> None:
-        """Adds a frame (height, width, 3) of linear Rec.709 at `pts` seconds; times have to grow."""
-        if pixels.shape != (self.height, self.width, 3):
-            raise ValueError(f"frame of shape {pixels.shape}, expected {(self.height, self.width, 3)}")
-        frame = _encode_deep(pixels) if self._deep else _encode_8bit(pixels)
-        frame = frame.reformat(
-            format=self._stream.codec_context.pix_fmt,
-            src_colorspace=Colorspace.ITU709,
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.MPEG if self._deep else ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            dst_color_trc=ColorTrc.BT709,
-            dst_color_primaries=ColorPrimaries.BT709,
-            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
-        )
-        tick = round(pts / self._time_base)
-        if self._last_tick is not None:
-            tick = max(tick, self._last_tick + 1)
-        self._last_tick = tick
-        frame.pts, frame.time_base = tick, self._time_base
-        if duration:
-            frame.duration = round(duration / self._time_base)
-        self._mux(self._stream.encode(frame))
-        self._frames += 1
-        if self._audio:
-            self._audio.copy_until(pts)
-
-    def close(self) -> None:
-        """Completes the file and moves it to its final name. Without a frame there is no file: raises
-        `ValueError`.
-        """
-        if not self._open:
-            return
-        if not self._frames:
-            self.abort()
-            raise ValueError(f"{self.path}: no frame was written")
-        try:
-            self._mux(self._stream.encode(None))
-            if self._audio:
-                self._audio.copy_until(None)
-                self._audio.close()
-            self._container.close()
-            os.replace(self._temporary, self.path)
-        except BaseException:
-            self.abort()
-            raise
-        self._open = False
-
-    def abort(self) -> None:
-        """Removes what was written; nothing appears under the final name."""
-        if not self._open:
-            return
-        self._open = False
-        self._discard()
-
-    def _discard(self) -> None:
-        if self._audio:
-            self._audio.close()
-            self._audio = None
-        if self._container is not None:
-            with suppress(av.error.FFmpegError, OSError, ValueError):
-                self._container.close()
-        with suppress(OSError):
-            self._temporary.unlink()
-
-    def _mux(self, packets: list[av.Packet]) -> None:
-        for packet in packets:
-            self._container.mux(packet)
-
-
-class _AudioCopy:
-    """Copies the packets of a file's audio streams into another container, in step with the video."""
-
-    def __init__(self, path: Path, output: Any) -> None:
-        self._output = output
-        self._input = av.open(os.fspath(path))
-        self._outputs: dict[int, Any] = {}
-        self.notes: tuple[str, ...] = ()
-        for stream in self._input.streams.audio:
-            codec = stream.codec_context.name
-            if stream.codec_context.codec.canonical_name not in output.supported_codecs:
-                self.notes += (f"{codec} audio left out: {output.format.name} cannot hold it",)
-                continue
-            self._outputs[stream.index] = output.add_stream_from_template(stream)
-        kept = [stream for stream in self._input.streams.audio if stream.index in self._outputs]
-        self._packets = self._input.demux(*kept) if kept else iter(())
-        self._next: av.Packet | None = self._advance()
-
-    def _advance(self) -> av.Packet | None:
-        # A cut file's audio ends where the file does; its video decides whether that is an error.
-        with suppress(av.error.FFmpegError):
-            for packet in self._packets:
-                if packet.dts is not None:
-                    return packet
-        return None
-
-    def copy_until(self, seconds: Fraction | None) -> None:
-        """Copies the packets up to this time; None: all that are left."""
-        while (packet := self._next) is not None:
-            if seconds is not None and packet.dts * packet.time_base > seconds:
-                return
-            packet.stream = self._outputs[packet.stream.index]
-            self._output.mux(packet)
-            self._next = self._advance()
-
-    def close(self) -> None:
-        self._next = None
-        self._input.close()
-
-
 @dataclass(frozen=True)
 class _Flips:
     """A display matrix as NumPy operations: transpose first, then mirror."""
@@ -501,6 +351,27 @@ def _display_flips(frame: av.VideoFrame) -> _Flips:
     if scale and max(abs(a), abs(d)) < 0.02 * scale and min(abs(b), abs(c)) > 0:
         return _Flips(True, bool(c < 0), bool(b < 0))
     return _Flips(skewed=True)
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """Bare frames one after another: width, height in pixels, layout in FFmpeg's names (rgb24, rgb48le, yuv420p, ...)."""
+
+    width: int
+    height: int
+    layout: str = "rgb24"
+    rate: Fraction = Fraction(25)
+
+
+def _open_stream(stream: BinaryIO, path: Path, raw: RawFormat | None) -> Any:
+    try:
+        if raw is None:
+            return av.open(stream, metadata_errors="replace", options={"protocol_whitelist": "file"})
+        options = {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.layout, "framerate": str(raw.rate)}
+        return av.open(stream, format="rawvideo", options=options)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        expected = "Y4M or another video that FFmpeg reads without seeking" if raw is None else f"frames of {raw.layout}"
+        raise InputError(path, f"data that cannot be read ({error.strerror or error})", expected) from error
 
 
 def _open_input(path: Path) -> Any:
@@ -616,45 +487,3 @@ def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
     """A 16-bit plane of a frame as (H, W) uint16, without a copy."""
     plane = frame.planes[index]
     return np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)[:, : plane.width]
-
-
-# The camera curve as tables over the square root of light: in that domain it is nowhere steep, and 2^16
-# entries are within 0.01 of an 8-bit level of the exact curve.
-_CURVE = linear_to_bt709((np.arange(65536) / 65535) ** 2)
-_CODES_8 = np.rint(_CURVE * 255).astype(np.uint8)
-_CODES_16 = (_CURVE * 65535).astype(np.float32)
-
-
-def _encoded(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Linear RGB -> the table's codes, same shape; below 0 and NaN count as 0, above 1 as 1."""
-    # As one channel, because OpenCV applies a lone scalar to the first channel only.
-    root = cv2.sqrt(np.clip(pixels, 0.0, 1.0, dtype=np.float32).reshape(pixels.shape[0], -1))
-    # OpenCV rounds in the same pass, and its conversion takes NaN to 0.
-    return cv2.LUT(cv2.multiply(root, 65535.0, dtype=cv2.CV_16U), table).reshape(pixels.shape)
-
-
-def _encode_8bit(pixels: np.ndarray) -> av.VideoFrame:
-    return av.VideoFrame.from_ndarray(_encoded(pixels, _CODES_8), format="rgb24")
-
-
-def _encode_deep(pixels: np.ndarray) -> av.VideoFrame:
-    """Linear RGB -> BT.709 limited yuv444p16le, computed here: swscale's way from 16-bit RGB is off by 3
-    levels of 10 bits.
-    """
-    to_rgb, _ = yuv_to_rgb_matrix(YUV_WEIGHTS["bt709"], True, 16)
-    matrix = np.linalg.inv(to_rgb) / 65535
-    black = np.array([16.0, 128.0, 128.0]) * 256
-    yuv = cv2.transform(_encoded(pixels, _CODES_16), np.column_stack([matrix, black]).astype(np.float32))
-    yuv = np.clip(np.rint(yuv, out=yuv), 0, 65535, out=yuv).astype(np.uint16)
-    frame = av.VideoFrame(pixels.shape[1], pixels.shape[0], "yuv444p16le")
-    for plane, codes in zip(frame.planes, cv2.split(yuv), strict=True):
-        padded = np.zeros((plane.height, plane.line_size // 2), np.uint16)
-        padded[:, : plane.width] = codes
-        plane.update(padded)
-    return frame
-
-
-def _fine_time_base(rate: Fraction) -> Fraction:
-    """A time base that holds the frame times of a constant rate exactly and has room for others."""
-    scale = max(1, -(-10000 // rate.numerator))
-    return Fraction(1, rate.numerator * scale)

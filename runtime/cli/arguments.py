@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +15,26 @@ from runtime.engines import BACKENDS
 from runtime.product import ShadingKind
 
 ImageFormat = Literal["png", "png16", "exr", "npy"]
+CODECS = ("h264", "hevc", "ffv1", "prores")
+PIPE = "-"
+_RAW = re.compile(r"(\d+)x(\d+)(?::(\w+))?(?:@([\d./]+))?")
+
+
+@dataclass(frozen=True)
+class RawInput:
+    """How bare frames on standard input are to be read: pixels, FFmpeg's name of their layout, frames a second."""
+
+    width: int
+    height: int
+    layout: str
+    rate: Fraction
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the user asked for, checked."""
 
-    inputs: tuple[Path, ...]
+    inputs: tuple[Path | str, ...]
     output: Path | None
     steps: int
     seed: int
@@ -31,10 +46,22 @@ class Settings:
     half: bool
     shading: ShadingKind
     mode: Mode
+    temporal: bool
     preview: bool
     overwrite: bool
     quiet: bool
     threads: int | None
+    codec: str | None = None
+    crf: float = 16.0
+    sequence: Literal["png", "png16", "exr"] | None = None
+    frames: bool = False
+    rate: Fraction = Fraction(24)
+    start: float = 0.0
+    end: float | None = None
+    resume: bool = False
+    raw: RawInput | None = None
+    pipe: Literal["y4m", "rgb24", "rgb48le"] | None = None
+    layer: Literal["albedo", "shading", "preview"] = "albedo"
 
 
 def parse(arguments: Sequence[str] | None, description: str) -> Settings:
@@ -50,9 +77,10 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
     parser.add_argument(
         "inputs",
         nargs="+",
-        type=Path,
+        type=_input,
         metavar="INPUT",
-        help="image, video, or folder, which is walked; outputs of an earlier run in it are left out",
+        help="image, video, or folder, which is walked (outputs of an earlier run in it are left out); numbered images as "
+        "shot.%%04d.exr or shot.####.exr; - for video on standard input; camera:0 or rtsp://... for a camera",
     )
     files = parser.add_argument_group("files")
     files.add_argument(
@@ -60,13 +88,15 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         "--output",
         type=Path,
         metavar="DIR",
-        help="folder for the outputs; subfolders of a walked folder are kept in it (default: beside each input)",
+        help="folder for the outputs; subfolders of a walked folder are kept in it (default: beside each input); - writes "
+        "one layer of a video to standard output",
     )
     files.add_argument(
         "--format",
         choices=("png", "png16", "exr", "npy"),
         help="of image outputs (default: png for 8-bit inputs, png16 for 16-bit ones, npy for npy, exr for other float "
-        "ones); png and png16 are encoded for the eye, in exr and npy albedo x shading = image; videos become mp4",
+        "ones); png and png16 are encoded for the eye, in exr and npy albedo x shading = image; for videos see --codec and "
+        "--sequence",
     )
     files.add_argument("--half", action="store_true", help="half floats in exr outputs (product to 1e-3 instead of 1e-5)")
     files.add_argument(
@@ -81,6 +111,39 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         help="also write input | albedo | shading side by side, each at most 960 pixels long",
     )
     files.add_argument("--overwrite", action="store_true", help="replace outputs that exist, instead of skipping the input")
+    video = parser.add_argument_group("videos and image sequences")
+    video.add_argument(
+        "--codec", choices=CODECS, help="of video outputs (default: h264); in mp4, ffv1 in mkv, prores in mov"
+    )
+    video.add_argument(
+        "--crf",
+        type=_number(0, 51),
+        default=16.0,
+        metavar="N",
+        help="quality of h264 and hevc, lower is better (default: 16)",
+    )
+    video.add_argument(
+        "--sequence",
+        choices=("png", "png16", "exr"),
+        help="write numbered images in folders instead of videos (default for sequences, in a format that holds theirs)",
+    )
+    video.add_argument("--frames", action="store_true", help="the images of a folder are the frames of one sequence")
+    video.add_argument("--rate", type=_rate, default=Fraction(24), metavar="N", help="frames a second of a sequence (24)")
+    video.add_argument("--start", type=_number(0), default=0.0, metavar="T", help="second, or frame number, to begin at")
+    video.add_argument("--end", type=_number(0), metavar="T", help="second to end before, or number of the last frame")
+    video.add_argument(
+        "--resume", action="store_true", help="go on with videos that were interrupted, from their *.partial.* files"
+    )
+    video.add_argument(
+        "--raw",
+        type=_raw,
+        metavar="WxH[:LAYOUT][@RATE]",
+        help="what - holds where it is no Y4M, as 640x360:rgb24@25",
+    )
+    video.add_argument("--pipe", choices=("y4m", "rgb24", "rgb48le"), help="what -o - writes (default: y4m)")
+    video.add_argument(
+        "--layer", choices=("albedo", "shading", "preview"), default="albedo", help="that -o - writes (default: albedo)"
+    )
     model = parser.add_argument_group("model")
     model.add_argument(
         "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
@@ -109,14 +172,69 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         help="vae shows what the autoencoder alone keeps: the input goes through it as if it were an albedo; with "
         "--resolution at the short side of the input, the albedo file is its very output (default: flow)",
     )
+    model.add_argument(
+        "--temporal",
+        choices=("on", "off"),
+        default="on",
+        help="videos: filter exposure and albedo along the motion up to the next scene cut, against flicker; off treats "
+        "every frame as a picture of its own (default: on)",
+    )
     model.add_argument("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     values = vars(parser.parse_args(arguments))
+    piped = values["output"] is not None and str(values["output"]) == PIPE
+    if piped and len(values["inputs"]) > 1:
+        parser.error(f"argument -o/--output: found {len(values['inputs'])} inputs for standard output, expected one")
+    if piped and (values["codec"] or values["sequence"] or values["preview"] or values["resume"]):
+        parser.error("argument -o/--output: standard output takes no --codec, --sequence, --preview or --resume")
+    if not piped and (values["pipe"] or values["layer"] != "albedo"):
+        parser.error("arguments --pipe and --layer: expected -o -")
+    if values["codec"] and values["sequence"]:
+        parser.error("argument --sequence: found --codec too, expected one of them")
+    if values["end"] is not None and values["end"] < values["start"]:
+        parser.error(f"argument --end: found {values['end']:g} before --start {values['start']:g}")
+    if piped:
+        values["pipe"], values["output"] = values["pipe"] or "y4m", None
     if values["output"] is not None and values["output"].exists() and not values["output"].is_dir():
         parser.error(f"argument -o/--output: found a file at {values['output']}, expected a folder")
     if values["half"] and values["format"] not in (None, "exr"):
         parser.error(f"argument --half: found --format {values['format']}, expected exr")
-    return Settings(**{**values, "inputs": tuple(values["inputs"])})
+    if values["half"] and values["sequence"] not in (None, "exr"):
+        parser.error(f"argument --half: found --sequence {values['sequence']}, expected exr")
+    return Settings(**{**values, "inputs": tuple(values["inputs"]), "temporal": values["temporal"] == "on"})
+
+
+def _input(text: str) -> Path | str:
+    """Standard input and cameras stay text: a path would turn rtsp:// into rtsp:/."""
+    return text if text == PIPE or "://" in text or re.fullmatch(r"camera:\d+", text) else Path(text)
+
+
+def _number(least: float, most: float = float("inf")) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not least <= value <= most:
+            bounds = f"at least {least:g}" if most == float("inf") else f"{least:g} to {most:g}"
+            raise argparse.ArgumentTypeError(f"found {text}, expected {bounds}")
+        return value
+
+    return number
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"found {text}, expected frames a second, as 25 or 30000/1001")
+    return rate
+
+
+def _raw(text: str) -> RawInput:
+    match = _RAW.fullmatch(text)
+    if not match or not int(match[1]) or not int(match[2]):
+        raise argparse.ArgumentTypeError(f"found {text}, expected WIDTHxHEIGHT[:LAYOUT][@RATE], as 640x360:rgb24@25")
+    return RawInput(int(match[1]), int(match[2]), match[3] or "rgb24", _rate(match[4] or "25"))
 
 
 def _at_least(minimum: int) -> Callable[[str], int]:

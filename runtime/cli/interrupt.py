@@ -27,11 +27,21 @@ class Interrupts:
         self._requested = True
         raise KeyboardInterrupt
 
+    def acknowledge(self) -> None:
+        """Forgets the signal that came."""
+        self._requested = False
+
     def check(self) -> None:
         """Raises KeyboardInterrupt if a signal came. Native code turns the exception into another one or drops it: a
         module of C code that is interrupted while it loads reports an ImportError."""
         if self._requested:
             raise KeyboardInterrupt
+
+
+def acknowledge() -> None:
+    """Takes note of a signal as what it was meant for: `check` no longer raises because of it."""
+    if _active:
+        _active[-1].acknowledge()
 
 
 @contextmanager

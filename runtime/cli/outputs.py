@@ -20,13 +20,24 @@ class OutputSet:
         with OutputSet(folder, ["x_albedo.png", "x_shading.png"], overwrite=False) as outputs:
             write(outputs.path("x_albedo.png")); write(outputs.path("x_shading.png"))
 
-    An exception, Ctrl-C included, removes the hidden folder and leaves what was there before.
+    An output may be a folder (of numbered images). An exception, Ctrl-C included, removes the hidden folder and leaves what
+    was there before, but for what `keep` has saved.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], *, overwrite: bool, protected: frozenset[str]) -> None:
-        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs)."""
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        *,
+        overwrite: bool,
+        protected: frozenset[str],
+        folders: Sequence[str] = (),
+    ) -> None:
+        """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs). folders:
+        those of the names that are folders."""
         self.folder = folder
         self.names = tuple(names)
+        self._folders = frozenset(folders)
         self._overwrite = overwrite
         self._protected = protected
         self._staging: Path | None = None
@@ -36,7 +47,7 @@ class OutputSet:
         for name in self.names:
             if os.path.realpath(self.folder / name) in self._protected:
                 raise InputError(self.folder / name, "an input of this run where an output would go", "another folder (-o)")
-            if (self.folder / name).is_dir():
+            if (self.folder / name).is_dir() and name not in self._folders:
                 raise InputError(self.folder / name, "a folder where an output would go", "another folder (-o)")
         existing = [name for name in self.names if os.path.lexists(self.folder / name)]
         if self._overwrite or not existing:
@@ -51,6 +62,13 @@ class OutputSet:
         assert self._staging is not None and name in self.names
         return self._staging / name
 
+    def keep(self, names: dict[str, str]) -> None:
+        """Moves unfinished outputs to the folder under other names (output -> name), replacing what is there."""
+        with deferred():
+            for name, other in names.items():
+                if self.path(name).exists():
+                    self._publish(self.path(name), self.folder / other)
+
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._staging = Path(tempfile.mkdtemp(prefix=".decompose-", suffix=".partial", dir=self.folder))
@@ -62,6 +80,12 @@ class OutputSet:
                 check()
                 with deferred():
                     for name in self.names:
-                        os.replace(self.path(name), self.folder / name)
+                        self._publish(self.path(name), self.folder / name)
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
+
+    def _publish(self, source: Path, target: Path) -> None:
+        if target.is_dir() and not target.is_symlink():
+            # A folder cannot be replaced by another in one step: the old one goes to the hidden folder first.
+            os.replace(target, tempfile.mkdtemp(dir=self._staging))
+        os.replace(source, target)

@@ -13,17 +13,21 @@ from runtime.errors import InputError
 from runtime.images import IMAGE_SUFFIXES
 
 LAYERS = ("albedo", "shading", "preview")
-_OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})")
+_OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})(?:\.partial)?")
+
+Kind = Literal["image", "video", "sequence", "pipe", "live"]
+PIPE = "-"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input. Its outputs are `folder / (name + "_albedo.png")` and so on."""
+    """One input. Its outputs are `folder / (name + "_albedo.png")` and so on. address: of a camera, "-" for a pipe."""
 
     path: Path
-    kind: Literal["image", "video"]
+    kind: Kind
     folder: Path
     name: str
+    address: str = ""
 
 
 @dataclass
@@ -35,23 +39,33 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def make_plan(inputs: Sequence[Path], output: Path | None) -> Plan:
+def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool = False) -> Plan:
     """Collects the inputs, walking folders, and names the outputs so that no two inputs share a name.
 
-    output: folder of all outputs, or None for beside each input. A file that comes up twice is taken once.
+    inputs: files, folders and patterns of numbered images as paths; "-" and cameras as strings. output: folder of all
+    outputs, or None for beside each input. frames: a folder holds the numbered images of one sequence. A file that comes up
+    twice is taken once.
     """
     plan = Plan()
     seen: set[str] = set()
 
-    def add(path: Path, kind: Literal["image", "video"], folder: Path) -> None:
+    def add(path: Path, kind: Kind, folder: Path, name: str | None = None) -> None:
         identity = os.path.realpath(path)
         if identity not in seen:
             seen.add(identity)
-            plan.jobs.append(Job(path, kind, folder, path.stem))
+            plan.jobs.append(Job(path, kind, folder, path.stem if name is None else name))
 
     for path in inputs:
         try:
-            if path.is_dir():
+            if isinstance(path, str):
+                here = Path(".") if output is None else output
+                kind, name = ("pipe", "stdin") if path == PIPE else ("live", _camera_name(path))
+                plan.jobs.append(Job(Path(path), kind, here, name, address=path))
+            elif path.is_dir() and frames:
+                add(path, "sequence", path.parent if output is None else output, path.resolve().name)
+            elif _is_pattern(path):
+                add(path, "sequence", path.parent if output is None else output, _pattern_name(path))
+            elif path.is_dir():
                 for file in _walk(path, plan):
                     add(file, _kind(file), file.parent if output is None else output / file.parent.relative_to(path))
             else:
@@ -61,6 +75,29 @@ def make_plan(inputs: Sequence[Path], output: Path | None) -> Plan:
     plan.jobs, notes = _distinct(plan.jobs)
     plan.notes.extend(notes)
     return plan
+
+
+def _camera_name(address: str) -> str:
+    # Here, because it loads PyAV, which pictures do not need.
+    from runtime.live import is_live, live_name
+
+    if not is_live(address):
+        raise InputError(address, "no camera's address", "camera:0, rtsp://..., a file, a folder or -")
+    return live_name(address)
+
+
+def _is_pattern(path: Path) -> bool:
+    if path.exists() or not re.search(r"%0?\d*d|#", path.name):
+        return False
+    from runtime.sequence import is_pattern
+
+    return is_pattern(path)
+
+
+def _pattern_name(path: Path) -> str:
+    """shot.%04d.exr -> shot; a pattern that is nothing but a number is called after its folder."""
+    head = re.split(r"%0?\d*d|#+", path.name)[0].rstrip("._- ")
+    return head or path.resolve().parent.name
 
 
 def _kind(path: Path) -> Literal["image", "video"] | None:
@@ -96,7 +133,7 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
 
     errors_before = len(plan.errors)
     for root, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_output(name, folders)]
         files += [Path(root, name) for name in names if not name.startswith(".") and _kind(Path(name)) is not None]
     outputs = _earlier_outputs(files)
     kept = sorted((file for file in files if file not in outputs), key=lambda file: file.parts)
@@ -106,6 +143,13 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
         found = "only outputs of an earlier run" if outputs else "no image or video"
         raise InputError(folder, found, "a folder with images or videos")
     return kept
+
+
+def _is_output(folder: str, others: Sequence[str]) -> bool:
+    """Whether a folder holds one layer of an earlier run: x_albedo beside x_shading."""
+    match = _OUTPUT.fullmatch(folder)
+    partial = ".partial" if folder.endswith(".partial") else ""
+    return match is not None and all(f"{match[1]}_{layer}{partial}" in others for layer in ("albedo", "shading"))
 
 
 def _earlier_outputs(files: Sequence[Path]) -> set[Path]:

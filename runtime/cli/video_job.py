@@ -1,32 +1,48 @@
-"""One video: decode, decompose and encode side by side, frame by frame."""
+"""One video, image sequence or camera: decode, decompose and encode side by side, frame by frame."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from runtime.cli import interrupt
 from runtime.cli.arguments import Settings
-from runtime.cli.interrupt import check
+from runtime.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter, PipeLayer, SequenceLayer, VideoLayer
 from runtime.cli.outputs import OutputSet
+from runtime.cli.partial import (
+    Interrupted,
+    PartialState,
+    load_state,
+    partial_name,
+    remove_partial,
+    save_state,
+    state_path,
+)
 from runtime.cli.pipeline import Sink, prefetch
 from runtime.cli.plan import Job
-from runtime.cli.preview import panel_size, side_by_side
+from runtime.cli.preview import panel_size
 from runtime.cli.progress import Counter, Progress
 from runtime.cli.sidecar import write_sidecar
-from runtime.decomposer import Decomposer, Decomposition
-from runtime.product import clipped_fraction, integer_scale
-from runtime.video import Frame, VideoReader, VideoWriter
+from runtime.cli.sources import open_source
+from runtime.decomposer import Decomposer
+from runtime.pipe_writer import PipeWriter
+from runtime.sequence import SequenceFormat, SequenceReader, SequenceWriter
+from runtime.temporal.filter import TemporalFilter
+from runtime.video import Frame, VideoSource
+from runtime.video_codecs import CODECS
+from runtime.video_writer import CHUNK_FRAMES, VideoWriter
 
 FRAMES_AHEAD = 2
 FRAMES_BEHIND = 2
-SCALE_FRAMES = 8
-SCALE_BYTES = 192 << 20
-SCALE_HEADROOM = 1.25
+PREVIEW_CODEC = "h264"
 
 
 def run_video(
@@ -36,121 +52,252 @@ def run_video(
     protected: frozenset[str],
     progress: Progress,
 ) -> list[Path] | None:
-    """Runs a job; returns the files written, or None where they all exist already. Raises as `run_image` does."""
-    albedo, shading, sidecar = f"{job.name}_albedo.mp4", f"{job.name}_shading.mp4", f"{job.name}_shading.json"
-    preview = f"{job.name}_preview.mp4" if settings.preview else None
-    names = [albedo, shading, sidecar, *([preview] if preview else [])]
-    outputs = OutputSet(job.folder, names, overwrite=settings.overwrite, protected=protected)
-    if outputs.all_exist():
-        return None
+    """Runs a job; returns the files written, or None where they all exist already.
+
+    Raises as `run_image` does, and Interrupted where Ctrl-C came and what was written is kept.
+    """
     with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(job.path, settings.colorspace))
-        counter = Counter(progress, job.path.name, reader.frames, "frames")
-        stream = model().stream
+        source = stack.enter_context(closing(open_source(job, settings)))
+        run = _Run(job, settings, source, progress)
+        if settings.pipe is not None:
+            return run.to_pipe(model(), stack)
+        options = {"overwrite": settings.overwrite, "protected": protected, "folders": run.folders}
+        outputs = OutputSet(job.folder, run.names, **options)
+        if outputs.all_exist():
+            return None
         stack.enter_context(outputs)
-        size = (reader.width, reader.height)
-        writers = VideoLayers(
-            stack.enter_context(VideoWriter(outputs.path(albedo), reader, *size)),
-            stack.enter_context(VideoWriter(outputs.path(shading), reader, *size)),
-            None,
+        return run.to_files(model(), outputs)
+
+
+class _Run:
+    """What one job is to become."""
+
+    def __init__(self, job: Job, settings: Settings, source: VideoSource, progress: Progress) -> None:
+        self._job, self._settings, self._source, self._progress = job, settings, source, progress
+        self._store = _store(settings, source)
+        self._codec = CODECS[settings.codec or "h264"]
+        self._linear = self._store == "exr"
+        stems = ["albedo", "shading", *(["preview"] if settings.preview else [])]
+        #: Output of each layer, and with the sidecar all names.
+        self._layers = {stem: f"{job.name}_{stem}{self._suffix(stem)}" for stem in stems}
+        self._sidecar = None if self._linear else f"{job.name}_shading.json"
+        self.names = [*self._layers.values(), *([self._sidecar] if self._sidecar else [])]
+
+    @property
+    def folders(self) -> list[str]:
+        """Those of the names that are folders of numbered images."""
+        return list(self._layers.values()) if self._store != "video" else []
+
+    def _suffix(self, layer: str) -> str:
+        if self._store != "video":
+            return ""
+        return CODECS[PREVIEW_CODEC].suffix if layer == "preview" else self._codec.suffix
+
+    def to_pipe(self, model: Decomposer, stack: ExitStack) -> list[Path]:
+        """Writes one layer to standard output."""
+        settings, source = self._settings, self._source
+        height, width = source.height, source.width
+        if settings.layer == "preview":
+            height, width = panel_size(height, width)
+            width *= 3
+        rate = source.average_rate or Fraction(25)
+        writer = stack.enter_context(closing(PipeWriter(sys.stdout.buffer, width, height, rate, settings.pipe)))
+        encoder = self._encoder({settings.layer: PipeLayer(writer)}, chunk=1)
+        try:
+            self._all_frames(model, encoder, 0)
+            encoder.finish()
+        except BrokenPipeError as error:
+            # Or Python would complain again when it flushes standard output at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OSError(error.errno, "whatever read standard output has stopped") from error
+        if settings.layer == "shading":
+            self._progress.log(f"{self._job.path}: linear shading = {encoder.scale:g} x the piped values' linear light")
+        self._tell(())
+        return [Path("-")]
+
+    def to_files(self, model: Decomposer, outputs: OutputSet) -> list[Path]:
+        """Writes all layers, going on with an interrupted run where that is wanted."""
+        settings, job = self._settings, self._job
+        with ExitStack() as stack:
+            state = self._earlier(model)
+            keep = state.keep if state else 0
+            writers = {name: self._open(name, outputs, keep, stack) for name in self._layers}
+            encoder = self._encoder(writers, chunk=CHUNK_FRAMES if self._store == "video" else 1)
+            if state:
+                encoder.resume(keep, state.scale, state.scale_frames, state.clipped)
+            try:
+                self._all_frames(model, encoder, keep)
+            except KeyboardInterrupt:
+                if job.kind != "live":
+                    with interrupt.deferred():
+                        self._keep(model, encoder, writers, outputs)
+                    raise
+                # A camera has no other end.
+                interrupt.acknowledge()
+            encoder.finish()
+            for writer in writers.values():
+                if isinstance(writer, VideoLayer):
+                    if settings.end is not None:
+                        writer.writer.stop_audio_here()
+                    writer.writer.close()
+            if self._sidecar:
+                write_sidecar(
+                    outputs.path(self._sidecar),
+                    job.path,
+                    model,
+                    encoder.scale,
+                    encoder.clipped,
+                    decoding=_DECODING[self._store],
+                    scale_choice=f"{SCALE_HEADROOM} x the 99.9th percentile of the first {encoder.scale_frames} frames, "
+                    "at least 1; brighter highlights clip",
+                    frames=encoder.frames,
+                    temporal=settings.temporal,
+                )
+            notes = [note for w in writers.values() if isinstance(w, VideoLayer) for note in w.writer.notes]
+            self._tell(notes)
+        remove_partial(job.folder, job.name, list(self._layers.values()))
+        return [job.folder / name for name in self.names]
+
+    def _encoder(self, writers: dict[str, LayerWriter], chunk: int) -> LayerEncoder:
+        settings = self._settings
+        half = settings.half and self._linear
+        return LayerEncoder(writers, linear=self._linear, half=half, shading=settings.shading, chunk=chunk)
+
+    def _open(self, layer: str, outputs: OutputSet, keep: int, stack: ExitStack) -> LayerWriter:
+        name, settings, source = self._layers[layer], self._settings, self._source
+        partial = self._job.folder / partial_name(name)
+        if self._store != "video":
+            format: SequenceFormat = "png" if layer == "preview" else self._store
+            writer = SequenceWriter(outputs.path(name), f"{self._job.name}_{layer}", format, half=settings.half)
+            if keep:
+                self._take_over(partial, writer)
+            return SequenceLayer(writer)
+        height, width = source.height, source.width
+        codec, depth = self._codec.name, None
+        if layer == "preview":
+            height, width = panel_size(height, width)
+            width, codec, depth = 3 * width, PREVIEW_CODEC, 8
+        options = {"bit_depth": depth, "codec": codec, "crf": settings.crf, "origin": self._origin()}
+        resume = (partial, keep) if keep else None
+        return VideoLayer(
+            stack.enter_context(VideoWriter(outputs.path(name), source, width, height, **options, resume=resume))
         )
-        if preview:
-            height, width = panel_size(reader.height, reader.width)
-            panels = VideoWriter(outputs.path(preview), reader, 3 * width, height, bit_depth=8)
-            writers.preview = stack.enter_context(panels)
-        encoder = LayerEncoder(writers)
+
+    def _origin(self) -> Fraction:
+        """Time in the source that becomes the output's 0."""
+        if isinstance(self._source, SequenceReader):
+            return self._source.time_of(self._settings.start)
+        return Fraction(self._settings.start).limit_denominator(1_000_000)
+
+    def _take_over(self, partial: Path, writer: SequenceWriter) -> None:
+        for file in sorted(partial.iterdir()):
+            # A copy, so that a second interruption finds the first one's files again.
+            (writer.folder / file.name).write_bytes(file.read_bytes())
+            writer.frames += 1
+
+    def _all_frames(self, model: Decomposer, encoder: LayerEncoder, keep: int) -> None:
+        settings, source = self._settings, self._source
+        first = TemporalFilter.resume_from(keep) if settings.temporal else keep
+        counter = Counter(self._progress, self._job.path.name, self._expected(first), "frames")
         waiting: deque[Frame] = deque()
+        frames = _pixels(source.read(settings.start, settings.end, first), waiting, live=self._job.kind == "live")
         with Sink(encoder.take, FRAMES_BEHIND) as sink:
-            for result in stream(_pixels(reader, waiting)):
-                sink.put((waiting.popleft(), result))
+            for result in model.stream(frames, temporal=settings.temporal, first_frame=first):
+                frame = waiting.popleft()
+                if frame.index >= keep:
+                    sink.put((frame, result))
                 counter.advance()
-                check()
+                interrupt.check()
+
+    def _expected(self, first: int) -> int | None:
+        if self._source.frames is None or self._settings.start or self._settings.end is not None:
+            return None
+        return max(self._source.frames - first, 0)
+
+    def _fingerprint(self, model: Decomposer) -> dict[str, object]:
+        """Everything that two runs have to share for one to go on with the other's files."""
+        settings, source = self._settings, self._source
+        path = self._job.path
+        return {
+            "input": path.name,
+            "bytes": path.stat().st_size if path.is_file() else source.frames,
+            "size": f"{source.width}x{source.height}",
+            "bundle": model.bundle.name,
+            "engine": model.engine.describe(),
+            **{name: getattr(model, name) for name in ("steps", "seed", "resolution", "shading", "mode")},
+            "stored as": self._store,
+            "codec": self._codec.name,
+            **{
+                name: getattr(settings, name)
+                for name in ("crf", "colorspace", "temporal", "half", "preview", "start", "end")
+            },
+        }
+
+    def _earlier(self, model: Decomposer) -> PartialState | None:
+        path = state_path(self._job.folder, self._job.name)
+        if not self._settings.resume:
+            if path.exists():
+                self._progress.log(
+                    f"{self._job.path}: started anew; --resume would go on with the run that was interrupted"
+                )
+            return None
+        state = load_state(path, self._fingerprint(model))
+        if state is None:
+            self._progress.log(f"{self._job.path}: nothing to resume, started from the beginning")
+        else:
+            self._progress.log(f"{self._job.path}: going on after frame {state.keep}")
+        return state
+
+    def _keep(self, model: Decomposer, encoder: LayerEncoder, writers: dict[str, LayerWriter], outputs: OutputSet) -> None:
+        """After Ctrl-C: completes what is written under its partial names and raises Interrupted; without a frame
+        returns."""
+        job = self._job
         encoder.finish()
-        write_sidecar(
-            outputs.path(sidecar),
-            job.path,
-            model(),
-            encoder.scale,
-            encoder.clipped,
-            decoding="linear shading = shading_scale * the video's decoded linear light, in every frame",
-            scale_choice=f"{SCALE_HEADROOM} x the 99.9th percentile of the first {encoder.scale_frames} frames, "
-            "at least 1; brighter highlights clip",
-            frames=encoder.frames,
+        if not encoder.frames or job.kind == "pipe":
+            return
+        for writer in writers.values():
+            if isinstance(writer, VideoLayer):
+                writer.writer.stop_audio_here()
+                writer.writer.close()
+        outputs.keep({name: partial_name(name) for name in self._layers.values()})
+        keep, clipped = encoder.checkpoint
+        state = PartialState(encoder.frames, keep, encoder.scale, encoder.scale_frames, clipped, self._fingerprint(model))
+        save_state(state_path(job.folder, job.name), state)
+        kept = ", ".join(str(job.folder / partial_name(name)) for name in self._layers.values())
+        raise Interrupted(
+            f"interrupted: {encoder.frames} frames of {job.path} are in {kept}; the same command with --resume goes on"
         )
-        for note in dict.fromkeys((*reader.notes, *writers.albedo.notes)):
-            progress.log(f"{job.path}: {note}")
-    return [job.folder / name for name in outputs.names]
+
+    def _tell(self, notes: list[str] | tuple[str, ...]) -> None:
+        for note in dict.fromkeys((*self._source.notes, *notes)):
+            self._progress.log(f"{self._job.path}: {note}")
 
 
-def _pixels(reader: VideoReader, waiting: deque[Frame]) -> Iterator[np.ndarray]:
-    """Pixels of the frames, decoded ahead; the frames themselves go to `waiting`."""
-    frames = prefetch(reader, FRAMES_AHEAD)
+_DECODING = {
+    "video": "linear shading = shading_scale * the video's decoded linear light, in every frame",
+    "png": "linear shading = shading_scale * srgb_to_linear(value / 255), in every frame",
+    "png16": "linear shading = shading_scale * srgb_to_linear(value / 65535), in every frame",
+}
+
+
+def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "png16", "exr"]:
+    """As what the layers are stored: what is asked for, or a sequence as a sequence that holds its values."""
+    if settings.pipe is not None:
+        return "video"
+    if settings.sequence:
+        return settings.sequence
+    if settings.codec or not isinstance(source, SequenceReader):
+        return "video"
+    return "exr" if source.floating or settings.half else "png" if source.bit_depth == 8 else "png16"
+
+
+def _pixels(frames: Iterator[Frame], waiting: deque[Frame], *, live: bool) -> Iterator[np.ndarray]:
+    """Pixels of the frames, decoded ahead; the frames themselves go to `waiting`. A camera decodes ahead by itself, and
+    frames that wait would grow old."""
+    ahead = frames if live else prefetch(frames, FRAMES_AHEAD)
     try:
-        for frame in frames:
+        for frame in ahead:
             waiting.append(frame)
             yield frame.pixels
     finally:
-        frames.close()
-
-
-@dataclass
-class VideoLayers:
-    """The writers of one clip's outputs."""
-
-    albedo: VideoWriter
-    shading: VideoWriter
-    preview: VideoWriter | None
-
-
-class LayerEncoder:
-    """Writes decomposed frames, the shading divided by one factor for the whole clip.
-
-    A factor per frame would flicker; knowing the clip's brightest shading would take a second pass. So the first frames
-    decide, with headroom: `scale` is their 99.9th percentile times SCALE_HEADROOM, and at least 1, which a fade-in from
-    black does not pull down. Shading above `scale` clips; `clipped` tells how much did.
-    """
-
-    def __init__(self, writers: VideoLayers) -> None:
-        self._writers = writers
-        self._held: list[tuple[Frame, Decomposition]] = []
-        self._clipped = 0.0
-        self.scale = 0.0
-        self.scale_frames = 0
-        self.frames = 0
-
-    @property
-    def clipped(self) -> float:
-        """Fraction of pixels whose shading clipped."""
-        return self._clipped / max(self.frames, 1)
-
-    def take(self, item: tuple[Frame, Decomposition]) -> None:
-        """Writes a frame, or holds it while the factor is not decided."""
-        if self.scale:
-            self._write(*item)
-            return
-        self._held.append(item)
-        held_bytes = sum(result.albedo.nbytes + result.shading.nbytes for _, result in self._held)
-        if len(self._held) == SCALE_FRAMES or held_bytes >= SCALE_BYTES:
-            self._decide()
-
-    def finish(self) -> None:
-        """Writes what is held of a clip shorter than SCALE_FRAMES."""
-        if self._held:
-            self._decide()
-
-    def _decide(self) -> None:
-        levels = [integer_scale(result.shading) for _, result in self._held]
-        self.scale = max(1.0, SCALE_HEADROOM * max(levels))
-        self.scale_frames = len(levels)
-        held, self._held = self._held, []
-        for item in held:
-            self._write(*item)
-
-    def _write(self, frame: Frame, result: Decomposition) -> None:
-        self._writers.albedo.write(result.albedo, frame.pts, frame.duration)
-        self._writers.shading.write(result.shading / np.float32(self.scale), frame.pts, frame.duration)
-        if self._writers.preview is not None:
-            panels = side_by_side(frame.pixels, result.albedo, result.shading, self.scale)
-            self._writers.preview.write(panels, frame.pts, frame.duration)
-        self._clipped += clipped_fraction(result.shading, self.scale)
-        self.frames += 1
+        ahead.close()

@@ -1,0 +1,138 @@
+"""Writers of one layer of a video, whatever it is stored as, and the encoder that feeds all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from runtime.cli.preview import side_by_side
+from runtime.decomposer import Decomposition
+from runtime.pipe_writer import PipeWriter
+from runtime.product import ShadingKind, clipped_fraction, finish, integer_scale
+from runtime.sequence import SequenceWriter
+from runtime.video import Frame
+from runtime.video_writer import VideoWriter
+
+SCALE_FRAMES = 8
+SCALE_BYTES = 192 << 20
+SCALE_HEADROOM = 1.25
+
+
+class LayerWriter(Protocol):
+    """Takes one layer's frames, (H, W, 3) float32 linear, with the source's frame that they belong to."""
+
+    def write(self, pixels: np.ndarray, frame: Frame) -> None: ...
+
+
+class VideoLayer:
+    """A video file."""
+
+    def __init__(self, writer: VideoWriter) -> None:
+        self.writer = writer
+
+    def write(self, pixels: np.ndarray, frame: Frame) -> None:
+        self.writer.write(pixels, frame.pts, frame.duration)
+
+
+class SequenceLayer:
+    """A folder of numbered images."""
+
+    def __init__(self, writer: SequenceWriter) -> None:
+        self.writer = writer
+
+    def write(self, pixels: np.ndarray, frame: Frame) -> None:
+        self.writer.write(pixels, frame.index if frame.number is None else frame.number)
+
+
+class PipeLayer:
+    """Standard output."""
+
+    def __init__(self, writer: PipeWriter) -> None:
+        self.writer = writer
+
+    def write(self, pixels: np.ndarray, frame: Frame) -> None:
+        self.writer.write(pixels)
+
+
+class LayerEncoder:
+    """Writes decomposed frames, the shading divided by one factor for the whole clip.
+
+    A factor per frame would flicker; knowing the clip's brightest shading would take a second pass. So the first frames
+    decide, with headroom: `scale` is their 99.9th percentile times SCALE_HEADROOM, and at least 1, which a fade-in from
+    black does not pull down. Shading above `scale` clips; `clipped` tells how much did.
+    """
+
+    def __init__(
+        self, writers: Mapping[str, LayerWriter], *, linear: bool, half: bool, shading: ShadingKind, chunk: int
+    ) -> None:
+        """writers: of "albedo", "shading" and "preview", those that are wanted. linear: the layers are stored as floats,
+        which need no factor, half: as half floats. shading: the kind that the frames have. chunk: a run may go on after any
+        multiple of so many frames."""
+        self._writers, self._linear, self._half, self._shading = dict(writers), linear, half, shading
+        self._chunk = chunk
+        self._held: list[tuple[Frame, Decomposition]] = []
+        self._clipped = 0.0
+        self._decided = linear
+        self.scale = 1.0 if linear else 0.0
+        self.scale_frames = 0
+        #: Frames written, those of an earlier run that was resumed included.
+        self.frames = 0
+        #: Frames at which an interrupted run may go on, the last one so far, and what `clipped` was summed up to there.
+        self.checkpoint = (0, 0.0)
+
+    def resume(self, frames: int, scale: float, scale_frames: int, clipped: float) -> None:
+        """Goes on after `frames` frames of an earlier run with its factor."""
+        self.frames, self._clipped = frames, clipped
+        self.checkpoint = (frames, clipped)
+        if frames:
+            self.scale, self.scale_frames, self._decided = scale, scale_frames, True
+
+    @property
+    def clipped(self) -> float:
+        """Fraction of pixels whose shading clipped."""
+        return self._clipped / max(self.frames, 1)
+
+    def take(self, item: tuple[Frame, Decomposition]) -> None:
+        """Writes a frame, or holds it while the factor is not decided."""
+        if self._decided:
+            self._write(*item)
+            return
+        self._held.append(item)
+        held_bytes = sum(result.albedo.nbytes + result.shading.nbytes for _, result in self._held)
+        if len(self._held) == SCALE_FRAMES or held_bytes >= SCALE_BYTES:
+            self._decide()
+
+    def finish(self) -> None:
+        """Writes what is held of a clip shorter than SCALE_FRAMES."""
+        if self._held:
+            self._decide()
+
+    def _decide(self) -> None:
+        levels = [integer_scale(result.shading) for _, result in self._held]
+        self.scale = max(1.0, SCALE_HEADROOM * max(levels))
+        self.scale_frames, self._decided = len(levels), True
+        held, self._held = self._held, []
+        for item in held:
+            self._write(*item)
+
+    def _write(self, frame: Frame, result: Decomposition) -> None:
+        albedo, shading = result.albedo, result.shading
+        if self._half:
+            albedo, shading = finish(frame.pixels, albedo, "half", self._shading)
+        layers = {
+            "albedo": lambda: albedo,
+            "shading": lambda: shading if self._linear else shading / np.float32(self.scale),
+        }
+        layers["preview"] = lambda: side_by_side(frame.pixels, result.albedo, result.shading, self._preview_scale(result))
+        for name, writer in self._writers.items():
+            writer.write(layers[name](), frame)
+        if not self._linear:
+            self._clipped += clipped_fraction(shading, self.scale)
+        self.frames += 1
+        if self.frames % self._chunk == 0:
+            self.checkpoint = (self.frames, self._clipped)
+
+    def _preview_scale(self, result: Decomposition) -> float:
+        return integer_scale(result.shading) if self._linear else self.scale

@@ -1,0 +1,26 @@
+"""Opens what a video's frames come from."""
+
+from __future__ import annotations
+
+import sys
+
+from runtime.cli.arguments import Settings
+from runtime.cli.plan import Job
+from runtime.sequence import SequenceReader, find_in_folder, find_pattern
+from runtime.video import RawFormat, VideoReader, VideoSource
+
+
+def open_source(job: Job, settings: Settings) -> VideoSource:
+    """The frames of a job that is no single image. Raises InputError."""
+    if job.kind == "sequence":
+        files = find_in_folder(job.path) if job.path.is_dir() else find_pattern(job.path)
+        return SequenceReader(job.path, files, settings.colorspace, settings.rate)
+    if job.kind == "pipe":
+        raw = settings.raw
+        format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)
+        return VideoReader(sys.stdin.buffer, settings.colorspace, name="standard input", raw=format)
+    if job.kind == "live":
+        from runtime.live import open_live
+
+        return open_live(job.address, settings.colorspace)
+    return VideoReader(job.path, settings.colorspace)

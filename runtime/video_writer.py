@@ -1,0 +1,382 @@
+"""Videos out: linear frames as one file, with exact timestamps, colour tags and the source's audio."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import cv2
+import numpy as np
+from av.codec.context import Flags
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from runtime.atomic_file import temporary_name
+from runtime.color import YUV_WEIGHTS, linear_to_bt709, yuv_to_rgb_matrix
+from runtime.video_codecs import CODECS, VideoCodec
+
+if TYPE_CHECKING:
+    from runtime.video import VideoSource
+
+#: The encoder starts anew after so many frames, so that a run that goes on there writes what an uninterrupted one does.
+#: H.264's key frames lie about as far apart in any case.
+CHUNK_FRAMES = 256
+
+
+class VideoWriter:
+    """Writes linear frames as one video under `path`, which appears when `close` has completed it.
+
+    `source` gives timestamps' time base, frame rate, bit depth, pixel aspect ratio and audio (passed through,
+    not encoded again); without one, `frame_rate` is needed. Frames are clipped to [0, 1], encoded with the
+    BT.709 camera curve and tagged BT.709, limited range. Even sizes are stored as yuv420p in H.264 and HEVC, odd ones,
+    which 4:2:0 cannot hold, as yuv444p; sources of more than 8 bits in 10 bits. MP4 and MOV keep every timestamp;
+    Matroska rounds to milliseconds. As a context manager it completes the file, or removes it where the block
+    raises.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        source: VideoSource | None,
+        width: int,
+        height: int,
+        *,
+        frame_rate: Fraction | None = None,
+        bit_depth: int | None = None,
+        codec: str = "h264",
+        crf: float = 16,
+        audio: bool = True,
+        origin: Fraction = Fraction(0),
+        resume: tuple[Path, int] | None = None,
+    ) -> None:
+        """codec: one of `runtime.video_codecs.CODECS`; crf: quality where the codec has one, lower is better.
+
+        origin: time in the source, in seconds, that becomes the file's 0; audio before it is left out.
+        resume: a file of an interrupted run of this writer, and how many of its frames to take over from it, a multiple of
+        CHUNK_FRAMES. Raises OSError where FFmpeg cannot write such a file, ValueError for an unknown codec.
+        """
+        if source is None and frame_rate is None:
+            raise ValueError("without a source, frame_rate is needed")
+        if codec not in CODECS:
+            raise ValueError(f"codec {codec!r}, expected one of {', '.join(CODECS)}")
+        self.path = Path(path)
+        self.width, self.height = width, height
+        self.notes: tuple[str, ...] = ()
+        self._rate = frame_rate or (source.average_rate if source else None) or Fraction(25)
+        self._time_base = source.time_base if source and frame_rate is None else _fine_time_base(self._rate)
+        self._codec, self._crf, self._source, self._origin = CODECS[codec], crf, source, origin
+        deep = (bit_depth or (source.bit_depth if source else 8)) > 8
+        self._layout = self._codec.layout(width, height, deep)
+        self._encoder_name = self._codec.encoder
+        self._encoder: Any = None
+        #: Frames in the file so far.
+        self.frames = 0
+        self._last_tick: int | None = None
+        # Presentation times of frames whose packets have no decoding time yet.
+        self._ticks: deque[int] = deque()
+        self._temporary = temporary_name(self.path)
+        self._container: Any = None
+        self._audio: _AudioCopy | None = None
+        self._open = True
+        with_audio = audio and source is not None and source.audio_streams > 0
+        try:
+            try:
+                self._start(with_audio)
+            except av.error.FFmpegError:
+                if not with_audio:
+                    raise
+                self._discard()
+                self._start(False)
+                self.notes = ("audio left out: it cannot be passed through",)
+            if resume is not None:
+                self._take_over(*resume)
+        except av.error.FFmpegError as error:
+            self.abort()
+            reason = f"no {_TITLES[codec]} video of {width}x{height} pixels can be written here ({error.strerror})"
+            raise OSError(f"{self.path}: {reason}") from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _start(self, audio: bool) -> None:
+        """Opens the temporary file and writes its header, so that what cannot be written fails at once."""
+        # The index goes to the front, so that a browser can start to play at once.
+        options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+        self._container = av.open(os.fspath(self._temporary), "w", options=options)
+        self._stream = self._container.add_stream(
+            self._encoder_name, rate=self._rate, options=_options(self._codec, self._crf)
+        )
+        # Where the container has its headers in one place, the stream's context knows; the chunks' encoders have to agree.
+        self._flags = self._stream.codec_context.flags | int(Flags.frame_duration)
+        self._set_up(self._stream.codec_context)
+        if self._codec.tag and self.path.suffix.lower() in (".mp4", ".mov", ".m4v"):
+            self._stream.codec_context.codec_tag = self._codec.tag
+        self._stream.time_base = self._time_base
+        if audio:
+            self._audio = _AudioCopy(self._source.path, self._container, self._origin)
+            self.notes = self._audio.notes
+        self._container.start_encoding()
+
+    def _set_up(self, context: Any) -> None:
+        context.width, context.height = self.width, self.height
+        context.pix_fmt = self._layout
+        context.framerate, context.time_base = self._rate, self._time_base
+        context.colorspace = int(Colorspace.ITU709)
+        context.color_range = int(ColorRange.MPEG)
+        context.color_trc = int(ColorTrc.BT709)
+        context.color_primaries = int(ColorPrimaries.BT709)
+        if self._source is not None:
+            context.sample_aspect_ratio = self._source.sample_aspect_ratio
+        # Without frame_duration the encoder drops durations, and with them how long the last picture is seen (MP4
+        # has no place for it where that picture is not the last one coded).
+        context.flags = self._flags
+
+    def _take_over(self, path: Path, frames: int) -> None:
+        """Copies the first frames of an earlier file: chunks are closed, so they are its first packets."""
+        times: list[int] = []
+        with av.open(os.fspath(path)) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if self.frames == frames:
+                    break
+                if packet.size:
+                    copy = av.Packet(_start_codes(bytes(packet)) if self._codec.crf else bytes(packet))
+                    ticks = (
+                        round(t * packet.time_base / self._time_base)
+                        for t in (packet.pts, packet.dts, packet.duration or 0)
+                    )
+                    copy.pts, copy.dts, copy.duration = ticks
+                    copy.time_base, copy.is_keyframe = self._time_base, packet.is_keyframe
+                    self._last_tick = max(copy.pts, self._last_tick if self._last_tick is not None else copy.pts)
+                    self._mux_one(copy)
+                    times.append(copy.pts)
+                    self.frames += 1
+                    if self._audio:
+                        self._audio.copy_until(self._last_tick * self._time_base)
+        self._ticks.extend(sorted(times)[max(0, frames - self._codec.reorder) :])
+        if self.frames < frames:
+            raise OSError(f"{path}: found {self.frames} frames of an interrupted run, expected {frames}")
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, pixels: np.ndarray, pts: Fraction, duration: Fraction | None = None) -> None:
+        """Adds a frame (height, width, 3) of linear Rec.709 at `pts` seconds of the source; times have to grow."""
+        if pixels.shape != (self.height, self.width, 3):
+            raise ValueError(f"frame of shape {pixels.shape}, expected {(self.height, self.width, 3)}")
+        if self._encoder is None or self.frames % CHUNK_FRAMES == 0:
+            self._next_encoder()
+        seconds = pts - self._origin
+        frame = coded_frame(pixels, self._layout)
+        tick = round(seconds / self._time_base)
+        if self._last_tick is not None:
+            tick = max(tick, self._last_tick + 1)
+        if not self.frames:
+            # Decoding runs ahead of presentation by as many frames as the codec reorders.
+            step = max(1, round(1 / (self._rate * self._time_base)))
+            self._ticks.extend(tick - step * ahead for ahead in range(self._codec.reorder, 0, -1))
+        self._last_tick = tick
+        self._ticks.append(tick)
+        frame.pts, frame.time_base = tick, self._time_base
+        if duration:
+            frame.duration = round(duration / self._time_base)
+        self._mux(self._encoder.encode(frame))
+        self.frames += 1
+        if self._audio:
+            self._audio.copy_until(seconds)
+
+    def _next_encoder(self) -> None:
+        if self._encoder is not None:
+            self._mux(self._encoder.encode(None))
+        self._encoder = av.CodecContext.create(self._encoder_name, "w")
+        self._encoder.options = _options(self._codec, self._crf)
+        self._set_up(self._encoder)
+
+    def close(self) -> None:
+        """Completes the file and moves it to its final name. Without a frame there is no file: raises
+        `ValueError`.
+        """
+        if not self._open:
+            return
+        if not self.frames:
+            self.abort()
+            raise ValueError(f"{self.path}: no frame was written")
+        try:
+            if self._encoder is not None:
+                self._mux(self._encoder.encode(None))
+            if self._audio:
+                last = self._last_tick * self._time_base
+                self._audio.copy_until(None if self._whole else last)
+                self._audio.close()
+            self._container.close()
+            os.replace(self._temporary, self.path)
+        except BaseException:
+            self.abort()
+            raise
+        self._open = False
+
+    #: Whether the video runs to the source's end, and audio with it.
+    _whole = True
+
+    def stop_audio_here(self) -> None:
+        """Leaves out the audio after the last frame: the video ends before its source does."""
+        self._whole = False
+
+    def abort(self) -> None:
+        """Removes what was written; nothing appears under the final name."""
+        if not self._open:
+            return
+        self._open = False
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._audio:
+            self._audio.close()
+            self._audio = None
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError, ValueError):
+                self._container.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            # Its own, because an encoder that starts anew may begin its decoding times before the last one's end.
+            packet.dts = self._ticks.popleft()
+            self._mux_one(packet)
+
+    def _mux_one(self, packet: av.Packet) -> None:
+        packet.stream = self._stream
+        self._container.mux(packet)
+
+
+_TITLES = {"h264": "H.264", "hevc": "HEVC", "ffv1": "FFV1", "prores": "ProRes"}
+
+
+def _options(codec: VideoCodec, crf: float) -> dict[str, str]:
+    return {**dict(codec.options), **({"crf": f"{crf:g}"} if codec.crf else {})}
+
+
+def _start_codes(packet: bytes) -> bytes:
+    """H.264 and HEVC from MP4, units after their length in four bytes -> as encoders give it, units after start codes."""
+    units, place = [], 0
+    while place < len(packet):
+        size = int.from_bytes(packet[place : place + 4], "big")
+        units.append(packet[place + 4 : place + 4 + size])
+        place += 4 + size
+    return b"".join(b"\0\0\0\1" + unit for unit in units)
+
+
+def coded_frame(pixels: np.ndarray, layout: str) -> av.VideoFrame:
+    """Linear (H, W, 3) -> a frame of FFmpeg's planar YUV format `layout`, BT.709, limited range."""
+    deep = layout.endswith("le")
+    frame = _encode_deep(pixels) if deep else _encode_8bit(pixels)
+    return frame.reformat(
+        format=layout,
+        src_colorspace=Colorspace.ITU709,
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.MPEG if deep else ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+        dst_color_trc=ColorTrc.BT709,
+        dst_color_primaries=ColorPrimaries.BT709,
+        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+    )
+
+
+class _AudioCopy:
+    """Copies the packets of a file's audio streams into another container, in step with the video."""
+
+    def __init__(self, path: Path, output: Any, origin: Fraction = Fraction(0)) -> None:
+        """origin: time of the source, in seconds, that becomes 0; what lies before it is left out."""
+        self._output, self._origin = output, origin
+        self._input = av.open(os.fspath(path))
+        self._outputs: dict[int, Any] = {}
+        self.notes: tuple[str, ...] = ()
+        for stream in self._input.streams.audio:
+            codec = stream.codec_context.name
+            if stream.codec_context.codec.canonical_name not in output.supported_codecs:
+                self.notes += (f"{codec} audio left out: {output.format.name} cannot hold it",)
+                continue
+            self._outputs[stream.index] = output.add_stream_from_template(stream)
+        kept = [stream for stream in self._input.streams.audio if stream.index in self._outputs]
+        self._packets = self._input.demux(*kept) if kept else iter(())
+        self._next: av.Packet | None = self._advance()
+
+    def _advance(self) -> av.Packet | None:
+        # A cut file's audio ends where the file does; its video decides whether that is an error.
+        with suppress(av.error.FFmpegError):
+            for packet in self._packets:
+                if packet.dts is None:
+                    continue
+                if self._origin:
+                    shift = round(self._origin / packet.time_base)
+                    if packet.dts < shift:
+                        continue
+                    packet.dts -= shift
+                    packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+                return packet
+        return None
+
+    def copy_until(self, seconds: Fraction | None) -> None:
+        """Copies the packets up to this time; None: all that are left."""
+        while (packet := self._next) is not None:
+            if seconds is not None and packet.dts * packet.time_base > seconds:
+                return
+            packet.stream = self._outputs[packet.stream.index]
+            self._output.mux(packet)
+            self._next = self._advance()
+
+    def close(self) -> None:
+        self._next = None
+        self._input.close()
+
+
+# The camera curve as tables over the square root of light: in that domain it is nowhere steep, and 2^16
+# entries are within 0.01 of an 8-bit level of the exact curve.
+_CURVE = linear_to_bt709((np.arange(65536) / 65535) ** 2)
+_CODES_8 = np.rint(_CURVE * 255).astype(np.uint8)
+_CODES_16 = (_CURVE * 65535).astype(np.float32)
+
+
+def _encoded(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Linear RGB -> the table's codes, same shape; below 0 and NaN count as 0, above 1 as 1."""
+    # As one channel, because OpenCV applies a lone scalar to the first channel only.
+    root = cv2.sqrt(np.clip(pixels, 0.0, 1.0, dtype=np.float32).reshape(pixels.shape[0], -1))
+    # OpenCV rounds in the same pass, and its conversion takes NaN to 0.
+    return cv2.LUT(cv2.multiply(root, 65535.0, dtype=cv2.CV_16U), table).reshape(pixels.shape)
+
+
+def _encode_8bit(pixels: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(_encoded(pixels, _CODES_8), format="rgb24")
+
+
+def _encode_deep(pixels: np.ndarray) -> av.VideoFrame:
+    """Linear RGB -> BT.709 limited yuv444p16le, computed here: swscale's way from 16-bit RGB is off by 3
+    levels of 10 bits.
+    """
+    to_rgb, _ = yuv_to_rgb_matrix(YUV_WEIGHTS["bt709"], True, 16)
+    matrix = np.linalg.inv(to_rgb) / 65535
+    black = np.array([16.0, 128.0, 128.0]) * 256
+    yuv = cv2.transform(_encoded(pixels, _CODES_16), np.column_stack([matrix, black]).astype(np.float32))
+    yuv = np.clip(np.rint(yuv, out=yuv), 0, 65535, out=yuv).astype(np.uint16)
+    frame = av.VideoFrame(pixels.shape[1], pixels.shape[0], "yuv444p16le")
+    for plane, codes in zip(frame.planes, cv2.split(yuv), strict=True):
+        padded = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+        padded[:, : plane.width] = codes
+        plane.update(padded)
+    return frame
+
+
+def _fine_time_base(rate: Fraction) -> Fraction:
+    """A time base that holds the frame times of a constant rate exactly and has room for others."""
+    scale = max(1, -(-10000 // rate.numerator))
+    return Fraction(1, rate.numerator * scale)

@@ -1,0 +1,192 @@
+"""`benchmarks.video` on a miniature clip with ground truth, and its measures on layers whose flicker is known."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import video, video_speed
+from benchmarks.clips import read_clips
+from benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
+from benchmarks.video_report import table
+from runtime.bundle import Bundle
+from runtime.decomposer import Decomposition
+from runtime.video import VideoWriter
+from train.data.procedural import procedural_views
+from train.data.shards import ShardError
+
+FRAMES, SWITCH, CUT = 12, 5, 9
+
+
+def train_conftest():
+    source = Path(__file__).parents[1] / "train" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("train_tests_conftest", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def clip_shard(tmp_path: Path) -> Path:
+    """Twelve frames of 64x64: light twice as strong from frame 5 on, another scene from frame 9 on."""
+    helpers = train_conftest()
+    (_, first), (_, second) = procedural_views(2, 64, 3)
+    members = []
+    for number in range(FRAMES):
+        view = second if number >= CUT else first
+        if number >= SWITCH:
+            codes = [code * np.float32([1, 2]) for code in (view.shading_code, view.residual_code)]
+            view = replace(view, shading_code=codes[0], residual_code=codes[1])
+        coded = helpers.view_members(view)
+        meta = json.loads(coded["json"]) | {"clip": "c1", "frame": number, "frames": FRAMES, "fps": 4}
+        meta |= {"cut": True} if number == CUT else {"light_change": True} if number == SWITCH else {}
+        members.append((f"c1_{number:04d}", {**coded, "json": json.dumps(meta).encode()}))
+    return helpers.write_shard(tmp_path / "clip-00000.tar", members)
+
+
+def noisy(count: int, strength: float, seed: int = 0) -> np.ndarray:
+    """(count, 48, 64, 3): one texture, every frame times another even factor."""
+    rng = np.random.default_rng(seed)
+    base = cv2.GaussianBlur(rng.uniform(0.2, 0.8, (48, 64, 3)).astype(np.float32), (0, 0), 2)
+    factors = 1 + strength * rng.choice([-1.0, 1.0], count).astype(np.float32)
+    return base[None] * factors[:, None, None, None]
+
+
+def test_deviation_is_the_relative_flicker():
+    everywhere = np.ones((48, 64), bool)
+    layers = noisy(200, 0.02)
+    layers[:] = layers.mean(axis=3, keepdims=True)
+    assert deviation(layers, everywhere) == pytest.approx(0.02, rel=0.05)
+    assert frame_to_frame(layers, everywhere) == pytest.approx(0.02 * np.sqrt(2), rel=0.1)
+    assert deviation(noisy(5, 0.0), everywhere) < 1e-6
+    assert np.isnan(deviation(layers, ~everywhere))
+
+
+def test_static_pixels_are_those_where_nothing_moves_and_light_is_steady():
+    images = noisy(10, 0.001)
+    images[:, 10:30, 10:30] *= np.linspace(0.5, 1, 10, dtype=np.float32)[:, None, None, None]
+    images[:, :, 50:] = 1e-4
+    pixels = static_pixels(images)
+    assert not pixels[8:32, 8:32].any() and not pixels[:, 48:].any()
+    assert pixels[35:, 5:45].all()
+
+
+def test_warped_error_follows_motion_and_sees_flicker():
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.uniform(0.1, 0.9, (96, 200, 3)).astype(np.float32), (0, 0), 2.5)
+    moving = [np.ascontiguousarray(wide[:, 4 * i : 4 * i + 128]) for i in range(4)]
+    still = warped_error(moving, moving)
+    flickering = warped_error(moving, [frame * np.float32(1 + 0.1 * (-1) ** i) for i, frame in enumerate(moving)])
+    assert still < 0.03 and 0.15 < flickering < 0.25
+    assert np.isnan(warped_error(moving[:1], moving[:1]))
+
+
+def test_light_response_is_the_share_of_the_true_change():
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.uniform(0.1, 0.9, (96, 140, 3)).astype(np.float32), (0, 0), 2.5)
+    first, second = wide[:, :128], wide[:, 4:132]
+    mask, even = np.ones((96, 128), bool), np.ones((96, 128, 3), np.float32)
+    change = np.linspace(1.5, 3, 128, dtype=np.float32)[None, :, None] * even
+    before = Lit(first, even, even, mask)
+    for share in (0.0, 0.5, 1.0):
+        after = Lit(second * change, change**share, change, mask)
+        assert light_response(before, after) == pytest.approx(share, abs=0.01)
+    assert np.isnan(light_response(before, Lit(second, even, even, ~mask)))
+
+
+def test_a_clip_is_read_with_its_marks(clip_shard):
+    (clip,) = read_clips([clip_shard.parent])
+    assert (clip.name, clip.fps, len(clip.frames)) == ("c1", 4.0, FRAMES)
+    assert (clip.cuts, clip.switches) == ({CUT}, (SWITCH,))
+    light = [float(view.total_shading.mean()) for view in clip]
+    assert light[SWITCH] == pytest.approx(2 * light[SWITCH - 1], rel=1e-4)
+
+
+def test_a_shard_without_a_clip_or_with_a_frame_missing_is_refused(tmp_path, clip_shard):
+    helpers = train_conftest()
+    plain = [(key, helpers.view_members(view)) for key, view in procedural_views(1, 64, 3)]
+    with pytest.raises(ShardError, match="no frame of a clip"):
+        read_clips([helpers.write_shard(tmp_path / "plain.tar", plain)])
+    from train.data.shards import raw_views
+
+    short = [entry for entry in raw_views(clip_shard) if not entry[0].endswith("0007")]
+    with pytest.raises(ShardError, match="without frame 7"):
+        read_clips([helpers.write_shard(tmp_path / "short.tar", short)])
+
+
+def test_the_truth_has_no_error_follows_light_at_once_and_drags_nothing(clip_shard):
+    (clip,) = read_clips([clip_shard])
+    truths = iter([view for view in clip for _ in range(2)])
+
+    def oracle(image):
+        view = next(truths)
+        return Decomposition(np.maximum(view.albedo, 1e-4), view.total_shading, 1.0)
+
+    rows = video.judge_clip(clip, {"temporal": oracle, "fixed noise": oracle})
+    (row,) = [row for row in rows if row["method"] == "temporal"]
+    assert row["albedo_lmse"] < 1e-6 and row["shading_lmse"] < 1e-6
+    assert row["light_response"] == pytest.approx([1, 1, 1], abs=1e-3) and row["drag"] < 1e-6
+    assert "albedo_lmse" not in rows[-1]
+
+
+def test_command_on_a_clip_and_a_video_writes_json_and_a_report(tmp_path, clip_shard, bundle, capsys):
+    path = tmp_path / "still.mp4"
+    with VideoWriter(path, None, 64, 48, frame_rate=Fraction(5), bit_depth=8) as writer:
+        for index, frame in enumerate(noisy(11, 0.02)):
+            writer.write(frame, Fraction(index, 5))
+    arguments = [
+        str(path),
+        "--clip",
+        str(clip_shard),
+        "--bundle",
+        str(bundle),
+        "--seconds",
+        "2",
+        "--report",
+        str(tmp_path / "out"),
+    ]
+    assert video.main(arguments) == 0
+    report = json.loads((tmp_path / "out/video.json").read_text())
+    assert {"platform", "av"} <= report["environment"].keys()
+    rows = {(row["clip"], row["method"]): row for row in report["rows"]}
+    assert {method for _, method in rows} == {*video.METHODS, video.INPUT}
+    assert rows["still", "temporal"]["frames"] == 10 and rows["still", "input"]["over_input"] == 1
+    assert rows["still", "temporal"]["deviation"] < rows["still", "fresh noise"]["deviation"]
+    clip = rows["c1", "temporal"]
+    assert clip["drag"] == 0 and len(clip["light_response"]) == video.RESPONSE_FRAMES
+    assert min(clip["light_response"]) > 0.9
+    text = (tmp_path / "out/video.md").read_text()
+    assert "| still | temporal |" in text and "dragged" in text
+    assert "| c1 | temporal |" in capsys.readouterr().out
+
+
+def test_speed_has_a_row_for_each_stage_and_memory_one_for_each_length(tmp_path, bundle, monkeypatch):
+    monkeypatch.setattr(video_speed, "FRAMES", 8)
+    monkeypatch.setattr(video_speed, "MEMORY_SECONDS", (1, 2))
+    path = tmp_path / "still.mp4"
+    with VideoWriter(path, None, 64, 48, frame_rate=Fraction(5), bit_depth=8) as writer:
+        for index, frame in enumerate(noisy(10, 0.02)):
+            writer.write(frame, Fraction(index, 5))
+    options = {"resolution": 32, "steps": 1, "seed": 0, "threads": 1, "rounds": 1}
+    rows = {row["stage"]: row for row in video_speed.stages(path, Bundle.load(bundle), **options)}
+    assert {"decode", "inference", "encode both layers", "pipeline"} <= rows.keys()
+    assert all(row["frames"] == 8 and row["frames_per_second"] > 0 for row in rows.values())
+    assert "alone" in rows["pipeline"]["note"]
+    short, long = video_speed.memory(Bundle.load(bundle))
+    assert (short["frames"], long["frames"]) == (25, 50) and 20 < short["peak_mib"] < 4000
+    assert "peak memory" in table([short, long]) and "| pipeline |" in table(list(rows.values()))
+
+
+def test_bad_inputs_are_one_line(tmp_path, bundle, capsys):
+    assert video.main([str(tmp_path / "none.mp4"), "--bundle", str(bundle)]) == 1
+    assert "no such file" in capsys.readouterr().err
+    assert video.main(["--clip", str(tmp_path / "none.tar"), "--bundle", str(bundle)]) == 1
+    with pytest.raises(SystemExit):
+        video.main([])
