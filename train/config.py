@@ -32,7 +32,7 @@ class TrainingConfig:
     data: str = option("procedural", "folder of train-*.tar and val-*.tar shards, or `procedural` for the built-in source")
     network: str = option("small", f"network: {', '.join(CONFIGS)}, or a YAML file (`like: NAME` and what differs)")
     buckets: tuple[str, ...] = option(
-        ("128",), "sizes of the training images, sides or HEIGHTxWIDTH in multiples of 32; a step takes one of them"
+        ("128",), "sizes of the training images, sides or WIDTHxHEIGHT in multiples of 32; a step takes one of them"
     )
     zooms: tuple[float, ...] = option(
         (1.0, 1.5, 2.0), "stored pixels per training pixel that crops are reduced by; those that a view is large enough for"

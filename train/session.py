@@ -138,14 +138,14 @@ def open_session(config: TrainingConfig) -> Session:
     fitting = tuple(train.fitting(bucket.height, bucket.width, config.max_enlargement) for bucket in buckets)
     if processes.main:
         for name, views in (("training", train), ("validation", validation)):
-            sizes = ", ".join(f"{count} of {height}x{width}" for (height, width), count in views.sizes.items())
+            sizes = ", ".join(f"{count} of {width}x{height}" for (height, width), count in views.sizes.items())
             log.info("%s views: %s", name, sizes)
         log.info("in memory on %s after %.0f s", device, time.monotonic() - start)
     for bucket, numbers in zip(buckets, fitting):
         if not len(numbers):
-            sizes = ", ".join(f"{height}x{width}" for height, width in train.sizes)
+            sizes = ", ".join(f"{width}x{height}" for height, width in train.sizes)
             raise ConfigError(
-                f"--buckets: found views of {sizes}, expected some for {bucket.height}x{bucket.width} pixels "
+                f"--buckets: found views of {sizes}, expected some for {bucket.width}x{bucket.height} pixels "
                 f"(enlarged at most {config.max_enlargement:g} times, --max-enlargement)"
             )
         if processes.main:

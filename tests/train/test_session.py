@@ -19,7 +19,7 @@ def session_of(tiny_options, **changes):
     return open_session(config)
 
 
-@pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("192x320", (192, 320)), (" 32x64 ", (32, 64))])
+@pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("320x192", (192, 320)), (" 64x32 ", (32, 64))])
 def test_sizes_are_read(text, size):
     assert parse_size(text) == size
 

@@ -18,15 +18,15 @@ class Bucket:
     batch: int
 
     def __str__(self) -> str:
-        return f"{self.height}x{self.width} ({self.batch} images)"
+        return f"{self.width}x{self.height} ({self.batch} images)"
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`256` or `192x320` -> (height, width). ValueError unless both are multiples of 32."""
+    """A side (`256`) or WIDTHxHEIGHT (`320x192`) -> (height, width). ValueError unless both are multiples of 32."""
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
-    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    size = (int(match[2] or match[1]), int(match[1])) if match else (0, 0)
     if min(size) < SIDE_MULTIPLE or any(side % SIDE_MULTIPLE for side in size):
-        raise ValueError(f"found {text!r}, expected a side or HEIGHTxWIDTH in multiples of {SIDE_MULTIPLE}, like 192x320")
+        raise ValueError(f"found {text!r}, expected a side or WIDTHxHEIGHT in multiples of {SIDE_MULTIPLE}, like 320x192")
     return size
 
 

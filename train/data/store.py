@@ -125,7 +125,7 @@ def build_store(views: Iterable[tuple[str, CodedView]]) -> ViewStore:
     """Stack coded views of one size. ShardError: no views, views of different sizes, or too many light groups."""
     built = build_views(views)
     if len(built.stores) > 1:
-        found = " and ".join(f"{height}x{width}" for height, width in built.sizes)
+        found = " and ".join(f"{width}x{height}" for height, width in built.sizes)
         raise ShardError(f"views: found {found} pixels, expected one size")
     return built.stores[0]
 
