@@ -26,11 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from runtime.cli.progress import Progress
 from runtime.errors import InputError, MissingExtraError
 from train.data.decomposed import picture_views, require_size
+from train.data.hypersim import NO_ENTITY, read_layer
 from train.data.preparation import Job, add_options, finish, open_staging, run_command, run_jobs
 from train.data.shard_writer import SPLITS
 from train.data.shards import View
@@ -47,11 +46,9 @@ COLUMNS = (
 
 # Frames with less look out of a window, into a mirror or at a lamp: hardly any ground truth.
 MIN_VALID_SHARE = 0.5
-NO_ENTITY = -1
 
 _FRAME = re.compile(r"frame\.(\d+)\.color\.hdf5")
 _CAMERA = re.compile(r"scene_(cam_\d+)_final_hdf5")
-_EXPECTED = "an HDF5 file of the Hypersim data set"
 
 
 @dataclass(frozen=True)
@@ -74,31 +71,6 @@ class Frame:
         """Path of a layer. render_pass: final or geometry."""
         folder = self.data / self.scene / "images" / f"scene_{self.camera}_{render_pass}_hdf5"
         return folder / f"frame.{self.number:04d}.{layer}.hdf5"
-
-
-def read_layer(path: Path, channels: int | None) -> np.ndarray:
-    """The array `dataset` of an HDF5 file: (H, W, channels) float32, or (H, W) int64 if channels is None.
-
-    InputError: missing, damaged, or an array of another shape. MissingExtraError: h5py is not installed.
-    """
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError("h5py", "hypersim") from None
-    if not path.is_file():
-        raise InputError(path, "no such file", _EXPECTED)
-    try:
-        with h5py.File(path, "r") as file:
-            if not isinstance(file.get("dataset"), h5py.Dataset):
-                raise InputError(path, f"the entries {', '.join(file) or 'none'}", "an array 'dataset'")
-            array = file["dataset"][()]
-    except (OSError, RuntimeError) as error:
-        raise InputError(path, f"a damaged or truncated HDF5 file ({error})", _EXPECTED) from error
-    wanted = 2 if channels is None else 3
-    if array.ndim != wanted or (channels is not None and array.shape[2] != channels) or array.dtype.kind not in "fiu":
-        shape = "(height, width)" if channels is None else f"(height, width, {channels})"
-        raise InputError(path, f"an array of shape {array.shape} and type {array.dtype}", f"numbers of shape {shape}")
-    return array.astype(np.int64 if channels is None else np.float32)
 
 
 def convert(frame: Frame) -> list[View]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.datasets.base import Dataset, Sample, fitted, over_99th_percentile, resized, same_size
 from runtime.errors import InputError, MissingExtraError
+from train.data.hypersim import NO_ENTITY, read_layer
 
 KINDS = ("color", "diffuse_reflectance", "diffuse_illumination")
 SPLIT_TABLE = "metadata_images_split_scene_v1.csv"
@@ -65,14 +66,14 @@ class HypersimDataset(Dataset):
         Raises InputError for an unreadable file or layers of different size.
         """
         file = self._frames[name]
-        image, albedo, shading = (_read(_sibling(file, kind)) for kind in KINDS)
+        image, albedo, shading = (read_layer(_sibling(file, kind), 3) for kind in KINDS)
         for kind, layer in zip(KINDS[1:], (albedo, shading), strict=True):
             same_size(_sibling(file, kind), layer, file, image)
         valid = np.isfinite(np.concatenate([image, albedo, shading], -1)).all(-1)
         valid &= (albedo.max(-1) > LEAST_ALBEDO) & (shading.max(-1) > 0)
         entities = Path(str(file.parent).replace("_final_", "_geometry_")) / file.name.replace(KINDS[0], "render_entity_id")
         if entities.is_file():
-            valid &= _read(entities)[..., 0] != -1
+            valid &= read_layer(entities, None) != NO_ENTITY
         size = fitted(image.shape, LONG_SIDE)
         layers = [
             resized(np.clip(np.nan_to_num(layer, nan=0, posinf=0, neginf=0), 0, None), size)
@@ -115,17 +116,3 @@ def _name(file: Path) -> str | None:
 
 def _sibling(file: Path, kind: str) -> Path:
     return file.with_name(file.name.replace(f".{KINDS[0]}.", f".{kind}."))
-
-
-def _read(path: Path) -> np.ndarray:
-    """(H, W, 3) or (H, W, 1) float32."""
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            array = np.asarray(file["dataset"], np.float32)
-    except (OSError, KeyError) as error:
-        raise InputError(path, f"no array ({error})", "an HDF5 file with an array `dataset`") from None
-    if array.ndim not in (2, 3):
-        raise InputError(path, f"an array of shape {array.shape}", "(height, width) or (height, width, 3)")
-    return array if array.ndim == 3 else array[..., None]

@@ -373,5 +373,5 @@ def test_an_unreadable_hypersim_file_is_named(tmp_path: Path, make) -> None:
     make.hypersim(tmp_path, FRAMES)
     path = next(tmp_path.glob("ai_001_001/images/scene_cam_00_final_hdf5/frame.0000.color.hdf5"))
     path.write_bytes(b"no HDF5")
-    with pytest.raises(InputError, match=r"frame\.0000\.color\.hdf5: found no array"):
+    with pytest.raises(InputError, match=r"frame\.0000\.color\.hdf5: found a damaged or truncated HDF5 file"):
         HypersimDataset(tmp_path).load("ai_001_001/cam_00/0000")
