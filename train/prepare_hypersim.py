@@ -30,7 +30,7 @@ from runtime.cli.progress import Progress
 from runtime.errors import InputError, MissingExtraError
 from train.data.decomposed import picture_views, require_size
 from train.data.hypersim import NO_ENTITY, read_layer
-from train.data.preparation import Job, add_options, finish, open_staging, run_command, run_jobs
+from train.data.preparation import PACKS_BY_LIMIT, Job, add_options, finish, open_staging, run_command, run_jobs
 from train.data.shard_writer import SPLITS
 from train.data.shards import View
 
@@ -171,7 +171,7 @@ def _run(argv: Sequence[str] | None, progress: Progress) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    return run_command(_run, argv)
+    return run_command(_run, argv, PACKS_BY_LIMIT)
 
 
 if __name__ == "__main__":

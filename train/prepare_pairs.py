@@ -29,6 +29,7 @@ from runtime.images import IMAGE_SUFFIXES, ColorSpace, Image, read_image
 from train.data.decomposed import picture_views, require_size
 from train.data.preparation import (
     FAILED,
+    PACKS_BY_LIMIT,
     Job,
     add_options,
     finish,
@@ -235,7 +236,7 @@ def _run(argv: Sequence[str] | None, progress: Progress) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    return run_command(_run, argv)
+    return run_command(_run, argv, PACKS_BY_LIMIT)
 
 
 if __name__ == "__main__":

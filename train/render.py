@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--noise",
         type=float,
         default=Quality.noise,
-        help="up to three passes are added down to this noise (default: %(default)s)",
+        help="a second pass is added above this noise (default: %(default)s)",
     )
     parser.add_argument(
         "--assets", type=Path, metavar="DIR", help="folder with hdri/, textures/ and models/ to draw from too"
@@ -129,7 +129,8 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
     if made["views"] or made["clips"]:
         progress.log(f"{staging.folder}: holds {made['views']} views and {made['clips']} clips already")
     left_out: Counter[str] = Counter()
-    counter = ProgressCounter(progress, "rendered", max(0, arguments.views - made["views"]) or None, "views")
+    left = max(0, arguments.views - made["views"]) + arguments.frames * max(0, arguments.clips - made["clips"])
+    counter = ProgressCounter(progress, "rendered", left, "views")
     longest = max(arguments.frames if arguments.clips else 0, arguments.views_per_scene * (1 + arguments.relights))
     timeout = _SECONDS_A_VIEW * longest * max(1.0, arguments.size[0] * arguments.size[1] / 65536)
     waiting = failures = 0
@@ -153,10 +154,12 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
             reasons = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items())
             staging.add(job.split, job.unit, result.views, reasons or "gave no view")
             left_out.update(result.rejected)
-            made["clips"] += isinstance(job, ClipJob) and bool(result.views)
-            made["views"] += len(result.views) if isinstance(job, SceneJob) else 0
+            if isinstance(job, SceneJob):
+                made["views"] += len(result.views)
+            else:
+                made["clips"] += bool(result.views)
             fresh += len(result.views)
-            for _ in result.views if isinstance(job, SceneJob) else ():
+            for _ in result.views:
                 counter.advance()
             waiting += sum(len(content) for _, members in result.views for content in members.values())
             if waiting > SHARD_BYTES:

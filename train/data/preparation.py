@@ -235,8 +235,11 @@ def finish(staging: Staging, outcome: Outcome, progress: Progress, unit: str, sk
     return FAILED if outcome.failed else DONE
 
 
-def run_command(main: Callable[[Sequence[str] | None, Progress], int], argv: Sequence[str] | None) -> int:
-    """Run a command: bad input becomes one line and status 2, Ctrl-C status 130 and a word on how to go on."""
+PACKS_BY_LIMIT = " (with --limit 0 it packs what there is)"
+
+
+def run_command(main: Callable[[Sequence[str] | None, Progress], int], argv: Sequence[str] | None, hint: str = "") -> int:
+    """Run a command: bad input becomes one line and status 2, Ctrl-C status 130 and a word on how to go on (and `hint`)."""
     progress = Progress(quiet=False)
     try:
         with interrupts():
@@ -249,5 +252,5 @@ def run_command(main: Callable[[Sequence[str] | None, Progress], int], argv: Seq
         return FAILED
     except KeyboardInterrupt:
         progress.show("")
-        progress.error("interrupted; the same command goes on from here (with --limit 0 it packs what there is)")
+        progress.error(f"interrupted; the same command goes on from here{hint}")
         return INTERRUPTED

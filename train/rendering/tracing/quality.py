@@ -14,6 +14,6 @@ class Quality:
 
     size: tuple[int, int] = (256, 256)
     samples: int = 16
-    noise: float = 0.55
-    passes: int = 3
+    noise: float = 0.6
+    passes: int = 2
     max_depth: int = 6
