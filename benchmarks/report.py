@@ -32,7 +32,7 @@ def environment(
 ) -> dict[str, object]:
     """Machine and versions that the numbers were taken with."""
     return {
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cpu_count": os.cpu_count(),
         "python": platform.python_version(),
