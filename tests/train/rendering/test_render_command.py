@@ -79,6 +79,12 @@ def test_same_seeds_same_views_and_done_scenes_are_not_rendered_again(rendered, 
     assert (tmp_path / "train-00000.tar").stat().st_mtime_ns == before
 
 
+def test_the_command_needs_no_torch_and_its_own_process_no_mitsuba():
+    code = "import sys, train.render; print(sorted({'torch', 'mitsuba', 'drjit', 'h5py'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_every_sixteenth_seed_validates():
     splits = [split_of(seed) for seed in range(3 * VALIDATION_EVERY)]
     assert splits.count("val") == 3
