@@ -20,10 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from runtime.cli.interrupt import deferred
 from runtime.cli.progress import Counter as ProgressCounter
 from runtime.cli.progress import Progress
-from train.data.preparation import DONE, FAILED, open_staging, positive, run_command
+from train.data.preparation import DONE, Outcome, finish, not_negative, open_staging, positive, publish, run_command
 from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
 from train.rendering.pool import JobFailed, PoolError, WorkerPool
 from train.rendering.tracing.llvm import LlvmError, find_library
@@ -49,22 +48,18 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _count(text: str) -> int:
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{value}, expected at least 0")
-    return value
-
-
-_size.__name__, _count.__name__ = "size", "number"
+_size.__name__ = "size"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the shards")
-    parser.add_argument("--views", type=_count, default=500, help="views that the folder shall hold (default: 500)")
+    parser.add_argument("--views", type=not_negative, default=500, help="views that the folder shall hold (default: 500)")
     parser.add_argument("--views-per-scene", type=positive, default=3, help="views of one scene at most (default: 3)")
-    parser.add_argument("--relights", type=_count, default=0, help="render each view again under so many other lights")
-    parser.add_argument("--clips", type=_count, default=0, help="clips that the folder shall hold (default: 0)")
+    parser.add_argument(
+        "--relights", type=not_negative, default=0, help="render each view again under so many other lights"
+    )
+    parser.add_argument("--clips", type=not_negative, default=0, help="clips that the folder shall hold (default: 0)")
     parser.add_argument("--frames", type=positive, default=48, help="frames of a clip (default: 48)")
     parser.add_argument("--fps", type=float, default=24.0, help="frames per second that a clip stands for (default: 24)")
     parser.add_argument("--size", type=_size, default=(256, 256), help="side, or WIDTHxHEIGHT, in pixels (default: 256)")
@@ -83,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--assets", type=Path, metavar="DIR", help="folder with hdri/, textures/ and models/ to draw from too"
     )
-    parser.add_argument("--seed", type=_count, default=0, help="first scene seed (default: 0)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="first scene seed (default: 0)")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="draw a contact sheet of the folder at the end")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -113,12 +108,6 @@ def _clip_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[st
 def _jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -> Iterator[SceneJob | ClipJob]:
     yield from _clip_jobs(staging, arguments, made)
     yield from _scene_jobs(staging, arguments, made)
-
-
-def _publish(staging: Staging, final: bool) -> None:
-    for split in SPLITS:
-        with deferred():
-            staging.publish(split, final=final)
 
 
 def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress) -> Counter[str]:
@@ -163,7 +152,8 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
                 counter.advance()
             waiting += sum(len(content) for _, members in result.views for content in members.values())
             if waiting > SHARD_BYTES:
-                _publish(staging, final=False)
+                for split in SPLITS:
+                    publish(staging, split, final=False)
                 waiting = 0
     progress.show("")
     minutes = (time.monotonic() - begun) / 60
@@ -194,19 +184,15 @@ def _main(argv: Sequence[str] | None, progress: Progress) -> int:
         left_out = _render(staging, arguments, progress)
     finally:
         # What is done is worth a shard, also after Ctrl-C.
-        _publish(staging, final=True)
-    for reason, count in left_out.most_common():
-        progress.log(f"left out: {count} ({reason})")
-    counts = staging.counts()
-    for split in SPLITS:
-        if counts[split].views:
-            progress.log(f"{split}: {counts[split].views} views in {counts[split].shards} shards")
-    if arguments.preview:
+        for split in SPLITS:
+            publish(staging, split, final=True)
+    status = finish(staging, Outcome(rejected=left_out), progress, "views")
+    if arguments.preview and status == DONE:
         from train.data.contact_sheet import write_sheet
 
         write_sheet(staging.folder, arguments.preview)
         progress.log(f"contact sheet: {arguments.preview}")
-    return DONE if any(count.views for count in counts.values()) else FAILED
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -145,17 +145,18 @@ def run_jobs(
                 staging.add(job.split, job.unit, [(f"{job.unit}_{i}", members) for i, members in enumerate(result)])
                 waiting[job.split] += sum(len(content) for members in result for content in members.values())
                 if waiting[job.split] > SHARD_BYTES:
-                    _publish(staging, job.split, final=False)
+                    publish(staging, job.split, final=False)
                     waiting[job.split] = 0
             counter.advance()
     progress.show("")
     for split in SPLITS:
-        _publish(staging, split, final=True)
+        publish(staging, split, final=True)
         outcome.rejected.update(reason.partition(":")[0] for reason in staging.rejections(split).values())
     return outcome
 
 
-def _publish(staging: Staging, split: str, final: bool) -> None:
+def publish(staging: Staging, split: str, final: bool) -> None:
+    """Pack what is staged, as `Staging.publish` does, without letting Ctrl-C cut it in two."""
     with deferred():
         staging.publish(split, final=final)
 

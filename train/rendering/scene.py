@@ -104,6 +104,12 @@ class RectangleLight:
     texture: np.ndarray | None = None
     portal: bool = False
 
+    @property
+    def up(self) -> np.ndarray:
+        """(3,) the direction that its height follows, projected onto it: z, or y for lights that face up or down."""
+        faces_vertically = abs(self.normal[2]) > 0.9 * np.linalg.norm(self.normal)
+        return np.array([0.0, 1.0, 0.0] if faces_vertically else [0.0, 0.0, 1.0])
+
 
 @dataclass(frozen=True, eq=False)
 class SphereLight:

@@ -24,8 +24,7 @@ MAX_PORTALS = 16
 def rectangle_edges(light: RectangleLight) -> tuple[np.ndarray, np.ndarray]:
     """Full side vectors (width, height), each (3,), oriented as `assembly` places the rectangle."""
     normal = np.asarray(light.normal, np.float64) / np.linalg.norm(light.normal)
-    up = np.array([0, 1.0, 0]) if abs(normal[2]) > 0.9 else np.array([0, 0, 1.0])
-    across = np.cross(up, normal)
+    across = np.cross(light.up, normal)
     across /= np.linalg.norm(across)
     return across * light.width, np.cross(normal, across) * light.height
 
