@@ -4,9 +4,10 @@
     python -m train.render -o data/renders --views 2000 --assets assets --workers 8 --preview data/renders.png
     python -m train.render -o data/clips --views 0 --clips 2 --frames 48 --size 384x256
 
-Rooms, tabletops and streets are drawn from seeds (every sixteenth seed is a validation scene), so the same seeds give the
-same views, and a stopped run goes on where it was. Shards appear as they fill up; `python -m train.inspect_shards` reads
-them. Needs the extra [render] and an LLVM library of version 17 or newer (Debian and Ubuntu: libllvm19).
+Rooms, tabletops, streets and single things before black are drawn from seeds (every sixteenth seed is a validation
+scene), so the same seeds give the same views, and a stopped run goes on where it was. Shards appear as they fill up;
+`python -m train.inspect_shards` reads them. Needs the extra [render] and an LLVM library of version 17 or newer (Debian
+and Ubuntu: libllvm19).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from train.rendering.pool import JobFailed, PoolError, WorkerPool
 from train.rendering.tracing.llvm import LlvmError, find_library
 from train.rendering.tracing.quality import Quality
 from train.rendering.worker import ClipJob, Rendered, SceneJob, start
+from train.rendering.world.generate import KINDS
 from train.rendering.world.motion import CLIP_KINDS
 
 # A scene of 256x256 takes seconds; anything longer hangs.
@@ -78,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--assets", type=Path, metavar="DIR", help="folder with hdri/, textures/ and models/ to draw from too"
     )
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(KINDS), default=[], help="only these kinds of scenes (default: all)"
+    )
     parser.add_argument("--seed", type=not_negative, default=0, help="first scene seed (default: 0)")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="draw a contact sheet of the folder at the end")
@@ -89,7 +94,7 @@ def _scene_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[s
     """Seeds that are not done, until there are views enough."""
     seed = arguments.seed
     while made["views"] < arguments.views:
-        job = SceneJob(seed, arguments.views_per_scene, arguments.relights)
+        job = SceneJob(seed, arguments.views_per_scene, arguments.relights, tuple(arguments.kinds))
         if not staging.is_done(job.split, job.unit):
             yield job
         seed += 1
@@ -178,6 +183,7 @@ def _main(argv: Sequence[str] | None, progress: Progress) -> int:
         "samples": arguments.samples,
         "noise": arguments.noise,
         "assets": arguments.assets is not None,
+        **({"kinds": sorted(arguments.kinds)} if arguments.kinds else {}),
     }
     staging = open_staging(arguments.output, "render", settings)
     try:

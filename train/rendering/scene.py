@@ -164,7 +164,8 @@ Light = RectangleLight | SphereLight
 @dataclass(eq=False)
 class Scene:
     """A finished scene. propose_camera draws a candidate (or None where the draw was no good); the same generator state
-    gives the same camera. focus: points (3,) with sizes in metres that a camera may look at.
+    gives the same camera. focus: points (3,) with sizes in metres that a camera may look at. isolated: one thing before
+    black, which need not fill the picture nor be one of many.
     """
 
     seed: int
@@ -176,6 +177,7 @@ class Scene:
     environment: Environment | None
     propose_camera: Callable[[np.random.Generator], Camera | None]
     focus: list[tuple[np.ndarray, float]] = field(default_factory=list)
+    isolated: bool = False
 
     @property
     def groups(self) -> tuple[LightGroup, ...]:

@@ -34,11 +34,14 @@ def split_of(seed: int) -> str:
 
 @dataclass(frozen=True)
 class SceneJob:
-    """Views of one scene. relights: further renders of each view under other light, albedo and camera unchanged."""
+    """Views of one scene. relights: further renders of each view under other light, albedo and camera unchanged. kinds: of
+    scenes that may be drawn (`generate.KINDS`); empty for all.
+    """
 
     seed: int
     views: int
     relights: int = 0
+    kinds: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -115,7 +118,7 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
     from train.rendering.tracing.cameras import choose_cameras
     from train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
 
-    scene = generate(job.seed, library)
+    scene = generate(job.seed, library, job.kinds)
     assembled = assemble(scene)
     rng = np.random.default_rng([job.seed, 1])
     cameras = choose_cameras(scene, assembled, job.views, quality.size, rng)
@@ -125,7 +128,7 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
     def keep(key: str, rendered: View, lit: Scene, fields: dict[str, object]) -> bool:
         lifted = with_gains(rendered, lamp_gains(rendered, np.random.default_rng([job.seed, 2])))
         try:
-            judge(lifted)
+            judge(lifted, scene.isolated)
         except RejectedView as reason:
             rejected[str(reason)] += 1
             return False
@@ -172,7 +175,7 @@ def render_clip(job: ClipJob, library: Library, quality: Quality) -> Rendered:
         if gains is None:
             gains = lamp_gains(view, np.random.default_rng([job.seed, 2]))
             try:
-                judge(with_gains(view, gains))
+                judge(with_gains(view, gains), scene.isolated)
             except RejectedView as reason:
                 return Rendered([], Counter({str(reason): 1}))
         view = with_gains(view, gains * frame.gains)

@@ -22,6 +22,8 @@ _LEAST_HIT = 0.4
 _MOST_OF_ONE = 0.66
 _FEWEST_THINGS = 4
 _LEAST_MEDIAN_DISTANCE = 0.35
+# How much of the picture the only thing fills.
+_LEAST_OF_ISOLATED = 0.25
 # How far a random preference may lift a camera over one that sees more (nats of entropy).
 _WHIM = 1.2
 
@@ -39,12 +41,15 @@ def rays_of(camera: Camera, x: np.ndarray, y: np.ndarray, size: tuple[int, int])
     return np.broadcast_to(camera.origin, direction.shape), direction
 
 
-def view_entropy(distance: np.ndarray, thing: np.ndarray) -> float | None:
+def view_entropy(distance: np.ndarray, thing: np.ndarray, isolated: bool = False) -> float | None:
     """Entropy in nats of which thing a picture's rays hit; None for a picture that is not worth rendering.
 
-    distance (N,): metres, inf where nothing is hit; thing (N,) int, -1 where none is.
+    distance (N,): metres, inf where nothing is hit; thing (N,) int, -1 where none is. isolated: one thing before black is
+    enough, where it fills a quarter of the picture.
     """
     hit = thing >= 0
+    if isolated:
+        return 0.0 if (thing == 0).mean() >= _LEAST_OF_ISOLATED else None
     if hit.mean() < _LEAST_HIT or (distance < _NEAR).mean() > _MOST_NEAR:
         return None
     _, counts = np.unique(thing[hit], return_counts=True)
@@ -71,7 +76,7 @@ def choose_cameras(
     distance, thing = assembled.hits(mi.Ray3f(mi.Point3f(origins.T), mi.Vector3f(directions.T)))
     scored = []
     for camera, seen in zip(candidates, zip(distance.reshape(len(candidates), -1), thing.reshape(len(candidates), -1))):
-        entropy = view_entropy(*seen)
+        entropy = view_entropy(*seen, isolated=scene.isolated)
         whim = rng.uniform(0, _WHIM)
         if entropy is not None:
             scored.append((entropy + whim, camera))

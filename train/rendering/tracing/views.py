@@ -23,7 +23,7 @@ _LEAST_CHANNEL = 0.004
 _LEAST_COVERAGE = 0.9
 
 # What a view worth keeping has; light relative to the picture's 95th percentile.
-_LEAST_VALID = 0.35
+_LEAST_VALID, _LEAST_VALID_ISOLATED = 0.35, 0.2
 _DARK_LIGHT, _MOST_DARK = 0.02, 0.55
 _BLACK_LIGHT, _MOST_BLACK = 0.004, 0.3
 _LEAST_CONTRAST = 0.12
@@ -56,13 +56,15 @@ def render_clean_layers(
             return layers, samples * len(passes), noise
 
 
-def judge(view: View) -> None:
-    """RejectedView: the picture under its default light is mostly invalid, dark, black or flat."""
+def judge(view: View, isolated: bool = False) -> None:
+    """RejectedView: the picture under its default light is mostly invalid, dark, black or flat. isolated: what lies around
+    the only thing is black and does not count.
+    """
     light = view.image.mean(-1)
     bright = np.percentile(light, 95)
-    if view.mask.mean() < _LEAST_VALID or bright <= 0:
+    if view.mask.mean() < (_LEAST_VALID_ISOLATED if isolated else _LEAST_VALID) or bright <= 0:
         raise RejectedView("invalid")
-    if (light < _DARK_LIGHT * bright).mean() > _MOST_DARK:
+    if (light[view.mask if isolated else ...] < _DARK_LIGHT * bright).mean() > _MOST_DARK:
         raise RejectedView("dark")
     if (light[view.mask] < _BLACK_LIGHT * bright).mean() > _MOST_BLACK:
         raise RejectedView("black")

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from train.rendering.appearance.library import Library
 from train.rendering.scene import Scene
 from train.rendering.world.builder import SceneBuilder
 from train.rendering.world.rooms import room_scene
+from train.rendering.world.specimens import specimen_scene
 from train.rendering.world.streets import street_scene
 from train.rendering.world.tabletops import tabletop_scene
 
-KINDS = ((room_scene, 0.50), (tabletop_scene, 0.24), (street_scene, 0.26))
+# What makes each kind of scene, and its share.
+KINDS = {
+    "room": (room_scene, 0.44),
+    "tabletop": (tabletop_scene, 0.21),
+    "street": (street_scene, 0.23),
+    "specimen": (specimen_scene, 0.12),
+}
 
 
-def generate(seed: int, library: Library) -> Scene:
-    """The scene of a seed: a room, a still life or an outdoor place."""
-    scene, _ = compose(seed, library)
+def generate(seed: int, library: Library, kinds: Collection[str] = ()) -> Scene:
+    """The scene of a seed: a room, a still life, an outdoor place or a single thing. kinds: of KINDS; empty for all."""
+    scene, _ = compose(seed, library, kinds)
     return scene
 
 
-def compose(seed: int, library: Library) -> tuple[Scene, SceneBuilder]:
+def compose(seed: int, library: Library, kinds: Collection[str] = ()) -> tuple[Scene, SceneBuilder]:
     """The scene of a seed, and the builder that made it, which knows what hangs and what may stand."""
     b = SceneBuilder(seed, library)
-    makers, weights = zip(*KINDS)
+    makers, weights = zip(*(maker for kind, maker in KINDS.items() if not kinds or kind in kinds))
     return b.choice(makers, weights)(b), b

@@ -92,6 +92,10 @@ def test_views_that_teach_nothing_are_rejected(view, change, reason):
     from train.rendering.tracing.views import RejectedView, judge
 
     judge(view)
+    # What surrounds a single thing may be black.
+    around = spot(view, 0.4)
+    alone = replace(view, shading=view.shading * around, residual=0 * view.residual, mask=view.mask & (around[..., 0] == 1))
+    judge(alone, isolated=True)
     with pytest.raises(RejectedView, match=reason):
         judge(change(view))
 
@@ -135,5 +139,7 @@ def test_entropy_counts_things_evenly():
     assert view_entropy(distance, even) == pytest.approx(np.log(8))
     assert view_entropy(distance, np.where(even < 5, 0, even)) is not None
     assert view_entropy(distance, np.zeros(400, int)) is None
+    assert view_entropy(distance, np.zeros(400, int), isolated=True) == 0
+    assert view_entropy(distance, np.where(np.arange(400) < 60, 0, 1), isolated=True) is None
     assert view_entropy(np.full(400, 0.1), even) is None
     assert view_entropy(np.full(400, np.inf), np.full(400, -1)) is None

@@ -42,7 +42,23 @@ def made() -> list[tuple[Scene, SceneBuilder]]:
 
 def test_all_kinds_of_scene_come_up(made):
     kinds = Counter(scene.kind for scene, _ in made)
-    assert kinds["room"] > 20 and kinds["tabletop"] > 7 and kinds["street"] > 7
+    assert kinds["room"] > 18 and kinds["tabletop"] > 7 and kinds["street"] > 7 and kinds["specimen"] > 2
+
+
+def test_kinds_can_be_chosen():
+    library = PlainLibrary()
+    assert {generate(seed, library, ("specimen", "street")).kind for seed in range(12)} == {"specimen", "street"}
+
+
+def test_a_specimen_is_one_thing_under_bare_lamps():
+    for seed in range(30):
+        scene = generate(seed, PlainLibrary(), ("specimen",))
+        assert scene.isolated and scene.sun is None and scene.environment is None
+        assert 1 <= len(scene.lights) <= 2 and scene.groups in (("lamps",), ("ceiling", "lamps"))
+        # The thing, and a dark cloth at most.
+        assert len({part.thing for part in scene.parts}) <= 2
+        cloth = [scene.materials[part.material] for part in scene.parts if part.thing == 1]
+        assert all(max(material.color) <= 0.05 for material in cloth)
 
 
 def test_scenes_fit_the_budget_and_are_full_of_things(made):
@@ -110,7 +126,7 @@ def test_cameras_come_often_and_stand_in_the_open(made):
         cameras = [camera for camera in (scene.propose_camera(rng) for _ in range(40)) if camera is not None]
         assert len(cameras) >= 10, f"seed {scene.seed}: {scene.kind}"
         for camera in cameras:
-            assert 28 <= camera.fov <= 85
+            assert (16 if scene.isolated else 28) <= camera.fov <= 85
             assert np.isfinite(camera.origin).all() and np.linalg.norm(camera.target - camera.origin) > 0.1
             assert not builder.blocked(camera.origin, 0.02)
 
