@@ -1,6 +1,7 @@
 """Trains a list of configurations, each with one change, under one budget, and puts their scores side by side.
 
-    python -m benchmarks.experiments --table experiments.yaml -o runs/experiments --shards SHARDS --mit MIT
+    python -m benchmarks.experiments --table train/recipes/experiments/flow.yaml --set data=SHARDS vae=runs/vae \\
+        perceptual_weights=SQUEEZENET -o runs/experiments --shards SHARDS --mit MIT
     python -m benchmarks.experiments --table experiments.yaml -o runs/experiments --only "linear input" --limit 40
 
 The table is a YAML file:
@@ -37,6 +38,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from benchmarks.baselines import Layers
 from benchmarks.datasets import Sample
@@ -89,8 +91,10 @@ class Table:
     rows: tuple[tuple[Experiment, TrainingConfig | None], ...]
 
 
-def read_table(path: Path) -> Table:
-    """Read and check a table, all of it before anything is trained. Raises ConfigError."""
+def read_table(path: Path, overrides: Mapping[str, Any] | None = None) -> Table:
+    """Read and check a table, all of it before anything is trained. overrides: options that win over the table's `options`,
+    but not over an experiment's change. Raises ConfigError.
+    """
     values = read_yaml(path)
     if unknown := set(values) - {"stage", "recipe", "options", "experiments"}:
         raise ConfigError(f"{path}: found {sorted(unknown)}, expected stage, recipe, options and experiments")
@@ -98,6 +102,7 @@ def read_table(path: Path) -> Table:
     if stage not in STAGES:
         raise ConfigError(f"{path}: found stage {stage!r}, expected vae or flow")
     common = (read_yaml(values["recipe"]) if values.get("recipe") else {}) | (values.get("options") or {})
+    common |= overrides or {}
     known = {field.name for field in fields(Experiment)}
     rows: list[tuple[Experiment, TrainingConfig | None]] = []
     for entry in values.get("experiments") or []:
@@ -234,6 +239,17 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """OPTION=VALUE, the value read as YAML. ConfigError."""
+    if wrong := [setting for setting in settings if "=" not in setting]:
+        raise ConfigError(f"--set: found {wrong[0]!r}, expected OPTION=VALUE")
+    try:
+        pairs = (setting.partition("=")[::2] for setting in settings)
+        return {name.strip().replace("-", "_"): yaml.safe_load(value) for name, value in pairs}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set: found {str(error).splitlines()[0]}, expected OPTION=VALUE") from None
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_complete(path) as temporary:
@@ -247,13 +263,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--table", type=Path, required=True, metavar="YAML", help="the list of experiments")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of runs and results")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of all experiments, instead of the table's"
+    )
     parser.add_argument("--shards", type=Path, metavar="PATH", help="score on these validation shards (folder or .tar)")
     parser.add_argument("--mit", type=Path, metavar="DIR", help="score on these MIT objects")
     parser.add_argument("--limit", type=int, metavar="N", help="score the first N views of each set (default: all)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these experiments (default: all)")
     args = parser.parse_args(arguments)
     try:
-        table = read_table(args.table)
+        table = read_table(args.table, parse_settings(args.set))
         names = [experiment.name for experiment, _ in table.rows]
         if missing := set(args.only) - set(names):
             raise ConfigError(f"--only: found {sorted(missing)}, expected some of {names}")

@@ -209,3 +209,29 @@ def test_the_torch_engine_decomposes_as_the_exported_bundle_does(exported_bundle
         ours = Decomposer(exported.bundle, TorchEngine(random_model, "cpu")).decompose(image)
     np.testing.assert_allclose(ours.albedo, expected.albedo, atol=2e-3)
     assert np.abs(ours.albedo - expected.albedo).mean() < 1e-5
+
+
+def test_options_may_be_set_on_the_command_line(tmp_path, capsys) -> None:
+    table = write_table(tmp_path / "t.yaml", [{"name": "a"}, {"name": "b", "change": {"seed": 3}}])
+    settings = experiments.parse_settings(["seed=5", "kl-weight=0.25"])
+    configs = [config for _, config in experiments.read_table(table, settings).rows]
+    assert [config.seed for config in configs] == [5, 3] and {config.kl_weight for config in configs} == {0.25}
+    assert experiments.main(["--table", str(table), "-o", str(tmp_path / "out"), "--set", "seed"]) == 2
+    assert "found 'seed', expected OPTION=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["vae", "flow"])
+def test_the_shipped_tables_are_sound(stage) -> None:
+    path = Path(experiments.__file__).parents[1] / "train/recipes/experiments" / f"{stage}.yaml"
+    table = experiments.read_table(path, {"data": "SHARDS", "perceptual_weights": "SQUEEZENET"})
+    assert table.stage == stage and table.rows[0][0].name == "reference"
+    reference = table.rows[0][1]
+    # One change a row: nothing but what the row names differs.
+    for experiment, config in table.rows[1:]:
+        if config is not None:
+            differs = {
+                field.name
+                for field in dataclasses.fields(config)
+                if getattr(config, field.name) != getattr(reference, field.name)
+            }
+            assert differs == set(experiment.change or {}), experiment.name
