@@ -28,14 +28,18 @@ def upsample_albedo(
     height, width = image.shape[:2]
     rows = max(1, strip_pixels // width)
     low = {"log_shading": to_nchw(log_shading), "guide": to_nchw(guide)}
-    albedo = np.empty(image.shape, np.float32)
-    for top in range(0, height, rows):
-        strip = slice(top, min(top + rows, height))
+    strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+    def feeds(strip: slice) -> dict[str, np.ndarray]:
         with np.errstate(over="ignore"):  # a float image may come close to the largest float; the albedo clips at 1
             exposed = to_nchw(image[strip]) * np.float32(gain)
         np.minimum(exposed, np.finfo(np.float32).max, out=exposed)
-        place = np.array([top, height], np.float32)
-        albedo[strip] = from_nchw(engine.run("upsampler", {**low, "image": exposed, "rows": place})["albedo"])
+        return {**low, "image": exposed, "rows": np.array([strip.start, height], np.float32)}
+
+    albedo = np.empty(image.shape, np.float32)
+    results = engine.run_many("upsampler", map(feeds, strips), ("albedo",))
+    for strip, result in zip(strips, results, strict=True):
+        albedo[strip] = from_nchw(result["albedo"])
     return albedo
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -36,6 +36,21 @@ class Engine(ABC):
             t = np.array([step / steps], np.float32)
             z = self.run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
         return self.run("decoder", {"z": z})["albedo"]
+
+    def run_many(
+        self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Runs a graph on each of several sets of inputs, in order; an engine may draw one set ahead of the results.
+
+        outputs: names of those wanted; an engine may leave out the others.
+        """
+        for feeds in calls:
+            yield self.run(graph, feeds)
+
+    def network_many(self, images: Iterable[np.ndarray], noise: np.ndarray, steps: int) -> Iterator[np.ndarray]:
+        """`network` on each of several images or batches, in order; an engine may draw one ahead of the results."""
+        for image in images:
+            yield self.network(image, noise, steps)
 
     @abstractmethod
     def describe(self) -> str:
