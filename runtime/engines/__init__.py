@@ -28,7 +28,8 @@ def open_engine(
 ) -> Engine:
     """Opens the engine for a backend.
 
-    backend: one of BACKENDS; "auto" takes the fastest that this machine has, every other one that and no other.
+    backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
+    else.
     threads: of the CPU engines. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT plans, None for
     the bundle's own. device: CUDA's number of the GPU.
     precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
@@ -38,12 +39,27 @@ def open_engine(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if backend == "auto":
+        from runtime.engines.automatic import open_fastest
+
+        def opened(name: str) -> Engine:
+            # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
+            wanted = "reduced" if name == "openvino" else precision
+            options = {"threads": threads, "spinning": spinning, "engines": engines, "device": device}
+            return open_engine(bundle, name, precision=wanted, **options)
+
+        return open_fastest(opened, device=device, exact=precision == "fp32")
     if backend in TENSORRT_FLAVORS:
         from runtime.engines.tensorrt import TensorRt
 
         flavor = TENSORRT_FLAVORS[backend]
         wanted = None if precision is None else "fp32" if precision == "fp32" else "fp16"
         return TensorRt(bundle, flavor=flavor, engines=engines, device=device, precision=wanted)
+    if backend == "cuda":
+        from runtime.engines.onnxruntime_cuda import OnnxRuntimeCuda
+
+        wanted = None if precision is None else "fp32" if precision == "fp32" else "fp16"
+        return OnnxRuntimeCuda(bundle, precision=wanted, device=device)
     if backend == "openvino":
         from runtime.engines.openvino_cpu import OpenVinoCpu
 

@@ -15,6 +15,10 @@ class Engine(ABC):
     """
 
     name: str
+    #: Where "auto" chose this engine: its name and why none of those before it.
+    choice: str = ""
+    #: Larger images go through the upsampler in strips of so many pixels.
+    strip_pixels: int = 1 << 22
 
     @abstractmethod
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

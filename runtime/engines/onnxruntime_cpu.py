@@ -10,6 +10,7 @@ import numpy as np
 
 from runtime.bundle import Bundle
 from runtime.engines.base import Engine
+from runtime.engines.onnxruntime_session import check_interface
 from runtime.errors import InputError, MissingExtraError
 
 
@@ -75,10 +76,8 @@ class OnnxRuntimeCpu(Engine):
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             reason = " ".join(str(error).split())
             raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle") from error
-        found = [tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())]
         spec = self._bundle.spec(graph)
-        if found != [*spec.input_names, *spec.output_names]:
-            raise InputError(path, f"tensors {', '.join(found)}", "those that the bundle's manifest states")
+        check_interface(session, spec, path)
         if session.get_providers()[0] != "CPUExecutionProvider":
             raise RuntimeError(f"ONNX Runtime chose {session.get_providers()[0]} for {path.name}")
         self._outputs[graph] = list(spec.output_names)

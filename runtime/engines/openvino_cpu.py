@@ -30,6 +30,8 @@ class OpenVinoCpu(Engine):
     """
 
     name = "openvino"
+    # It keeps more of the upsampler's intermediate results than ONNX Runtime does.
+    strip_pixels = 1 << 20
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: CpuPrecision | None = None) -> None:
         """threads: of one inference; None lets OpenVINO take the physical cores.

@@ -239,7 +239,7 @@ def test_a_shape_outside_the_profiles_is_named_with_the_valid_range(engine, pict
 def test_decomposer_gives_the_cpus_layers_whole_and_in_strips(gpu, model_bundle, scene, monkeypatch):
     with Decomposer.load(model_bundle, "cpu") as model:
         expected = model.decompose(scene)
-    monkeypatch.setattr("runtime.upsampling.upsample_albedo.__defaults__", (140 * 20,))
+    monkeypatch.setattr(tensorrt.TensorRt, "strip_pixels", 140 * 20)
     for resolution_backend in ("tensorrt", "tensorrt-rtx"):
         with (
             Decomposer.load(model_bundle, resolution_backend, resolution=64) as model,
