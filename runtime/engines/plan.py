@@ -139,6 +139,10 @@ class EngineSidecar:
         del fields["path"]
         return {"format": FORMAT, "version_of_format": VERSION, **fields}
 
+    def to_json(self) -> str:
+        """The sidecar's text: equal builds give equal bytes, there is no time and no path in it."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
     def check(
         self,
         bundle: Bundle,

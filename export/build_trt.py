@@ -1,0 +1,274 @@
+"""Builds TensorRT engines from a model bundle: encoder, velocity step, decoder, upsampler, VAE encoder.
+
+    python -m export.build_trt --fp16
+    python -m export.build_trt --fp16 --bundle out/base --compute-capability 86 89 120 --max-batch 1
+
+With full TensorRT (10.12 to 11) an engine is for the GPU here; with TensorRT for RTX it can be built ahead of time, on a
+machine without one. Left to itself (--flavor auto) the command takes the GPU that it finds, and without one builds for
+compute capabilities 86, 89 and 120. The upsampler is always FP32.
+
+Engines are tuned for the second of three sizes and take everything between the first and the third; the wider the
+range, the more memory they plan for. For one fixed size: --resolution 256 256 256 --max-batch 1. Plans that nothing has
+changed for are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from export.trt.builder import BuiltPlan, PlanBuilder
+from export.trt.errors import BuildError
+from export.trt.profiles import Shapes, profiles
+from export.trt.target import Target, choose_target
+from runtime.atomic_file import replace_when_complete
+from runtime.bundle import WEIGHTS, Bundle, Precision, graph_file
+from runtime.cli.progress import Progress, duration
+from runtime.engines.gpu import find_gpu, why_no_gpu
+from runtime.engines.plan import (
+    FLAVORS,
+    LIBRARIES,
+    PLAN_GRAPHS,
+    SIDECAR_SUFFIX,
+    EngineSidecar,
+    engine_folder,
+    graph_precision,
+    platform_name,
+)
+from runtime.errors import InputError, MissingExtraError
+
+DEFAULTS = Shapes()
+
+
+def build_engines(
+    bundle: Bundle,
+    target: Target,
+    folder: Path,
+    *,
+    precision: Precision = "fp16",
+    shapes: Shapes = DEFAULTS,
+    optimization_level: int | None = None,
+    timing_cache: Path | None = None,
+    progress: Progress | None = None,
+) -> list[EngineSidecar]:
+    """Builds what is missing or out of date in `folder`; returns the sidecars of all graphs.
+
+    Each plan is published as soon as it is built, so that an interrupted build goes on where it ended. Raises BuildError,
+    InputError (also for a bundle whose files are not those of its manifest).
+    """
+    progress = progress or Progress(quiet=True)
+    bundle.verify()
+    builder: PlanBuilder | None = None
+    sidecars, seconds = [], []
+    for number, graph in enumerate(PLAN_GRAPHS, 1):
+        label = f"[{number}/{len(PLAN_GRAPHS)}] {graph}"
+        wanted = _describe(bundle, graph, precision, target, shapes, optimization_level, folder)
+        if (kept := _unchanged(wanted)) is not None:
+            progress.log(f"{label}: unchanged")
+            sidecars.append(kept)
+            continue
+        builder = builder or PlanBuilder(target, optimization_level=optimization_level, timing_cache=timing_cache)
+        started = time.monotonic()
+        onnx = bundle.path(graph, wanted.precision)
+        spec = bundle.spec(graph, wanted.precision)
+        rest = sum(seconds) / len(seconds) * (len(PLAN_GRAPHS) - number) if seconds else None
+        built = builder.build(spec, onnx, wanted.precision, wanted.profiles, _status(progress, label, rest))
+        progress.show("")
+        seconds.append(time.monotonic() - started)
+        sidecars.append(_publish(wanted, built))
+        checks = f"{built.compute_layers} compute layers in {wanted.precision.upper()}"
+        if built.inspected is None:
+            checks += ", engine not inspected (built without a GPU)"
+        elif built.inspected:
+            checks += f", {built.inspected} in the engine"
+        else:
+            checks += ", engine inspected but it names no compute kernels"
+        left = _left(seconds, len(PLAN_GRAPHS) - number)
+        progress.log(f"{label}: {len(built.plan) / 1e6:.1f} MB in {seconds[-1]:.1f} s, {checks}{left}")
+    return sidecars
+
+
+def _describe(
+    bundle: Bundle,
+    graph: str,
+    precision: Precision,
+    target: Target,
+    shapes: Shapes,
+    optimization_level: int | None,
+    folder: Path,
+) -> EngineSidecar:
+    """The sidecar of what is to be built, without the plan's own facts."""
+    own = graph_precision(graph, precision)
+    onnx = bundle.path(graph, own)
+    spec = bundle.spec(graph, own)
+    files = bundle.manifest["files"]
+    return EngineSidecar(
+        graph=graph,
+        onnx=graph_file(graph, own),
+        onnx_sha256=files[onnx.name]["sha256"],
+        weights_sha256=files[WEIGHTS]["sha256"],
+        precision=own,
+        set_precision=precision,
+        flavor=target.flavor,
+        version=target.trt.__version__,
+        compute_capabilities=target.compute_capabilities,
+        gpu=target.gpu.name if target.gpu else None,
+        hardware=target.hardware,
+        version_compatible=target.flavor == "tensorrt" and target.compatible,
+        options={"optimization_level": optimization_level, "strongly_typed": True, "tf32": False},
+        tensors=(),
+        profiles=profiles(spec, shapes),
+        plan_sha256="",
+        plan_bytes=0,
+        platform=platform_name(),
+        path=folder / f"{graph}{SIDECAR_SUFFIX}",
+    )
+
+
+def _unchanged(wanted: EngineSidecar) -> EngineSidecar | None:
+    """The sidecar that is there, if its plan is intact and a build would come from the same inputs."""
+    try:
+        there = EngineSidecar.load(wanted.path)
+        there.verify()
+    except InputError:
+        return None
+    facts = dict(tensors=there.tensors, plan_sha256=there.plan_sha256, plan_bytes=there.plan_bytes)
+    return there if there == dataclasses.replace(wanted, **facts) else None
+
+
+def _publish(wanted: EngineSidecar, built: BuiltPlan) -> EngineSidecar:
+    """Plan first, sidecar last: a plan without one is not taken for an engine, whenever this is interrupted."""
+    digest = hashlib.sha256(built.plan).hexdigest()
+    sidecar = dataclasses.replace(wanted, tensors=built.tensors, plan_sha256=digest, plan_bytes=len(built.plan))
+    sidecar.path.parent.mkdir(parents=True, exist_ok=True)
+    sidecar.path.unlink(missing_ok=True)
+    with replace_when_complete(sidecar.plan) as temporary:
+        temporary.write_bytes(built.plan)
+    with replace_when_complete(sidecar.path) as temporary:
+        temporary.write_text(sidecar.to_json(), encoding="utf-8")
+    return sidecar
+
+
+def _status(progress: Progress, label: str, rest: float | None) -> Callable[[float, float | None], None]:
+    """Shows a build's progress. rest: seconds that the graphs after this one may take, None where unknown."""
+
+    def show(fraction: float, left: float | None) -> None:
+        estimate = "" if left is None else f", {duration(left)} left"
+        if left is not None and rest:
+            estimate += f", {duration(left + rest)} for all"
+        progress.show(f"{label}: {fraction:.0%}{estimate}")
+
+    return show
+
+
+def _left(seconds: Sequence[float], graphs: int) -> str:
+    return f"; about {duration(sum(seconds) / len(seconds) * graphs)} left" if graphs else ""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m export.build_trt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kind = result.add_mutually_exclusive_group()
+    kind.add_argument("--fp16", dest="precision", action="store_const", const="fp16", help="FP16 engines (the default)")
+    kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 engines, without TF32")
+    result.set_defaults(precision="fp16")
+    result.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")
+    result.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: BUNDLE/engines/FLAVOR-PRECISION-smNN")
+    for place, (name, what) in enumerate((("min", "smallest"), ("opt", "tuned for"), ("max", "largest"))):
+        default = DEFAULTS.batch[place]
+        result.add_argument(
+            f"--{name}-batch", type=int, default=default, metavar="N", help=f"batch: {what} (default: {default})"
+        )
+    result.add_argument(
+        "--resolution",
+        type=int,
+        nargs=3,
+        default=DEFAULTS.side,
+        metavar=("MIN", "OPT", "MAX"),
+        help="sides of the network's image, multiples of 32; height and width range on their own, so portrait and "
+        f"landscape are both covered (default: {' '.join(map(str, DEFAULTS.side))})",
+    )
+    result.add_argument(
+        "--flavor", choices=("auto", *FLAVORS), default="auto", help="full TensorRT or TensorRT for RTX (default: auto)"
+    )
+    result.add_argument(
+        "--compute-capability",
+        type=int,
+        nargs="+",
+        metavar="NN",
+        help="build for these GPUs with TensorRT for RTX, whatever is here: 80, 86, 89, 120, ...",
+    )
+    result.add_argument(
+        "--compatible",
+        action="store_true",
+        help="plans for later versions of TensorRT and all GPUs from Ampere on; for RTX, for all its GPUs from Ampere on",
+    )
+    result.add_argument(
+        "--timing-cache", type=Path, metavar="FILE", help="kernel timings to reuse and extend (full TensorRT only)"
+    )
+    result.add_argument(
+        "--optimization-level",
+        type=int,
+        choices=range(6),
+        help="0 builds fastest, 5 runs fastest (default: the library's)",
+    )
+    result.add_argument("-q", "--quiet", action="store_true", help="errors only")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    command = parser()
+    options = command.parse_args(arguments)
+    try:
+        shapes = Shapes((options.min_batch, options.opt_batch, options.max_batch), tuple(options.resolution))
+    except ValueError as error:
+        command.error(str(error))
+    progress = Progress(quiet=options.quiet)
+    try:
+        bundle = Bundle.load(options.bundle)
+        # Before any TensorRT object exists: without a GPU, its runtime takes the process down.
+        gpu = find_gpu()
+        target = choose_target(
+            options.flavor, options.compute_capability, options.compatible, gpu, "" if gpu else why_no_gpu()
+        )
+        everywhere = target.hardware == "ampere_plus"
+        folder = options.output or engine_folder(
+            bundle, target.flavor, options.precision, None if everywhere else target.compute_capabilities
+        )
+        capabilities = ", ".join(map(str, target.compute_capabilities))
+        progress.log(
+            f"{LIBRARIES[target.flavor]} {target.trt.__version__}, {options.precision}, compute capability {capabilities}"
+            f"{' and all from Ampere on' if everywhere else ''} ({target.why})"
+        )
+        started = time.monotonic()
+        sidecars = build_engines(
+            bundle,
+            target,
+            folder,
+            precision=options.precision,
+            shapes=shapes,
+            optimization_level=options.optimization_level,
+            timing_cache=options.timing_cache,
+            progress=progress,
+        )
+    except (BuildError, InputError, MissingExtraError, OSError) as error:
+        progress.error(f"export.build_trt: {' '.join(str(error).split())}")
+        return 1
+    except KeyboardInterrupt:
+        progress.error("interrupted: the engines that are complete stay, the next run goes on from there")
+        return 130
+    size = sum(sidecar.plan_bytes for sidecar in sidecars) / 1e6
+    progress.log(f"{folder}: {len(sidecars)} engines, {size:.1f} MB, in {duration(time.monotonic() - started)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
