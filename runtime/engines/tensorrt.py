@@ -6,6 +6,7 @@ Buffers come from cuda-python; no torch. The runtime never builds a plan: that i
 from __future__ import annotations
 
 import importlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ from runtime.errors import InputError, MissingExtraError
 
 MAX_PROGRAMS = 6
 _MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
-EXTRAS = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
+EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 
 
 class TensorRt(Engine):
@@ -251,13 +252,20 @@ class _Graph:
         return [tensor for tensor in self.spec.inputs if tensor.symbols]
 
     def _profile(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
-        ranges: list[str] = []
+        """The profile that is tuned for the shapes nearest to these, among those that take them."""
         tensors = self._dynamic
+        distances: dict[int, float] = {}
+        ranges: list[str] = []
         for profile in range(self._engine.num_optimization_profiles):
-            limits = {tensor.name: self._engine.get_tensor_profile_shape(tensor.name, profile) for tensor in tensors}
+            limits = {
+                tensor.name: [tuple(shape) for shape in self._engine.get_tensor_profile_shape(tensor.name, profile)]
+                for tensor in tensors
+            }
             if all(_within(shapes[name], low, high) for name, (low, _, high) in limits.items()):
-                return profile
+                distances[profile] = sum(_distance(shapes[name], best) for name, (_, best, _) in limits.items())
             ranges.append(", ".join(f"{name} {_sides(low)} to {_sides(high)}" for name, (low, _, high) in limits.items()))
+        if distances:
+            return min(distances, key=lambda profile: (distances[profile], profile))
         found = ", ".join(f"{tensor.name} {_sides(shapes[tensor.name])}" for tensor in tensors)
         expected = " or ".join(dict.fromkeys(ranges))
         raise ValueError(f"{self._path}: found {found}, expected {expected} (others: {self._command})")
@@ -358,9 +366,13 @@ def _one_ahead(calls: Iterable[Any], submit: Callable[[Any], Pending]) -> Iterat
         yield before.result()
 
 
-def _within(shape: tuple[int, ...], low: Iterable[int], high: Iterable[int]) -> bool:
-    low, high = tuple(low), tuple(high)
+def _within(shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]) -> bool:
     return len(shape) == len(low) and all(least <= side <= most for least, side, most in zip(low, shape, high))
+
+
+def _distance(shape: tuple[int, ...], best: tuple[int, ...]) -> float:
+    """How many doublings lie between two shapes."""
+    return sum(abs(math.log2(side / other)) for side, other in zip(shape, best))
 
 
 def _sides(shape: Iterable[int]) -> str:

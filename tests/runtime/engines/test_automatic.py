@@ -13,7 +13,7 @@ from runtime.errors import InputError, MissingExtraError
 
 GPU = Gpu("Fake GPU", 86, (13, 0), 1 << 34)
 NO_PLANS = InputError("engines", "no plans of TensorRT", "plans (python -m export.build_trt)")
-NO_LIBRARY = MissingExtraError("tensorrt_rtx", "tensorrt-rtx")
+NO_LIBRARY = MissingExtraError("tensorrt_rtx", "rtx")
 NO_OPENVINO = MissingExtraError("openvino", "openvino")
 NO_BF16 = ValueError("this CPU has neither BF16 nor FP16 arithmetic")
 
@@ -27,7 +27,7 @@ NO_BF16 = ValueError("this CPU has neither BF16 nor FP16 arithmetic")
             GPU,
             {"tensorrt": NO_PLANS, "tensorrt-rtx": NO_LIBRARY},
             "cuda",
-            ["found no plans", "intrinsic-flow[tensorrt-rtx]"],
+            ["found no plans", "intrinsic-flow[rtx]"],
         ),
         (
             GPU,
