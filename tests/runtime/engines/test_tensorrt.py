@@ -410,3 +410,22 @@ def test_a_missing_library_names_the_extra(monkeypatch, model_bundle):
     monkeypatch.setattr(tensorrt.importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"intrinsic-flow\[rtx\]"):
         open_engine(Bundle.load(model_bundle), "tensorrt-rtx")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+def test_on_a_gpu_fp16_plans_keep_60_decibels_of_the_cpu(backend, picture):
+    bundle = Bundle.load()
+    try:
+        engine = open_engine(bundle, backend)
+    except (MissingExtraError, CudaError, InputError) as error:
+        pytest.skip(str(error))
+    exact = open_engine(bundle, "cpu")
+    for steps in (1, 2, 3):
+        for size in ((256, 256), (256, 384)):
+            image, noise = picture(1, *size)
+            found = [engine.network(image, noise, steps) for _ in range(3)]
+            error = np.mean((found[0].astype(np.float64) - exact.network(image, noise, steps)) ** 2)
+            assert -10 * np.log10(error) >= 60
+            assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    engine.close()
