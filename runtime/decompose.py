@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             @cache
             def model() -> Decomposer:
-                return stack.enter_context(_load(bundle, settings))
+                loaded = stack.enter_context(_load(bundle, settings))
+                choice = f", chosen: {loaded.engine.choice}" if loaded.engine.choice else ""
+                progress.log(f"backend: {loaded.engine.describe()}{choice}")
+                return loaded
 
             plan = make_plan(settings.inputs, settings.output, frames=settings.frames)
             return _run(plan, settings, model, progress, interrupted)
@@ -66,6 +69,9 @@ def _load(bundle: Bundle, settings: Settings) -> Decomposer:
         shading=settings.shading,
         mode=settings.mode,
         threads=settings.threads,
+        precision=settings.precision,
+        engines=settings.engines,
+        device=settings.device,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -94,21 +95,30 @@ class Decomposer:
         shading: ShadingKind = "rgb",
         mode: Mode = "flow",
         threads: int | None = None,
+        precision: Literal["fp32", "reduced"] | None = None,
+        engines: str | os.PathLike[str] | None = None,
+        device: int = 0,
     ) -> Self:
         """Opens a bundle and an engine for it; the networks themselves are loaded on the first image.
 
         bundle:     "small", "base", a bundle's folder, or None for the best shipped one.
-        backend:    "auto" or "cpu".
+        backend:    one of `runtime.engines.BACKENDS`; "auto" takes the fastest that this machine has.
         steps:      Euler steps of the flow.
         seed:       of the start noise.
         resolution: short side, in pixels, at which the network runs; smaller images are not enlarged.
         shading:    "rgb", or "gray" for one value per pixel (the light's colour then stays in the albedo).
         mode:       "flow", or "vae": the albedo is what the autoencoder alone makes of the image.
         threads:    CPU threads of the engine; None for all physical cores.
-        Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the engine's library.
+        precision:  "fp32", or "reduced" for the backend's faster arithmetic; None for reduced where there is such.
+        engines:    folder of TensorRT plans; None for those in the bundle.
+        device:     CUDA's number of the GPU.
+        Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the engine's library,
+        RuntimeError without the device that it needs.
         """
         loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        engine = open_engine(loaded, backend, threads=threads)
+        plans = None if engines is None else Path(engines)
+        options = {"threads": threads, "precision": precision, "engines": plans, "device": device}
+        engine = open_engine(loaded, backend, **options)
         try:
             return cls(loaded, engine, steps=steps, seed=seed, resolution=resolution, shading=shading, mode=mode)
         except BaseException:
@@ -170,17 +180,10 @@ class Decomposer:
 
     def _albedo(self, image: np.ndarray) -> np.ndarray:
         """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo (H, W, 3) in [0, 1]."""
-        run = self.engine.run
         if self.mode == "vae":
-            z = run("vae_encoder", {"albedo": image})["z"]
-        else:
-            features = run("encoder", {"image": image})
-            z = self._start_noise(*image.shape[2:])
-            dt = np.array([1 / self.steps], np.float32)
-            for step in range(self.steps):
-                t = np.array([step / self.steps], np.float32)
-                z = run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
-        return from_nchw(run("decoder", {"z": z})["albedo"])
+            z = self.engine.run("vae_encoder", {"albedo": image})["z"]
+            return from_nchw(self.engine.run("decoder", {"z": z})["albedo"])
+        return from_nchw(self.engine.network(image, self._start_noise(*image.shape[2:]), self.steps))
 
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from: a function of seed and size alone."""

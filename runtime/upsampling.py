@@ -6,8 +6,6 @@ import numpy as np
 
 from runtime.engines.base import Engine
 
-STRIP_PIXELS = 1 << 22
-
 
 def upsample_albedo(
     engine: Engine,
@@ -15,27 +13,31 @@ def upsample_albedo(
     log_shading: np.ndarray,
     guide: np.ndarray,
     gain: float,
-    strip_pixels: int = STRIP_PIXELS,
+    strip_pixels: int | None = None,
 ) -> np.ndarray:
     """Full-resolution albedo = clip(gain * image / shading, 1e-4, 1).
 
     image: (H, W, 3) float32 linear, unclipped. log_shading: (h, w, 3) float32, natural log of the shading of guide.
     guide: (h, w, 3) float32, gain * image at low resolution. Returns (H, W, 3) float32.
 
-    An image of more than `strip_pixels` goes through the graph in strips of whole rows, which it joins without seams:
-    beside the strip it gets the whole of the low-resolution maps and the strip's place.
+    An image of more than `strip_pixels` (None: as the engine says) goes through the graph in strips of whole rows, which
+    it joins without seams: beside the strip it gets the whole of the low-resolution maps and the strip's place.
     """
     height, width = image.shape[:2]
-    rows = max(1, strip_pixels // width)
+    rows = max(1, (strip_pixels or engine.strip_pixels) // width)
     low = {"log_shading": to_nchw(log_shading), "guide": to_nchw(guide)}
-    albedo = np.empty(image.shape, np.float32)
-    for top in range(0, height, rows):
-        strip = slice(top, min(top + rows, height))
+    strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+    def feeds(strip: slice) -> dict[str, np.ndarray]:
         with np.errstate(over="ignore"):  # a float image may come close to the largest float; the albedo clips at 1
             exposed = to_nchw(image[strip]) * np.float32(gain)
         np.minimum(exposed, np.finfo(np.float32).max, out=exposed)
-        place = np.array([top, height], np.float32)
-        albedo[strip] = from_nchw(engine.run("upsampler", {**low, "image": exposed, "rows": place})["albedo"])
+        return {**low, "image": exposed, "rows": np.array([strip.start, height], np.float32)}
+
+    albedo = np.empty(image.shape, np.float32)
+    results = engine.run_many("upsampler", map(feeds, strips), ("albedo",))
+    for strip, result in zip(strips, results, strict=True):
+        albedo[strip] = from_nchw(result["albedo"])
     return albedo
 
 

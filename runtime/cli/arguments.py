@@ -51,6 +51,9 @@ class Settings:
     overwrite: bool
     quiet: bool
     threads: int | None
+    precision: Literal["fp32", "reduced"] | None = None
+    engines: Path | None = None
+    device: int = 0
     codec: str | None = None
     crf: float = 16.0
     sequence: Literal["png", "png16", "exr"] | None = None
@@ -148,7 +151,26 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
     model.add_argument(
         "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
     )
-    model.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the networks (default: auto)")
+    model.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="what runs the networks: ONNX Runtime or OpenVINO on the CPU, ONNX Runtime or TensorRT on an NVIDIA GPU "
+        "(default: auto, the fastest that is there; which one and why is printed)",
+    )
+    model.add_argument(
+        "--precision",
+        choices=("fp32", "reduced"),
+        help="reduced is the backend's faster arithmetic: FP16 on GPUs, BF16 in openvino (default: reduced where there is "
+        "such)",
+    )
+    model.add_argument(
+        "--engines",
+        type=Path,
+        metavar="DIR",
+        help="TensorRT plans of python -m export.build_trt (default: those in the bundle's folder)",
+    )
+    model.add_argument("--device", type=_at_least(0), default=0, metavar="N", help="number of the GPU (default: 0)")
     model.add_argument("--steps", type=_at_least(1), default=2, metavar="N", help="Euler steps (default: 2)")
     model.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the start noise (default: 0)")
     model.add_argument(

@@ -6,21 +6,64 @@ none of them.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from runtime.bundle import Bundle
 from runtime.engines.base import Engine
 
-BACKENDS = ("auto", "cpu")
+BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx")
+TENSORRT_FLAVORS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
-def open_engine(bundle: Bundle, backend: str = "auto", *, threads: int | None = None, spinning: bool = False) -> Engine:
+def open_engine(
+    bundle: Bundle,
+    backend: str = "auto",
+    *,
+    threads: int | None = None,
+    spinning: bool = False,
+    precision: Literal["fp32", "reduced"] | None = None,
+    engines: Path | None = None,
+    device: int = 0,
+) -> Engine:
     """Opens the engine for a backend.
 
-    backend: one of BACKENDS; "auto" takes the fastest that this machine has.
-    threads, spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`.
-    Raises ValueError for an unknown backend, MissingExtraError where its library is not installed.
+    backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
+    else.
+    threads: of the CPU engines. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT plans, None for
+    the bundle's own. device: CUDA's number of the GPU.
+    precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
+    reduced where backend and machine have it. TensorRT plans have the one that they were built in.
+    Raises ValueError for an unknown backend, MissingExtraError where its library is not installed, RuntimeError where the
+    library finds no device that it can use, InputError for plans that do not fit.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if backend == "auto":
+        from runtime.engines.automatic import open_fastest
+
+        def opened(name: str) -> Engine:
+            # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
+            wanted = "reduced" if name == "openvino" else precision
+            options = {"threads": threads, "spinning": spinning, "engines": engines, "device": device}
+            return open_engine(bundle, name, precision=wanted, **options)
+
+        return open_fastest(opened, device=device, exact=precision == "fp32")
+    if backend in TENSORRT_FLAVORS:
+        from runtime.engines.tensorrt import TensorRt
+
+        flavor = TENSORRT_FLAVORS[backend]
+        wanted = None if precision is None else "fp32" if precision == "fp32" else "fp16"
+        return TensorRt(bundle, flavor=flavor, engines=engines, device=device, precision=wanted)
+    if backend == "cuda":
+        from runtime.engines.onnxruntime_cuda import OnnxRuntimeCuda
+
+        wanted = None if precision is None else "fp32" if precision == "fp32" else "fp16"
+        return OnnxRuntimeCuda(bundle, precision=wanted, device=device)
+    if backend == "openvino":
+        from runtime.engines.openvino_cpu import OpenVinoCpu
+
+        return OpenVinoCpu(bundle, threads=threads, precision=precision)
     from runtime.engines.onnxruntime_cpu import OnnxRuntimeCpu
 
     return OnnxRuntimeCpu(bundle, threads=threads, spinning=spinning)

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
 
-class Engine(Protocol):
-    """Runs the graphs of one bundle. The graphs' tensors are those of `runtime.bundle.graph_specs`."""
+class Engine(ABC):
+    """Runs the graphs of one bundle. The graphs' tensors are those of `runtime.bundle.graph_specs`.
+
+    One instance serves one thread at a time. The same inputs give the same bytes, whatever ran before.
+    """
 
     name: str
+    #: Where "auto" chose this engine: its name and why none of those before it.
+    choice: str = ""
+    #: Larger images go through the upsampler in strips of so many pixels.
+    strip_pixels: int = 1 << 22
 
+    @abstractmethod
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a graph ("encoder", "velocity_step", ...) on named inputs, returns its named outputs."""
-        ...
+        """Runs a graph ("encoder", "velocity_step", ...) on named float32 inputs, returns its named float32 outputs.
 
+        The outputs belong to the caller.
+        """
+
+    def network(self, image: np.ndarray, noise: np.ndarray, steps: int) -> np.ndarray:
+        """Encoder, `steps` Euler steps of the flow from t = 0 to 1, decoder.
+
+        image: (B, 3, H, W) float32, linear light in [0, 1], sides multiples of 32. noise: (B, 12, H / 8, W / 8) float32.
+        Returns the albedo, (B, 3, H, W) float32, linear in [0, 1]. An engine with memory of its own overrides this, so
+        that features and latents stay there.
+        """
+        features = self.run("encoder", {"image": image})
+        z, dt = noise, np.array([1 / steps], np.float32)
+        for step in range(steps):
+            t = np.array([step / steps], np.float32)
+            z = self.run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
+        return self.run("decoder", {"z": z})["albedo"]
+
+    def run_many(
+        self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Runs a graph on each of several sets of inputs, in order; an engine may draw one set ahead of the results.
+
+        outputs: names of those wanted; an engine may leave out the others.
+        """
+        for feeds in calls:
+            yield self.run(graph, feeds)
+
+    def network_many(self, images: Iterable[np.ndarray], noise: np.ndarray, steps: int) -> Iterator[np.ndarray]:
+        """`network` on each of several images or batches, in order; an engine may draw one ahead of the results."""
+        for image in images:
+            yield self.network(image, noise, steps)
+
+    @abstractmethod
     def describe(self) -> str:
         """One line for logs and reports: library, version, provider, precision, threads."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
-        """Frees what the engine holds. Running it afterwards is an error."""
-        ...
+        """Frees what the engine holds; a second call does nothing. Running it afterwards raises RuntimeError."""

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from runtime.bundle import Bundle
+from runtime.engines.base import Engine
+from runtime.engines.onnxruntime_session import check_interface
 from runtime.errors import InputError, MissingExtraError
 
 
-class OnnxRuntimeCpu:
+class OnnxRuntimeCpu(Engine):
     """Runs the FP32 graphs on ONNX Runtime's CPU provider.
 
     FP32, because the provider has few FP16 kernels: FP16 graphs take about 1.7 times as long there. A graph is loaded
@@ -74,10 +76,8 @@ class OnnxRuntimeCpu:
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             reason = " ".join(str(error).split())
             raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle") from error
-        found = [tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())]
         spec = self._bundle.spec(graph)
-        if found != [*spec.input_names, *spec.output_names]:
-            raise InputError(path, f"tensors {', '.join(found)}", "those that the bundle's manifest states")
+        check_interface(session, spec, path)
         if session.get_providers()[0] != "CPUExecutionProvider":
             raise RuntimeError(f"ONNX Runtime chose {session.get_providers()[0]} for {path.name}")
         self._outputs[graph] = list(spec.output_names)

@@ -204,7 +204,7 @@ def test_a_wrong_table_is_named_before_anything_is_trained(tmp_path, capsys, row
 
 def test_the_torch_engine_decomposes_as_the_exported_bundle_does(exported_bundle, random_model) -> None:
     image = np.random.default_rng(0).uniform(0, 2, (70, 90, 3)).astype(np.float32)
-    with Decomposer.load(exported_bundle) as exported:
+    with Decomposer.load(exported_bundle, precision="fp32") as exported:
         expected = exported.decompose(image)
         ours = Decomposer(exported.bundle, TorchEngine(random_model, "cpu")).decompose(image)
     np.testing.assert_allclose(ours.albedo, expected.albedo, atol=2e-3)
