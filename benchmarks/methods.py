@@ -26,6 +26,7 @@ class MethodOptions:
     resolution: int
     seed: int
     threads: int | None
+    backend: str = "cpu"
 
     @property
     def thresholds(self) -> Thresholds:
@@ -49,6 +50,7 @@ class MethodOptions:
         if self.bundle:
             made = {"bundle": self.bundle.name, "source": self.bundle.manifest["source"]}
             settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
+            settings["flow"]["backend"] = self.backend
         return settings
 
 
@@ -59,6 +61,7 @@ def _retinex(image: np.ndarray, mask: np.ndarray, thresholds: Thresholds) -> Lay
 def _flow(options: MethodOptions) -> Method:
     model = Decomposer.load(
         options.bundle,
+        options.backend,
         steps=options.steps,
         seed=options.seed,
         resolution=options.resolution,

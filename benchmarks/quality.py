@@ -26,6 +26,7 @@ from benchmarks.report import captioned, environment, grid, table, write_csv, wr
 from benchmarks.runner import Progress, ViewResult, judge_view, run
 from runtime.bundle import Bundle
 from runtime.decomposer import DEFAULT_RESOLUTION
+from runtime.engines import BACKENDS
 from runtime.errors import InputError, MissingExtraError
 from train.data.shards import ShardError
 
@@ -105,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="small|base|PATH",
         help="model bundle of the flow method (default: the best shipped)",
     )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="cpu",
+        help="that the flow runs on (default: cpu, FP32 with the same answer on every machine)",
+    )
     parser.add_argument("--steps", type=partial(_at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
     parser.add_argument(
         "--resolution",
@@ -167,6 +174,7 @@ def _run(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> int:
         resolution=args.resolution,
         seed=args.seed,
         threads=None if args.workers == 1 else 1,
+        backend=args.backend,
     )
     names = list(dataset.names)[: args.limit]
     progress = None

@@ -31,6 +31,7 @@ from benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response
 from benchmarks.video_report import markdown, table
 from runtime.bundle import Bundle
 from runtime.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
+from runtime.engines import BACKENDS
 from runtime.errors import InputError, MissingExtraError
 from runtime.video import VideoReader
 from train.data.shards import ShardError
@@ -42,9 +43,11 @@ RESPONSE_FRAMES = 3
 Method = Callable[[np.ndarray], Decomposition]
 
 
-def build_methods(bundle: Bundle, *, resolution: int, steps: int, seed: int, threads: int | None) -> dict[str, Method]:
+def build_methods(
+    bundle: Bundle, *, resolution: int, steps: int, seed: int, threads: int | None, backend: str = "cpu"
+) -> dict[str, Method]:
     """Name -> a function from the frames of one clip, in order, (H, W, 3) float32 linear, to their decompositions."""
-    model = Decomposer.load(bundle, steps=steps, seed=seed, resolution=resolution, threads=threads)
+    model = Decomposer.load(bundle, backend, steps=steps, seed=seed, resolution=resolution, threads=threads)
     seeds = itertools.count(seed)
 
     def fresh(frame: np.ndarray) -> Decomposition:
@@ -224,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resolution", type=int, default=DEFAULT_RESOLUTION, help="working short side (default: %(default)s)"
     )
+    parser.add_argument("--backend", choices=BACKENDS, default="cpu", help="engine (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--speed", action="store_true", help="time each stage alone and the pipeline, on the first VIDEO")
     parser.add_argument("--memory", action="store_true", help="peak memory of a 30 s and a 120 s clip made for it")
@@ -258,7 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
     bundle = Bundle.load(args.bundle)
     options = {"resolution": args.resolution, "steps": args.steps, "seed": args.seed, "threads": args.threads}
-    common = {"bundle": bundle.name, **{name: options[name] for name in ("resolution", "steps", "seed")}}
+    options["backend"] = args.backend
+    common = {"bundle": bundle.name, **{name: options[name] for name in ("resolution", "steps", "seed", "backend")}}
     rows: list[dict[str, object]] = []
     for path in args.videos:
         methods = build_methods(bundle, **options)

@@ -28,14 +28,22 @@ MEMORY_SIZE, MEMORY_RATE, MEMORY_SECONDS = (320, 180), 25, (30, 120)
 
 
 def stages(
-    path: Path, bundle: Bundle, *, resolution: int, steps: int, seed: int, threads: int | None, rounds: int = 3
+    path: Path,
+    bundle: Bundle,
+    *,
+    resolution: int,
+    steps: int,
+    seed: int,
+    threads: int | None,
+    backend: str = "cpu",
+    rounds: int = 3,
 ) -> list[dict[str, object]]:
     """Rows of decoding, inference and encoding (both layers) alone and of the pipeline, over FRAMES frames.
 
     Each is the median of `rounds`, in turn, so that other work on the machine disturbs all alike. The pipeline's note says
     how much longer it takes than its slowest stage, and than all stages would one after the other.
     """
-    with Decomposer.load(bundle, steps=steps, seed=seed, resolution=resolution, threads=threads) as model:
+    with Decomposer.load(bundle, backend, steps=steps, seed=seed, resolution=resolution, threads=threads) as model:
         frames = _frames(path, FRAMES)
         results = [(frame, result) for frame, result in zip(frames, model.stream(f.pixels for f in frames))]
         end = float(frames[-1].pts) + 1e-4

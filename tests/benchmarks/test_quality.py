@@ -131,7 +131,7 @@ def test_the_flow_row_scores_what_the_decomposer_answers(
     arguments = ["--dataset", "shards", "--data", str(shard), *options, "--report", str(tmp_path / "out")]
     assert quality.main(arguments) == 0
     expected = {"albedo": [], "shading": []}
-    with Decomposer.load(bundle, steps=3, seed=4, resolution=32) as model:
+    with Decomposer.load(bundle, "cpu", steps=3, seed=4, resolution=32) as model:
         for sample in ShardDataset(shard):
             answer = model.decompose(sample.image)
             expected["albedo"].append(score_layer(answer.albedo, sample.albedo, sample.mask)["lmse"])
