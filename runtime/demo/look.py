@@ -1,0 +1,94 @@
+"""How the demo looks: theme, style sheet and the few scripts. Nothing is loaded from another server, fonts neither."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+# The visitor's choice of theme outlives the page; without one the system's counts, as Gradio does by itself.
+HEAD = """
+<meta name="color-scheme" content="light dark">
+<script>
+(() => {
+  const stored = () => { try { return localStorage.getItem("theme") } catch { return null } };
+  const apply = () => { if (stored()) document.body.classList.toggle("dark", stored() === "dark") };
+  document.addEventListener("DOMContentLoaded", () => {
+    apply();
+    // Gradio sets the system's theme when it mounts: once more after it.
+    const watch = new MutationObserver(() => { if (document.querySelector("#brand")) { watch.disconnect(); apply() } });
+    watch.observe(document.body, { childList: true, subtree: true });
+  });
+})();
+</script>
+"""
+
+TOGGLE_THEME = """() => {
+  const dark = document.body.classList.toggle("dark");
+  try { localStorage.setItem("theme", dark ? "dark" : "light") } catch {}
+}"""
+
+
+def click_download(element: str) -> str:
+    """Script that presses a download button once its new address has arrived."""
+    return f"""async () => {{
+  for (let tries = 0; tries < 40; tries++) {{
+    await new Promise(done => setTimeout(done, 50));
+    const link = document.querySelector("#{element} a[href], a#{element}[href]");
+    if (link && link.href !== window.__{element}) {{ window.__{element} = link.href; link.click(); return }}
+  }}
+}}"""
+
+
+def theme() -> gr.themes.Base:
+    """Warm neutral greys, one amber accent, the system's own fonts."""
+    amber = gr.themes.Color(
+        "#fff8ec", "#feecca", "#fcd994", "#f8bf56", "#f0a52b", "#d98a12", "#b46c0b", "#8c5310", "#6d4113", "#4d2e10", "#2f1c0a",
+        name="amber",
+    )  # fmt: skip
+    stone = gr.themes.Color(
+        "#faf9f7", "#f3f1ed", "#e6e3dd", "#d3cec6", "#a29c92", "#78726a", "#57524b", "#403c37", "#2a2724", "#1c1a18", "#131210",
+        name="stone",
+    )  # fmt: skip
+    return gr.themes.Base(
+        primary_hue=amber,
+        secondary_hue=amber,
+        neutral_hue=stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        background_fill_primary="white",
+        background_fill_primary_dark="*neutral_900",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_border_width="1px",
+        block_label_background_fill="white",
+        block_label_background_fill_dark="*neutral_900",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*neutral_900",
+        button_primary_background_fill_hover="*neutral_700",
+        button_primary_background_fill_dark="*primary_300",
+        button_primary_background_fill_hover_dark="*primary_200",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="*neutral_950",
+        button_secondary_background_fill="*neutral_100",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover="*neutral_200",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        slider_color="*primary_600",
+        slider_color_dark="*primary_400",
+    )
