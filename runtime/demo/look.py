@@ -31,15 +31,21 @@ TOGGLE_THEME = """() => {
 }"""
 
 
-def click_download(element: str) -> str:
-    """Script that presses a download button once its new address has arrived."""
-    return f"""async () => {{
-  for (let tries = 0; tries < 40; tries++) {{
-    await new Promise(done => setTimeout(done, 50));
-    const link = document.querySelector("#{element} a[href], a#{element}[href]");
-    if (link && link.href !== window.__{element}) {{ window.__{element} = link.href; link.click(); return }}
-  }}
-}}"""
+# Gets the value of a download button and saves the file under the name that it was written with.
+SAVE_FILE = """(file) => {
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name ?? "";
+  document.body.append(link);
+  link.click();
+  link.remove();
+}"""
+
+# Where the columns stand one above the other, the result is off the screen.
+SHOW_RESULT = """() => {
+  const result = document.querySelector("#albedo");
+  if (innerWidth < 700 && result) result.scrollIntoView({ behavior: "smooth", block: "start" });
+}"""
 
 
 def theme() -> gr.themes.Base:

@@ -49,9 +49,9 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     examples = example_files()
     source, photo, kept, active = gr.State(None), gr.State(None), gr.State(NO_EDITS), gr.State(None)
     with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=300):
+        with gr.Column(scale=3, min_width=280):
             picture = UntouchedImage(
-                label="Your picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=300, elem_id="picture",
+                label="Your picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=270, elem_id="picture",
                 buttons=[], placeholder="Drop a picture here or click to choose one",
             )  # fmt: skip
             other = gr.UploadButton(
@@ -64,7 +64,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
             with gr.Accordion("Settings", open=False, elem_id="settings"):
                 controls = option_controls()
             run = gr.Button("Decompose", variant="primary", elem_id="run")
-        with gr.Column(scale=8, min_width=300):
+        with gr.Column(scale=9, min_width=300):
             empty = gr.HTML(
                 '<div class="empty"><div><b>Nothing here yet</b>Choose a picture, take one with the webcam, or press an '
                 "example.</div></div>",
@@ -90,15 +90,14 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=300):
                 edited = gr.Image(
-                    label="Edited picture: click a surface", elem_id="edited", interactive=False, format="jpeg", buttons=["fullscreen"],
-                    height=460,
+                    label="Edited picture: click a surface", elem_id="edited", interactive=False, format="jpeg", buttons=["fullscreen"]
                 )  # fmt: skip
                 note = gr.HTML(f'<p class="hint" role="status">{PICK}</p>', elem_id="note")
             with gr.Column(scale=5, min_width=300):
                 with gr.Group():
-                    with gr.Row():
+                    with gr.Row(equal_height=True):
                         color = gr.ColorPicker("#2f6fb5", label="New colour", elem_id="color", min_width=110)
-                        tolerance = gr.Slider(3, 60, value=18, step=1, label="Tolerance", elem_id="tolerance", min_width=160)
+                        tolerance = gr.Slider(3, 60, value=25, step=1, label="Tolerance", elem_id="tolerance", min_width=160)
                     everywhere = gr.Checkbox(False, label="Everywhere in this colour, not only around the click", elem_id="everywhere")
                 with gr.Row():
                     keep = gr.Button("Keep, pick another", size="sm", elem_id="keep", min_width=120)
@@ -115,7 +114,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
                     reset = gr.Button("Reset", size="sm", elem_id="reset", min_width=80)
                     save_png = gr.Button("Save PNG", size="sm", elem_id="save-png", min_width=90)
                     save_exr = gr.Button("Save EXR", size="sm", elem_id="save-exr", min_width=90)
-                saved = gr.DownloadButton("Edited picture", elem_id="saved", elem_classes="offstage")
+                saved = gr.DownloadButton("Edited picture", elem_classes="offstage")
 
     light_controls = [strength, contrast, kelvin, tint]
     paint_controls = [color, tolerance, everywhere]
@@ -160,10 +159,13 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         return decompose(request, path, values)
 
     work = {"concurrency_id": "photo", "concurrency_limit": 1, "api_visibility": "private", "show_progress_on": [albedo, shading]}
-    picture.input(on_picture, [picture, *controls], [source, *shown], **work)
-    other.upload(on_other, [other, *controls], [source, picture, *shown], **work)
-    gallery.select(on_example, controls, [source, picture, *shown], **work)
-    run.click(on_run, [source, *controls], shown, **work)
+    for event in (
+        picture.input(on_picture, [picture, *controls], [source, *shown], **work),
+        other.upload(on_other, [other, *controls], [source, picture, *shown], **work),
+        gallery.select(on_example, controls, [source, picture, *shown], **work),
+        run.click(on_run, [source, *controls], shown, **work),
+    ):
+        event.success(None, js=look.SHOW_RESULT, api_visibility="private")
     if examples:
         opening = _Opening(examples[0], worker, workspace, settings.max_pixels)
 
@@ -238,7 +240,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     save = {"concurrency_id": "save", "concurrency_limit": 1, **QUIET}
     for button, kind in ((save_png, "png"), (save_exr, "exr")):
         button.click(saving(kind), state, saved, **save).success(
-            None, js=look.click_download("saved"), api_visibility="private"
+            None, saved, js=look.SAVE_FILE, api_visibility="private"
         )
 
 
