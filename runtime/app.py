@@ -56,7 +56,8 @@ def _serve(settings: object, worker: Worker, workspace: Workspace, host: str, po
     with interrupts():
         try:
             demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **launch_options())
-            print(f"intrinsic-flow demo: http://{'localhost' if host == '127.0.0.1' else host}:{port} (Ctrl-C ends it)", flush=True)
+            name = "localhost" if host == "127.0.0.1" else host
+            print(f"intrinsic-flow demo: http://{name}:{port} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
         finally:
             demo.close(verbose=False)
@@ -110,7 +111,8 @@ def _port_problem(host: str, port: int) -> str | None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        return f"cannot listen on {host}:{port} ({error.strerror or error}): expected a free --port and a --host of this machine"
+        reason = error.strerror or str(error)
+        return f"cannot listen on {host}:{port} ({reason}): expected a free --port and a --host of this machine"
     return None
 
 

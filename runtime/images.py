@@ -56,20 +56,19 @@ class Image:
     notes: tuple[str, ...]
 
 
-def read_image(
-    path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *, max_pixels: int = MAX_PIXELS
-) -> Image:
+def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *, max_pixels: int | None = None) -> Image:
     """Reads one image; the kind is told by the file's content, not by its name.
 
     EXIF orientation is applied. `colorspace` "auto" decodes integer samples with the embedded matrix profile,
     or sRGB without one, and takes float samples as linear (an OpenEXR file's chromaticities are converted to
     Rec.709); "srgb" and "linear" force the curve and ignore profiles. Raises `InputError` for anything that
-    is not one complete image of at most `max_pixels` pixels; where the file's header tells its size, before it is
-    decoded.
+    is not one complete image of at most `max_pixels` pixels (None: `MAX_PIXELS`); where the file's header tells its
+    size, before it is decoded.
     """
     if colorspace not in ("auto", "srgb", "linear"):
         raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
     path = Path(path)
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     kind = _kind_on_disk(path)
     try:
         if kind == "exr":

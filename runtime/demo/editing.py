@@ -34,7 +34,7 @@ class Recolour:
     x: float
     y: float
     color: tuple[float, float, float]
-    tolerance: float = 25.0
+    tolerance: float = 18.0
     everywhere: bool = False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from runtime.cli.sidecar import write_sidecar
+from runtime.decomposer import Mode
 from runtime.demo.editing import Light, Recolour, for_display, light_level, recompose, select
 from runtime.demo.worker import Worker
-from runtime.decomposer import Mode
 from runtime.images import ColorSpace, ImageFormat, read_image, write_image
 from runtime.product import ShadingKind, clipped_fraction, integer_scale
 from runtime.working_size import resize
@@ -99,12 +98,12 @@ def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, 
     format: ImageFormat = "png16" if image.bit_depth == 16 else "png"
     # A browser names uploads as the user did, within reason; the name becomes part of several others.
     name = path.stem[:60] or "photo"
-    files = {f"{layer}.{kind}": folder / f"{name}_{layer}.{kind}" for layer in ("albedo", "shading") for kind in ("png", "exr")}
+    names = ("albedo.png", "albedo.exr", "shading.png", "shading.exr", "shading.json")
+    files = {file: folder / f"{name}_{file}" for file in names}
     write_image(files["albedo.png"], result.albedo, format=format, alpha=image.alpha)
     write_image(files["shading.png"], result.shading / np.float32(scale), format=format, alpha=image.alpha)
     write_image(files["albedo.exr"], result.albedo, format="exr")
     write_image(files["shading.exr"], result.shading, format="exr")
-    files["shading.json"] = folder / f"{name}_shading.json"
     write_sidecar(
         files["shading.json"],
         path,

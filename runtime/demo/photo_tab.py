@@ -10,7 +10,7 @@ import gradio as gr
 
 import runtime
 from runtime.demo import look
-from runtime.demo.controls import UntouchedImage, describe, option_controls, options
+from runtime.demo.controls import describe, option_controls, options, untouched
 from runtime.demo.editing import DAYLIGHT_KELVIN, KELVIN_RANGE, Light, Recolour, for_display, parse_color, select, weights
 from runtime.demo.messages import as_messages, facts, message
 from runtime.demo.photo import Options, Photo, decompose_photo
@@ -22,7 +22,8 @@ from runtime.working_size import resize
 if TYPE_CHECKING:
     from runtime.demo.interface import DemoSettings
 
-EXAMPLES = Path(runtime.__file__).resolve().parents[1] / "examples"
+# In a checkout; or beside the program, for an installed wheel, which has only the packages.
+EXAMPLE_FOLDERS = (Path(runtime.__file__).resolve().parents[1] / "examples", Path("examples").resolve())
 EXAMPLE_NAMES = ("room", "objects", "outdoor")
 THUMBNAIL_SIDE = 240
 # Formats that browsers do not show, or not in full depth.
@@ -40,8 +41,12 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def example_files() -> list[Path]:
-    """The shipped pictures; none in an installed wheel, which has only the packages."""
-    return [path for name in EXAMPLE_NAMES if (path := EXAMPLES / f"{name}.png").is_file()]
+    """The shipped pictures; none where they are not."""
+    for folder in EXAMPLE_FOLDERS:
+        files = [path for name in EXAMPLE_NAMES if (path := folder / f"{name}.png").is_file()]
+        if files:
+            return files
+    return []
 
 
 def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace: Workspace) -> None:
@@ -50,17 +55,32 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     source, photo, kept, active = gr.State(None), gr.State(None), gr.State(NO_EDITS), gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=280):
-            picture = UntouchedImage(
-                label="Your picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=270, elem_id="picture",
-                buttons=[], placeholder="Drop a picture here or click to choose one",
-            )  # fmt: skip
+            picture = gr.Image(
+                label="Your picture",
+                sources=["upload", "webcam", "clipboard"],
+                type="filepath",
+                height=270,
+                elem_id="picture",
+                buttons=[],
+                placeholder="Drop a picture here or click to choose one",
+            )
+            untouched(picture)
             other = gr.UploadButton(
                 "Open EXR, HDR, TIFF or NPY", file_types=OTHER_FILES, type="filepath", size="sm", elem_id="other"
             )
             gallery = gr.Gallery(
-                [(_thumbnail(path), path.stem) for path in examples], label="Examples", show_label=False, columns=3, height="auto",
-                allow_preview=False, object_fit="cover", interactive=False, visible=bool(examples), elem_id="examples", buttons=[],
-            )  # fmt: skip
+                [(_thumbnail(path), path.stem) for path in examples],
+                label="Examples",
+                show_label=False,
+                columns=3,
+                height="auto",
+                allow_preview=False,
+                object_fit="cover",
+                interactive=False,
+                visible=bool(examples),
+                elem_id="examples",
+                buttons=[],
+            )
             with gr.Accordion("Settings", open=False, elem_id="settings"):
                 controls = option_controls()
             run = gr.Button("Decompose", variant="primary", elem_id="run")
@@ -72,7 +92,13 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
             )
             with gr.Column(visible=False) as results:
                 with gr.Row():
-                    slider = {"max_height": 420, "interactive": False, "min_width": 260, "format": "jpeg", "buttons": ["fullscreen"]}
+                    slider = {
+                        "max_height": 420,
+                        "interactive": False,
+                        "min_width": 260,
+                        "format": "jpeg",
+                        "buttons": ["fullscreen"],
+                    }
                     albedo = gr.ImageSlider(label="Picture | Albedo", elem_id="albedo", **slider)
                     shading = gr.ImageSlider(label="Picture | Shading", elem_id="shading", **slider)
                 status = gr.HTML(elem_id="status")
@@ -83,32 +109,47 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
                     ]
     with gr.Column(visible=False, elem_id="editor") as editor:
         gr.HTML(
-            "<h2>Edit surface and light apart</h2><p class='hint'>Paint goes into the albedo and keeps its shadows; light goes "
-            "into the shading and keeps its colours. Both are multiplied again as you move a control.</p>",
+            "<h2>Edit surface and light apart</h2><p class='hint'>Paint goes into the albedo and keeps its shadows; light "
+            "goes into the shading and keeps its colours. Both are multiplied again as you move a control.</p>",
             elem_classes="section",
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=300):
                 edited = gr.Image(
-                    label="Edited picture: click a surface", elem_id="edited", interactive=False, format="jpeg", buttons=["fullscreen"]
-                )  # fmt: skip
+                    label="Edited picture: click a surface",
+                    elem_id="edited",
+                    interactive=False,
+                    format="jpeg",
+                    buttons=["fullscreen"],
+                )
                 note = gr.HTML(f'<p class="hint" role="status">{PICK}</p>', elem_id="note")
             with gr.Column(scale=5, min_width=300):
                 with gr.Group():
                     with gr.Row(equal_height=True):
                         color = gr.ColorPicker("#2f6fb5", label="New colour", elem_id="color", min_width=110)
-                        tolerance = gr.Slider(3, 60, value=25, step=1, label="Tolerance", elem_id="tolerance", min_width=160)
-                    everywhere = gr.Checkbox(False, label="Everywhere in this colour, not only around the click", elem_id="everywhere")
+                        tolerance = gr.Slider(
+                            3, 60, value=18, step=1, label="Tolerance", elem_id="tolerance", min_width=160
+                        )
+                    everywhere = gr.Checkbox(
+                        False, label="Everywhere in this colour, not only around the click", elem_id="everywhere"
+                    )
                 with gr.Row():
                     keep = gr.Button("Keep, pick another", size="sm", elem_id="keep", min_width=120)
                     undo = gr.Button("Undo paint", size="sm", elem_id="undo", min_width=100)
                 with gr.Group():
                     strength = gr.Slider(0, 3, value=1, step=0.02, label="Light strength", elem_id="strength")
-                    contrast = gr.Slider(0, 2, value=1, step=0.02, label="Light contrast", info="0 flat, 2 harsh", elem_id="contrast")
+                    contrast = gr.Slider(
+                        0, 2, value=1, step=0.02, label="Light contrast", info="0 flat, 2 harsh", elem_id="contrast"
+                    )
                     kelvin = gr.Slider(
-                        KELVIN_RANGE[0], KELVIN_RANGE[1], value=DAYLIGHT_KELVIN, step=100, label="Light temperature (kelvin)",
-                        info="low is candlelight, high is blue sky; 6500 leaves the colour as it is", elem_id="kelvin",
-                    )  # fmt: skip
+                        KELVIN_RANGE[0],
+                        KELVIN_RANGE[1],
+                        value=DAYLIGHT_KELVIN,
+                        step=100,
+                        label="Light temperature (kelvin)",
+                        info="low is candlelight, high is blue sky; 6500 leaves the colour as it is",
+                        elem_id="kelvin",
+                    )
                     tint = gr.ColorPicker("#ffffff", label="Light tint", elem_id="tint")
                 with gr.Row(elem_id="edit-downloads"):
                     reset = gr.Button("Reset", size="sm", elem_id="reset", min_width=80)
@@ -124,12 +165,29 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def show(result: Photo) -> list[Any]:
         image, albedo, shading = result.pictures()
         height, width = result.size
-        labels = [f"{result.seconds:.2f} s", f"{width} x {height}", *describe(result.options), worker.describe(), *result.notes]
+        labels = [
+            f"{result.seconds:.2f} s",
+            f"{width} x {height}",
+            *describe(result.options),
+            worker.describe(),
+            *result.notes,
+        ]
         downloads = [gr.update(value=result.files[name]) for name, _ in DOWNLOADS]
         return [
-            result, gr.update(visible=False), gr.update(visible=True), gr.update(visible=True), (image, albedo), (image, shading),
-            facts(labels), *downloads, image, NO_EDITS, None, _note(PICK), *neutral,
-        ]  # fmt: skip
+            result,
+            gr.update(visible=False),
+            gr.update(visible=True),
+            gr.update(visible=True),
+            (image, albedo),
+            (image, shading),
+            facts(labels),
+            *downloads,
+            image,
+            NO_EDITS,
+            None,
+            _note(PICK),
+            *neutral,
+        ]
 
     def decompose(request: gr.Request, path: str | None, values: tuple[Any, ...]) -> list[Any]:
         if path is None:
@@ -158,9 +216,17 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def on_run(request: gr.Request, path: str | None, *values: Any) -> list[Any]:
         return decompose(request, path, values)
 
-    work = {"concurrency_id": "photo", "concurrency_limit": 1, "api_visibility": "private", "show_progress_on": [albedo, shading]}
+    work = {
+        "concurrency_id": "photo",
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+        "show_progress_on": [albedo, shading],
+    }
+    uploaded = picture.input(on_picture, [picture, *controls], [source, *shown], trigger_mode="always_last", **work)
+    # A file that is no picture leaves a broken one in the page: back to the one that the results belong to.
+    uploaded.failure(lambda photo: None if photo is None else photo.pictures()[0], photo, picture, **QUIET)
     for event in (
-        picture.input(on_picture, [picture, *controls], [source, *shown], **work),
+        uploaded,
         other.upload(on_other, [other, *controls], [source, picture, *shown], **work),
         gallery.select(on_example, controls, [source, picture, *shown], **work),
         run.click(on_run, [source, *controls], shown, **work),
@@ -174,7 +240,9 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
 
         demo.load(on_load, None, [source, picture, *shown], **QUIET)
 
-    def edits(kept: tuple[Recolour, ...], active: tuple[float, float] | None, paint: tuple[Any, ...]) -> tuple[Recolour, ...]:
+    def edits(
+        kept: tuple[Recolour, ...], active: tuple[float, float] | None, paint: tuple[Any, ...]
+    ) -> tuple[Recolour, ...]:
         if active is None:
             return kept
         color, tolerance, everywhere = paint
@@ -207,7 +275,9 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         return [surfaces, None, _note(f"{len(surfaces)} {'surface' if len(surfaces) == 1 else 'surfaces'} kept. {PICK}")]
 
     @as_messages
-    def on_undo(photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any) -> list[Any]:
+    def on_undo(
+        photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any
+    ) -> list[Any]:
         kept = kept if active is not None else kept[:-1]
         return [on_edit(photo, kept, None, *values), kept, None, _note(PICK)]
 
@@ -217,7 +287,9 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
 
     def saving(kind: str) -> Any:
         @as_messages
-        def on_save(photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any) -> Any:
+        def on_save(
+            photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any
+        ) -> Any:
             if photo is None:
                 raise message("Choose a picture first.")
             return gr.update(value=photo.write_edited(edits(kept, active, values[:3]), light(values[3:]), kind))
@@ -239,9 +311,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     reset.click(on_reset, photo, [edited, kept, active, note, *light_controls], **live)
     save = {"concurrency_id": "save", "concurrency_limit": 1, **QUIET}
     for button, kind in ((save_png, "png"), (save_exr, "exr")):
-        button.click(saving(kind), state, saved, **save).success(
-            None, saved, js=look.SAVE_FILE, api_visibility="private"
-        )
+        button.click(saving(kind), state, saved, **save).success(None, saved, js=look.SAVE_FILE, api_visibility="private")
 
 
 class _Opening:

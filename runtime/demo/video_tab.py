@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from runtime.demo.clip import Clip, VideoLimits, decompose_clip
-from runtime.demo.controls import UntouchedVideo, describe, option_controls, options
+from runtime.demo.controls import describe, option_controls, options, untouched
 from runtime.demo.messages import SessionEnded, as_messages, facts, message
 from runtime.demo.worker import Worker
 from runtime.demo.workspace import Workspace
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DOWNLOADS = (("albedo", "Albedo"), ("shading", "Shading"), ("preview", "Side by side"), ("sidecar", "Scale JSON"))
 PROGRESS_INTERVAL = 0.25
+# Gradio fills in the event at hand.
+TRACKER = gr.Progress()
 
 
 def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> None:
@@ -26,32 +28,43 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
     limits = VideoLimits(settings.max_pixels, settings.max_seconds)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            video = UntouchedVideo(
-                label=f"Your video, up to {settings.max_seconds:g} s", sources=["upload"], height=300, elem_id="video", buttons=[]
+            video = gr.Video(
+                label=f"Your video, up to {settings.max_seconds:g} s",
+                sources=["upload"],
+                height=300,
+                elem_id="video",
+                buttons=[],
             )
+            untouched(video)
             with gr.Accordion("Settings", open=False, elem_id="video-settings"):
                 controls = option_controls()
                 temporal = gr.Checkbox(True, label="Steady albedo: filtered along the motion")
             run = gr.Button("Decompose video", variant="primary", elem_id="run-video")
         with gr.Column(scale=8, min_width=300):
             empty = gr.HTML(
-                '<div class="empty"><div><b>Albedo and shading of a clip</b>Upload a video and press the button. Albedo is kept '
-                "steady over time; changing light goes into the shading.</div></div>",
+                '<div class="empty"><div><b>Albedo and shading of a clip</b>Upload a video and press the button. Albedo is '
+                "kept steady over time; changing light goes into the shading.</div></div>",
                 elem_id="video-empty",
             )
             with gr.Column(visible=False) as results:
                 result = gr.Video(
-                    label="Video | Albedo | Shading", interactive=False, autoplay=True, loop=True, elem_id="video-result", buttons=[]
+                    label="Video | Albedo | Shading",
+                    interactive=False,
+                    autoplay=True,
+                    loop=True,
+                    elem_id="video-result",
+                    buttons=[],
                 )
                 status = gr.HTML(elem_id="video-status")
                 with gr.Row(elem_id="clip-downloads"):
                     files = [
-                        gr.DownloadButton(label, size="sm", min_width=96, elem_id=f"download-clip-{name}") for name, label in DOWNLOADS
+                        gr.DownloadButton(label, size="sm", min_width=96, elem_id=f"download-clip-{name}")
+                        for name, label in DOWNLOADS
                     ]
 
     @as_messages
     def on_run(
-        request: gr.Request, path: str | None, temporal: bool, *values: Any, progress: gr.Progress = gr.Progress()
+        request: gr.Request, path: str | None, temporal: bool, *values: Any, progress: gr.Progress = TRACKER
     ) -> list[Any]:
         if path is None:
             raise message("Choose a video first.")
@@ -65,7 +78,7 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
                 raise SessionEnded("The page was closed.")
             if time.monotonic() - shown >= PROGRESS_INTERVAL:
                 shown = time.monotonic()
-                progress((done, total), desc="Decomposing", unit="frames")
+                progress(done / total, desc=f"{done} of {total} frames")
 
         progress(0, desc="Reading the video")
         clip = decompose_clip(Path(path), options(*values), worker, folder, limits, temporal=temporal, on_frame=on_frame)
@@ -76,9 +89,14 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
 
     shown = [empty, results, result, status, *files]
     run.click(
-        on_run, [video, temporal, *controls], shown,
-        concurrency_id="video", concurrency_limit=1, api_visibility="private", show_progress_on=[empty, result],
-    )  # fmt: skip
+        on_run,
+        [video, temporal, *controls],
+        shown,
+        concurrency_id="video",
+        concurrency_limit=1,
+        api_visibility="private",
+        show_progress_on=[empty, result],
+    )
 
 
 def _speed(clip: Clip) -> list[str]:
