@@ -49,6 +49,7 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
             gr.HTML(
                 f"<h1>{TITLE}</h1><p>Splits a picture into <b>albedo</b>, what the surface is, and <b>shading</b>, "
                 "what the light does.</p>",
+                padding=False,
                 elem_id="brand",
             )
             toggle = gr.Button("◐", elem_id="theme")
@@ -59,7 +60,7 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
             with gr.Tab("Video", id="video"):
                 video_tab(settings, worker, workspace)
         engine = html.escape(f"{worker.bundle.name} · {worker.describe()}")
-        gr.HTML(f'<p class="hint">Model {engine}. Uploads are deleted when you leave the page.</p>')
+        gr.HTML(f'<p class="hint">Model {engine}. Uploads are deleted when you leave the page.</p>', padding=False)
 
         def end(request: gr.Request) -> None:
             workspace.end(request.session_hash)

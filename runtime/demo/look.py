@@ -8,28 +8,31 @@ import gradio as gr
 
 CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
-# The visitor's choice of theme outlives the page; without one the system's counts, as Gradio does by itself.
+# The visitor's choice of theme outlives the page; without one the system's counts, as Gradio does by itself. Gradio sets
+# the system's when it mounts, so the choice is put back whenever the class changes.
 HEAD = """
 <meta name="color-scheme" content="light dark">
 <script>
 (() => {
-  const stored = () => { try { return localStorage.getItem("theme") } catch { return null } };
-  const apply = () => { if (stored()) document.body.classList.toggle("dark", stored() === "dark") };
-  document.addEventListener("DOMContentLoaded", () => {
+  const apply = () => {
+    let theme = null;
+    try { theme = localStorage.getItem("theme") } catch {}
+    if (theme && document.body.classList.contains("dark") !== (theme === "dark")) document.body.classList.toggle("dark");
+  };
+  const start = () => {
     apply();
-    // Gradio sets the system's theme when it mounts: once more after it.
-    const watch = new MutationObserver(() => { if (document.querySelector("#brand")) { watch.disconnect(); apply() } });
-    watch.observe(document.body, { childList: true, subtree: true });
-  });
+    new MutationObserver(apply).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  };
+  if (document.body) start(); else document.addEventListener("DOMContentLoaded", start);
 })();
 </script>
 """
 
 TOGGLE_THEME = """() => {
-  const dark = document.body.classList.toggle("dark");
+  const dark = !document.body.classList.contains("dark");
   try { localStorage.setItem("theme", dark ? "dark" : "light") } catch {}
+  document.body.classList.toggle("dark", dark);
 }"""
-
 
 # Gets the value of a download button and saves the file under the name that it was written with.
 SAVE_FILE = """(file) => {

@@ -88,6 +88,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
             empty = gr.HTML(
                 '<div class="empty"><div><b>Nothing here yet</b>Choose a picture, take one with the webcam, or press an '
                 "example.</div></div>",
+                padding=False,
                 elem_id="empty",
             )
             with gr.Column(visible=False) as results:
@@ -101,7 +102,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
                     }
                     albedo = gr.ImageSlider(label="Picture | Albedo", elem_id="albedo", **slider)
                     shading = gr.ImageSlider(label="Picture | Shading", elem_id="shading", **slider)
-                status = gr.HTML(elem_id="status")
+                status = gr.HTML(elem_id="status", padding=False)
                 with gr.Row(elem_id="downloads"):
                     files = [
                         gr.DownloadButton(label, size="sm", min_width=96, elem_id=f"download-{name.replace('.', '-')}")
@@ -111,6 +112,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         gr.HTML(
             "<h2>Edit surface and light apart</h2><p class='hint'>Paint goes into the albedo and keeps its shadows; light "
             "goes into the shading and keeps its colours. Both are multiplied again as you move a control.</p>",
+            padding=False,
             elem_classes="section",
         )
         with gr.Row(equal_height=False):
@@ -122,7 +124,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
                     format="jpeg",
                     buttons=["fullscreen"],
                 )
-                note = gr.HTML(f'<p class="hint" role="status">{PICK}</p>', elem_id="note")
+                note = gr.HTML(f'<p class="hint" role="status">{PICK}</p>', elem_id="note", padding=False)
             with gr.Column(scale=5, min_width=300):
                 with gr.Group():
                     with gr.Row(equal_height=True):

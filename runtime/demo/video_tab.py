@@ -44,6 +44,7 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
             empty = gr.HTML(
                 '<div class="empty"><div><b>Albedo and shading of a clip</b>Upload a video and press the button. Albedo is '
                 "kept steady over time; changing light goes into the shading.</div></div>",
+                padding=False,
                 elem_id="video-empty",
             )
             with gr.Column(visible=False) as results:
@@ -55,7 +56,7 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
                     elem_id="video-result",
                     buttons=[],
                 )
-                status = gr.HTML(elem_id="video-status")
+                status = gr.HTML(elem_id="video-status", padding=False)
                 with gr.Row(elem_id="clip-downloads"):
                     files = [
                         gr.DownloadButton(label, size="sm", min_width=96, elem_id=f"download-clip-{name}")

@@ -282,6 +282,10 @@ def test_both_themes_can_be_read(visit, scheme):
         )
         assert contrast(ink, paper) >= 4.5
         page.click("#theme")
+    page.click("#theme")
+    page.reload()
+    page.wait_for_selector("#albedo img")
+    assert page.evaluate("document.body.classList.contains('dark')") == (scheme != "dark")
 
 
 def test_it_fits_a_phone(visit):
