@@ -7,7 +7,7 @@ import gradio as gr
 from runtime.demo.photo import Options
 
 MODES = [("Flow matching", "flow"), ("Autoencoder only", "vae")]
-COLOR_SPACES = [("As the file says", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]
+COLOR_SPACES = [("As tagged", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]
 
 
 def untouched(component: gr.Image | gr.Video) -> None:

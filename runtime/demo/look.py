@@ -52,7 +52,7 @@ SHOW_RESULT = """() => {
 
 
 # Ten shades and one, from the lightest to the darkest.
-_AMBER = "#fff8ec #feecca #fcd994 #f8bf56 #f0a52b #d98a12 #b46c0b #8c5310 #6d4113 #4d2e10 #2f1c0a"
+_AMBER = "#fff8ec #feecca #fcd994 #f8bf56 #f0a52b #d98a12 #a5600a #8c5310 #6d4113 #4d2e10 #2f1c0a"
 _STONE = "#faf9f7 #f3f1ed #e6e3dd #d3cec6 #a29c92 #78726a #57524b #403c37 #2a2724 #1c1a18 #131210"
 
 
@@ -68,7 +68,7 @@ def theme() -> gr.themes.Base:
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
         font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
     ).set(
-        color_accent="*primary_700",
+        color_accent="*primary_600",
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         background_fill_primary="white",
