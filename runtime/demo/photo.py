@@ -45,7 +45,6 @@ class Photo:
     """
 
     name: str
-    folder: Path
     image: np.ndarray
     albedo: np.ndarray
     shading: np.ndarray
@@ -76,12 +75,12 @@ class Photo:
         surfaces = [(select(self.albedo, edit), edit.color) for edit in edits]
         return for_display(recompose(self.albedo, self.shading, surfaces, light, self.level), self.gain)
 
-    def write_edited(self, edits: Sequence[Recolour], light: Light, kind: str) -> Path:
-        """Writes the edited photo at full size, from the linear layers on disk. kind: "png" or "exr"."""
+    def write_edited(self, edits: Sequence[Recolour], light: Light, folder: Path, kind: str) -> Path:
+        """Writes the edited photo at full size to `folder`, from the linear layers on disk. kind: "png" or "exr"."""
         albedo, shading = (read_image(self.files[f"{layer}.exr"]).pixels for layer in ("albedo", "shading"))
         surfaces = [(select(self.albedo, edit), edit.color) for edit in edits]
         image = recompose(albedo, shading, surfaces, light, self.level)
-        path = self.folder / f"{self.name}_edited.{kind}"
+        path = folder / f"{self.name}_edited.{kind}"
         if kind == "exr":
             write_image(path, image, format="exr")
         else:
@@ -116,7 +115,7 @@ def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, 
     small = [_small(layer) for layer in (image.pixels, result.albedo, result.shading)]
     gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
     size = image.pixels.shape[:2]
-    return Photo(name, folder, *small, size, gain, scale, seconds, files, format, options, image.notes)
+    return Photo(name, *small, size, gain, scale, seconds, files, format, options, image.notes)
 
 
 def _small(layer: np.ndarray) -> np.ndarray:

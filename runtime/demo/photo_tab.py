@@ -290,11 +290,16 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def saving(kind: str) -> Any:
         @as_messages
         def on_save(
-            photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any
+            request: gr.Request,
+            photo: Photo | None,
+            kept: tuple[Recolour, ...],
+            active: tuple[float, float] | None,
+            *values: Any,
         ) -> Any:
             if photo is None:
                 raise message("Choose a picture first.")
-            return gr.update(value=photo.write_edited(edits(kept, active, values[:3]), light(values[3:]), kind))
+            folder = workspace.fresh(request.session_hash, "edited")
+            return gr.update(value=photo.write_edited(edits(kept, active, values[:3]), light(values[3:]), folder, kind))
 
         return on_save
 
@@ -328,7 +333,8 @@ class _Opening:
     def photo(self) -> Photo:
         """The result, which nobody changes."""
         with self._lock:
-            if self._photo is None:
+            # Gradio clears away what it has served for long, this picture's files too.
+            if self._photo is None or not all(path.is_file() for path in self._photo.files.values()):
                 self._folder.mkdir(exist_ok=True)
                 self._photo = decompose_photo(self._path, Options(), self._worker, self._folder, self._max_pixels)
             return self._photo

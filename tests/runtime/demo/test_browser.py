@@ -33,6 +33,8 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
 ]
 PATIENCE = 30_000
 
@@ -238,6 +240,43 @@ def test_two_visitors_do_not_see_each_other(visit, server, picture, tmp_path, sc
     assert read_image(download(first, "#save-png", tmp_path)).pixels.shape == (180, 280, 3)
     assert download(second, "#save-png", tmp_path).name == "other_edited.png"
     np.testing.assert_array_equal(read_image(tmp_path / "holiday_edited.png").pixels, read_image(picture).pixels)
+
+
+def test_visitors_of_the_same_example_save_their_own_edits(visit, tmp_path):
+    pages = [visit() for _ in range(2)]
+    saved = []
+    for strength, page in zip(("0.5", "1.5"), pages, strict=True):
+        source = page.get_attribute("#edited img", "src")
+        page.locator("#strength input[type=number]").fill(strength)
+        page.locator("#strength input[type=number]").press("Enter")
+        wait_for_change(page, "#edited", source)
+    for number, page in enumerate(pages):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        saved.append(read_image(download(page, "#save-exr", folder)).pixels)
+    np.testing.assert_allclose(saved[1], 3 * saved[0], rtol=1e-4, atol=1e-7)
+
+
+def test_an_exr_is_opened_with_its_range(visit, tmp_path, scene):
+    page = visit()
+    path = tmp_path / "render.exr"
+    write_image(path, scene, format="exr")
+    page.locator("#other").locator("xpath=..").locator("input[type=file]").first.set_input_files(path)
+    wait_for_text(page, "#status", "140 x 90")
+    layers = [download(page, f"#download-{layer}-exr", tmp_path) for layer in ("albedo", "shading")]
+    product = np.prod([read_image(layer).pixels for layer in layers], axis=0)
+    np.testing.assert_allclose(product, scene, rtol=1e-4, atol=1e-7)
+
+
+def test_a_webcam_picture(visit):
+    page = visit(permissions=["camera"])
+    page.get_by_label("Remove Image").click()
+    page.get_by_label("Capture from camera").click()
+    page.locator("#picture").get_by_text("Click to Access Webcam").click()
+    page.locator("#picture video").wait_for()
+    before = page.get_attribute("#edited img", "src")
+    page.locator("#picture").get_by_label("capture photo").click()
+    wait_for_change(page, "#edited", before)
 
 
 def test_files_end_with_the_session(visit, server, picture):

@@ -86,13 +86,13 @@ def test_previews_are_small_and_downloads_are_not(worker, tmp_path, scene):
     write_image(path, np.tile(scene / scene.max(), (8, 8, 1)))
     photo = decompose_photo(path, Options(), worker, tmp_path, 10**6)
     assert max(photo.albedo.shape) == PREVIEW_SIDE
-    saved = photo.write_edited([Recolour(0.2, 0.2, (0.1, 0.2, 0.8))], Light(strength=0.5), "exr")
+    saved = photo.write_edited([Recolour(0.2, 0.2, (0.1, 0.2, 0.8))], Light(strength=0.5), tmp_path, "exr")
     assert read_image(saved).pixels.shape == (720, 1120, 3)
 
 
 def test_a_photo_without_edits_is_saved_as_it_came(worker, picture, tmp_path):
     photo = decompose_photo(picture, Options(), worker, tmp_path, 10**6)
-    saved = photo.write_edited([], Light(), "png")
+    saved = photo.write_edited([], Light(), tmp_path, "png")
     np.testing.assert_array_equal(read_image(saved).pixels, read_image(picture).pixels)
 
 
