@@ -48,7 +48,7 @@ def server(tiny_bundle, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "runtime.app", "--port", str(port), "--bundle", str(tiny_bundle)]
     process = subprocess.Popen(
-        [*command, "--max-megapixels", "1", "--max-seconds", "3"],
+        [*command, "--max-megapixels", "4", "--max-seconds", "3"],
         cwd=REPOSITORY,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
@@ -203,10 +203,10 @@ def test_bad_files_are_one_line_and_the_last_result_stays(visit, picture, tmp_pa
     wait_for_text(page, "#status", "280 x 180")
     text, large = tmp_path / "text.png", tmp_path / "large.png"
     text.write_text("no picture at all")
-    write_image(large, np.zeros((1001, 1000, 3), np.float32))
+    write_image(large, np.zeros((2001, 2000, 3), np.float32))
     for path, message in (
         (text, "text.png: found plain text, expected a PNG"),
-        (large, "large.png: found 1000x1001 pixels"),
+        (large, "large.png: found 2000x2001 pixels"),
     ):
         upload(page, path)
         told = wait_for_text(page, ".toast-body", message)
@@ -274,9 +274,11 @@ def test_a_webcam_picture(visit):
     page.get_by_label("Capture from camera").click()
     page.locator("#picture").get_by_text("Click to Access Webcam").click()
     page.locator("#picture video").wait_for()
+    page.wait_for_function("document.querySelector('#picture video').currentTime > 0.3")
     before = page.get_attribute("#edited img", "src")
     page.locator("#picture").get_by_label("capture photo").click()
     wait_for_change(page, "#edited", before)
+    assert "768 x 512" not in page.inner_text("#status")  # the example that was there before
 
 
 def test_files_end_with_the_session(visit, server, picture):
