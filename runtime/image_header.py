@@ -83,6 +83,8 @@ def read_header(kind: str, data: bytes) -> Header:
             return Header(abs(width), abs(height))
         if kind == "jpeg":
             return _jpeg_header(data)
+        if kind == "webp":
+            return _webp_header(data)
         if kind == "tiff":
             return _tiff_header(data)
         if kind == "hdr":
@@ -112,6 +114,19 @@ def _jpeg_header(data: bytes) -> Header:
             height, width, channels = struct.unpack(">HHB", data[position + 5 : position + 10])
             return Header(width, height, channels, adobe=adobe)
         position += 2 + length
+    return Header()
+
+
+def _webp_header(data: bytes) -> Header:
+    """RFC 9649: the first chunk is an extended header, a lossless or a lossy frame."""
+    kind, bits = data[12:16], int.from_bytes(data[21:25], "little")
+    if kind == b"VP8X":
+        return Header(*(1 + int.from_bytes(data[start : start + 3], "little") for start in (24, 27)))
+    if kind == b"VP8L":
+        return Header(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return Header(width & 0x3FFF, height & 0x3FFF)
     return Header()
 
 

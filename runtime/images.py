@@ -56,24 +56,26 @@ class Image:
     notes: tuple[str, ...]
 
 
-def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto") -> Image:
+def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *, max_pixels: int | None = None) -> Image:
     """Reads one image; the kind is told by the file's content, not by its name.
 
     EXIF orientation is applied. `colorspace` "auto" decodes integer samples with the embedded matrix profile,
     or sRGB without one, and takes float samples as linear (an OpenEXR file's chromaticities are converted to
     Rec.709); "srgb" and "linear" force the curve and ignore profiles. Raises `InputError` for anything that
-    is not one complete image of at most `MAX_PIXELS` pixels.
+    is not one complete image of at most `max_pixels` pixels (None: `MAX_PIXELS`); where the file's header tells its
+    size, before it is decoded.
     """
     if colorspace not in ("auto", "srgb", "linear"):
         raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
     path = Path(path)
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     kind = _kind_on_disk(path)
     try:
         if kind == "exr":
-            return _read_exr(path, colorspace)
+            return _read_exr(path, colorspace, max_pixels)
         if kind == "npy":
-            return _read_npy(path, colorspace)
-        return _read_with_opencv(path, kind, colorspace)
+            return _read_npy(path, colorspace, max_pixels)
+        return _read_with_opencv(path, kind, colorspace, max_pixels)
     except OSError as error:
         raise InputError(path, error.strerror or str(error), "a readable file") from error
     except MemoryError as error:
@@ -130,22 +132,26 @@ def _kind_on_disk(path: Path) -> str:
     return kind
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        megapixels = f"{width}x{height} pixels ({width * height / 1e6:,.0f} megapixels)"
-        raise InputError(path, megapixels, f"at most {MAX_PIXELS / 1e6:,.0f} megapixels")
+def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        megapixels = f"{width}x{height} pixels ({_megapixels(width * height)})"
+        raise InputError(path, megapixels, f"at most {_megapixels(max_pixels)}")
     if width < 1 or height < 1:
         raise InputError(path, f"{width}x{height} pixels", "at least one pixel")
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:,.0f} megapixels" if pixels >= 1e7 else f"{pixels / 1e6:.2g} megapixels"
 
 
 _NAMES = {"png": "PNG", "jpeg": "JPEG", "bmp": "BMP", "webp": "WebP", "tiff": "TIFF", "hdr": "Radiance HDR"}
 
 
-def _read_with_opencv(path: Path, kind: str, colorspace: ColorSpace) -> Image:
+def _read_with_opencv(path: Path, kind: str, colorspace: ColorSpace, max_pixels: int) -> Image:
     data = path.read_bytes()
     header = read_header(kind, data)
     if header.width or header.height:
-        _check_size(path, header.width, header.height)
+        _check_size(path, header.width, header.height, max_pixels)
     if kind == "jpeg" and header.channels == 4 and not header.adobe:
         # OpenCV takes every CMYK JPEG for Adobe's inverted kind and would return a negative.
         raise InputError(path, "a CMYK JPEG without Adobe's marker", "an RGB, grey or Adobe CMYK JPEG")
@@ -163,7 +169,7 @@ def _read_with_opencv(path: Path, kind: str, colorspace: ColorSpace) -> Image:
         raise InputError(path, found, "a complete image")
     if samples.ndim == 2:
         samples = samples[:, :, None]
-    _check_size(path, samples.shape[1], samples.shape[0])
+    _check_size(path, samples.shape[1], samples.shape[0], max_pixels)
     metadata = {int(k): np.asarray(block).tobytes() for k, block in zip(kinds, blocks, strict=True)}
 
     notes: list[str] = []
@@ -306,7 +312,7 @@ def _plural(count: int, noun: str) -> str:
     return noun if count == 1 else noun + "s"
 
 
-def _read_npy(path: Path, colorspace: ColorSpace) -> Image:
+def _read_npy(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:
     expected = "an array (height, width), or with 1, 3 or 4 channels, of uint8, uint16 or float samples"
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -316,7 +322,7 @@ def _read_npy(path: Path, colorspace: ColorSpace) -> Image:
         raise InputError(path, f"an array of shape {array.shape}", expected)
     if array.dtype.kind not in "uf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
         raise InputError(path, f"{array.dtype} samples", expected)
-    _check_size(path, array.shape[1], array.shape[0])
+    _check_size(path, array.shape[1], array.shape[0], max_pixels)
     samples = array[:, :, None] if array.ndim == 2 else array
     colors = samples[..., :3] if samples.shape[2] >= 3 else np.repeat(samples[..., :1], 3, axis=2)
     alpha = samples[..., 3] if samples.shape[2] == 4 else None
@@ -327,7 +333,7 @@ def _read_npy(path: Path, colorspace: ColorSpace) -> Image:
     return _float_image(path, colors, alpha, bit_depth, colorspace, [])
 
 
-def _read_exr(path: Path, colorspace: ColorSpace) -> Image:
+def _read_exr(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:
     import OpenEXR
 
     damaged = "a damaged or truncated OpenEXR file"
@@ -336,7 +342,7 @@ def _read_exr(path: Path, colorspace: ColorSpace) -> Image:
             headers = OpenEXR.File(os.fspath(path), header_only=True)
             for part in headers.parts:
                 (left, top), (right, bottom) = part.header["dataWindow"]
-                _check_size(path, int(right) - int(left) + 1, int(bottom) - int(top) + 1)
+                _check_size(path, int(right) - int(left) + 1, int(bottom) - int(top) + 1, max_pixels)
             file = OpenEXR.File(os.fspath(path), separate_channels=True)
             parts = [(part.header, dict(part.channels)) for part in file.parts]
         except (RuntimeError, ValueError, TypeError) as error:
@@ -356,7 +362,7 @@ def _read_exr(path: Path, colorspace: ColorSpace) -> Image:
     alpha_name = next((name for name in channels if name in (f"{prefix}.A".lstrip("."), f"{prefix}.a".lstrip("."))), None)
     alpha = channels[alpha_name].pixels.astype(np.float32) if alpha_name and alpha_name not in names else None
     bit_depth: BitDepth = "half" if all(channels[name].pixels.dtype == np.float16 for name in names) else "float"
-    colors, alpha = _to_display_window(path, header, colors, alpha, notes)
+    colors, alpha = _to_display_window(path, header, colors, alpha, notes, max_pixels)
 
     matrix = None
     if colorspace == "auto" and len(planes) == 3 and "chromaticities" in header:
@@ -407,7 +413,7 @@ def _exr_plane(path: Path, name: str, plane: np.ndarray) -> np.ndarray:
 
 
 def _to_display_window(
-    path: Path, header: dict[str, Any], colors: np.ndarray, alpha: np.ndarray | None, notes: list[str]
+    path: Path, header: dict[str, Any], colors: np.ndarray, alpha: np.ndarray | None, notes: list[str], max_pixels: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The pixels of the display window, which is what the image shows; the data window may be a crop or an
     overscan.
@@ -424,7 +430,7 @@ def _to_display_window(
     if x0 >= x1 or y0 >= y1:
         notes.append("data window outside the display window: data window read")
         return colors, alpha
-    _check_size(path, width, height)
+    _check_size(path, width, height, max_pixels)
 
     def placed(plane: np.ndarray) -> np.ndarray:
         frame = np.zeros((height, width, *plane.shape[2:]), plane.dtype)

@@ -1,0 +1,13 @@
+"""The demo as a public Space: the page of `python -m runtime.app` with limits for strangers."""
+
+from __future__ import annotations
+
+from runtime.demo.interface import DemoSettings, build_demo, launch_options
+from runtime.demo.worker import Worker
+from runtime.demo.workspace import Workspace
+
+settings = DemoSettings(max_megapixels=12, max_seconds=10, queue=20)
+demo = build_demo(settings, Worker(settings.bundle, settings.backend), Workspace())
+
+if __name__ == "__main__":
+    demo.launch(server_name="0.0.0.0", server_port=7860, **launch_options())

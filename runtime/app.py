@@ -1,0 +1,125 @@
+"""The browser demo: a photo or a video in, albedo and shading out, and an editor for surface and light.
+
+It listens on this machine only, unless --host says otherwise; then anybody who reaches the port may use it. Files are
+kept in a temporary folder and removed with the visitor's session, at the latest when the command ends.
+
+    python -m runtime.app
+    python -m runtime.app --host 0.0.0.0 --port 8080 --max-megapixels 12 --max-seconds 15
+
+Exit code: 0 ended by Ctrl-C, 2 wrong usage, a model that does not load or a port that is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from runtime.cli.interrupt import interrupts
+from runtime.demo.worker import Worker
+from runtime.demo.workspace import Workspace
+from runtime.engines import BACKENDS
+from runtime.errors import InputError, MissingExtraError
+
+DONE, WRONG_USAGE = 0, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    options = _parse(arguments)
+    try:
+        from runtime.demo.interface import DemoSettings
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "gradio":
+            raise
+        return _fail(str(MissingExtraError("gradio", "demo")))
+    problem = _port_problem(options.host, options.port)
+    if problem:
+        return _fail(problem)
+    settings = DemoSettings(options.bundle, options.backend, options.max_megapixels, options.max_seconds, options.queue)
+    try:
+        with closing(Worker(options.bundle, options.backend, options.threads)) as worker, closing(Workspace()) as workspace:
+            return _serve(settings, worker, workspace, options.host, options.port)
+    except (InputError, MissingExtraError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return DONE
+
+
+def _serve(settings: object, worker: Worker, workspace: Workspace, host: str, port: int) -> int:
+    from runtime.demo.interface import build_demo, launch_options
+
+    demo = build_demo(settings, worker, workspace)
+    with interrupts():
+        try:
+            demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **launch_options())
+            name = "localhost" if host == "127.0.0.1" else host
+            print(f"intrinsic-flow demo: http://{name}:{port} (Ctrl-C ends it)", flush=True)
+            threading.Event().wait()
+        finally:
+            demo.close(verbose=False)
+    return DONE
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.app", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_number(int, 1, 65535), default=7860, metavar="N", help="(default: 7860)")
+    parser.add_argument(
+        "--max-megapixels",
+        type=_number(float, 0.01, 134),
+        default=24.0,
+        metavar="N",
+        help="of a photo, or of a video's frame (default: 24)",
+    )
+    parser.add_argument(
+        "--max-seconds", type=_number(float, 0.1, 86400), default=30.0, metavar="N", help="of a video (default: 30)"
+    )
+    parser.add_argument(
+        "--queue", type=_number(int, 1, 10000), default=32, metavar="N", help="visitors that may wait at once (default: 32)"
+    )
+    parser.add_argument(
+        "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the networks (default: auto)")
+    parser.add_argument(
+        "--threads", type=_number(int, 1, 4096), metavar="N", help="CPU threads (default: the physical cores)"
+    )
+    return parser.parse_args(arguments)
+
+
+def _number(kind: type, least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"found {text}, expected {least:g} to {most:g}")
+        return value
+
+    return number
+
+
+def _port_problem(host: str, port: int) -> str | None:
+    """Why the server could not listen there, as one line: Gradio's own words are about a range of ports."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with closing(socket.socket(family, kind, protocol)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return f"cannot listen on {host}:{port} ({reason}): expected a free --port and a --host of this machine"
+    return None
+
+
+def _fail(line: str) -> int:
+    print(f"error: {line}", file=sys.stderr)
+    return WRONG_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

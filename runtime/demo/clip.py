@@ -1,0 +1,106 @@
+"""One video of the demo: checked against the limits, then run as `python -m runtime.decompose --preview` runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from runtime.cli.arguments import Settings
+from runtime.cli.plan import Job
+from runtime.cli.progress import Progress
+from runtime.cli.video_job import run_video
+from runtime.demo.photo import Options
+from runtime.demo.worker import Worker
+from runtime.errors import InputError
+from runtime.video import VideoReader
+
+# A container's word on length and rate is not exact.
+LENGTH_TOLERANCE = 1.02
+# More frames a second than this are no claim to more frames.
+MAX_RATE = Fraction(120)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decomposed video. files: by "albedo", "shading", "preview" (input | albedo | shading) and "sidecar". size: (H, W).
+    seconds: from the first frame read to the last one written, waiting for others included."""
+
+    files: dict[str, Path]
+    size: tuple[int, int]
+    frames: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """pixels: of a frame. seconds: of the video."""
+
+    pixels: int
+    seconds: float
+
+
+def decompose_clip(
+    path: Path,
+    options: Options,
+    worker: Worker,
+    folder: Path,
+    limits: VideoLimits,
+    *,
+    temporal: bool = True,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Clip:
+    """Decomposes a video into `folder`. on_frame: gets the number of frames done and their expected total; what it raises
+    ends the run, and no file is left. Raises InputError, OSError, MemoryError."""
+    size, expected, most = _check(path, options, limits)
+    done = 0
+
+    def count(frames: int) -> None:
+        nonlocal done
+        done = frames
+        if frames > most:
+            raise InputError(path, f"more than {most} frames", f"at most {limits.seconds:g} seconds of video")
+        if on_frame is not None:
+            on_frame(frames, max(expected, frames))
+
+    settings = Settings(
+        inputs=(path,), output=folder, steps=options.steps, seed=options.seed, backend="auto", bundle=None,
+        colorspace=options.colorspace, resolution=worker.resolution, format=None, half=False, shading=options.shading,
+        mode=options.mode, temporal=temporal, preview=True, overwrite=True, quiet=True, threads=None,
+    )  # fmt: skip
+    model = worker.model(count, **options.for_model())
+    log = _Notes(path)
+    begun = time.perf_counter()
+    written = run_video(Job(path, "video", folder, path.stem[:60] or "video"), settings, lambda: model, frozenset(), log)
+    names = ("albedo", "shading", "preview", "sidecar")
+    return Clip(dict(zip(names, written, strict=True)), size, done, time.perf_counter() - begun, tuple(log.notes))
+
+
+def _check(path: Path, options: Options, limits: VideoLimits) -> tuple[tuple[int, int], int, int]:
+    """(height, width), the number of frames that the file states, and the largest number that it may hold."""
+    with VideoReader(path, options.colorspace) as reader:
+        height, width = reader.height, reader.width
+        if height * width > limits.pixels:
+            found = f"frames of {width}x{height} pixels ({height * width / 1e6:.1f} megapixels)"
+            raise InputError(path, found, f"at most {limits.pixels / 1e6:g} megapixels a frame")
+        rate = min(reader.average_rate or Fraction(25), MAX_RATE)
+        expected = reader.frames or 0
+    seconds = expected / rate
+    if seconds > limits.seconds * LENGTH_TOLERANCE:
+        raise InputError(path, f"a video of {float(seconds):.1f} seconds", f"at most {limits.seconds:g} seconds")
+    return (height, width), expected, max(1, int(limits.seconds * LENGTH_TOLERANCE * float(rate)) + 1)
+
+
+class _Notes(Progress):
+    """Collects the lines that the command would print, without the file's name in front."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(quiet=True)
+        self._prefix = f"{path}: "
+        self.notes: list[str] = []
+
+    def log(self, line: str) -> None:
+        self.notes.append(line.removeprefix(self._prefix))

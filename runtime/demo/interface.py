@@ -1,0 +1,83 @@
+"""The demo's page: header, photo tab, video tab. Builds it; `runtime.app` serves it."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import gradio as gr
+
+from runtime.demo import look
+from runtime.demo.photo_tab import photo_tab
+from runtime.demo.video_tab import video_tab
+from runtime.demo.worker import Worker
+from runtime.demo.workspace import Workspace
+
+TITLE = "intrinsic-flow"
+# Uploads are refused above it while they come in: floats of a large picture, or a minute of good video.
+MAX_UPLOAD = 512 * gr.FileSize.MB
+# What a visitor leaves behind goes with the session; this is for sessions whose end nobody noticed.
+CLEAN_EVERY_SECONDS, KEEP_SECONDS = 600, 3600
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the host allows. max_megapixels: of a photo, or of a video's frame. max_seconds: of a video. queue: visitors
+    that may wait at once. bundle, backend: see `Decomposer.load`."""
+
+    bundle: str | None = None
+    backend: str = "auto"
+    max_megapixels: float = 24.0
+    max_seconds: float = 30.0
+    queue: int = 32
+
+    @property
+    def max_pixels(self) -> int:
+        return round(self.max_megapixels * 1e6)
+
+
+def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> gr.Blocks:
+    """The page as Gradio blocks, with its queue. Launch it with `launch_options`.
+
+    worker, workspace: to be closed by the caller after the server has ended.
+    """
+    workspace.use_for_gradio()
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(CLEAN_EVERY_SECONDS, KEEP_SECONDS), fill_width=True
+    ) as demo:
+        with gr.Row(elem_id="top"):
+            gr.HTML(
+                f"<h1>{TITLE}</h1><p>Splits a picture into <b>albedo</b>, what the surface is, and <b>shading</b>, "
+                "what the light does.</p>",
+                padding=False,
+                elem_id="brand",
+            )
+            toggle = gr.Button("◐", elem_id="theme")
+            toggle.click(None, js=look.TOGGLE_THEME, api_visibility="private")
+        with gr.Tabs():
+            with gr.Tab("Photo", id="photo"):
+                photo_tab(demo, settings, worker, workspace)
+            with gr.Tab("Video", id="video"):
+                video_tab(settings, worker, workspace)
+        engine = html.escape(f"{worker.bundle.name} · {worker.describe()}")
+        gr.HTML(f'<p class="hint">Model {engine}. Uploads are deleted when you leave the page.</p>', padding=False)
+
+        def end(request: gr.Request) -> None:
+            workspace.end(request.session_hash)
+
+        demo.unload(end)
+    demo.queue(max_size=settings.queue)
+    return demo
+
+
+def launch_options() -> dict[str, object]:
+    """Arguments for `gr.Blocks.launch` that belong to the page."""
+    return {
+        "theme": look.theme(),
+        "css": look.CSS,
+        "head": look.HEAD,
+        "max_file_size": MAX_UPLOAD,
+        "footer_links": [],
+        "ssr_mode": False,
+        "show_error": False,
+    }

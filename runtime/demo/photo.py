@@ -1,0 +1,127 @@
+"""One photo of the demo: decomposed, written for download, and kept small for the browser; its edits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from runtime.cli.sidecar import write_sidecar
+from runtime.decomposer import Mode
+from runtime.demo.editing import Light, Recolour, for_display, light_level, recompose, select
+from runtime.demo.worker import Worker
+from runtime.images import ColorSpace, ImageFormat, read_image, write_image
+from runtime.product import ShadingKind, clipped_fraction, integer_scale
+from runtime.working_size import resize
+
+PREVIEW_SIDE = 800
+_LEVELS = {"png": 255, "png16": 65535}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose; see `Decomposer.load`."""
+
+    mode: Mode = "flow"
+    steps: int = 2
+    seed: int = 0
+    colorspace: ColorSpace = "auto"
+    shading: ShadingKind = "rgb"
+
+    def for_model(self) -> dict[str, object]:
+        """Those of the options that `Decomposer` takes."""
+        return {"mode": self.mode, "steps": self.steps, "seed": self.seed, "shading": self.shading}
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decomposed photo. image, albedo, shading: (h, w, 3) float32 linear at preview size, read only. size: (H, W) of the
+    photo. gain: brings the image to display range. scale: shading that is shown as white. seconds: for the decomposition,
+    waiting for others not included. files: for download, by "albedo.png", "albedo.exr", "shading.png", "shading.exr" and
+    "shading.json". format: of integer downloads. notes: what the reader had to say.
+    """
+
+    name: str
+    image: np.ndarray
+    albedo: np.ndarray
+    shading: np.ndarray
+    size: tuple[int, int]
+    gain: float
+    scale: float
+    seconds: float
+    files: dict[str, Path]
+    format: ImageFormat
+    options: Options
+    notes: tuple[str, ...]
+
+    def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image, albedo and shading for the eye, (h, w, 3) uint8 sRGB."""
+        return (
+            for_display(self.image, self.gain),
+            for_display(self.albedo),
+            for_display(self.shading, 1 / self.scale),
+        )
+
+    @cached_property
+    def level(self) -> float:
+        """See `editing.light_level`."""
+        return light_level(self.shading)
+
+    def edited(self, edits: Sequence[Recolour], light: Light) -> np.ndarray:
+        """The edited photo for the eye, (h, w, 3) uint8 sRGB, at preview size."""
+        surfaces = [(select(self.albedo, edit), edit.color) for edit in edits]
+        return for_display(recompose(self.albedo, self.shading, surfaces, light, self.level), self.gain)
+
+    def write_edited(self, edits: Sequence[Recolour], light: Light, folder: Path, kind: str) -> Path:
+        """Writes the edited photo at full size to `folder`, from the linear layers on disk. kind: "png" or "exr"."""
+        albedo, shading = (read_image(self.files[f"{layer}.exr"]).pixels for layer in ("albedo", "shading"))
+        surfaces = [(select(self.albedo, edit), edit.color) for edit in edits]
+        image = recompose(albedo, shading, surfaces, light, self.level)
+        path = folder / f"{self.name}_edited.{kind}"
+        if kind == "exr":
+            write_image(path, image, format="exr")
+        else:
+            write_image(path, image * np.float32(self.gain), format=self.format)
+        return path
+
+
+def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, max_pixels: int) -> Photo:
+    """Decomposes a picture and writes its layers to `folder`. Raises InputError, ValueError, OSError, MemoryError."""
+    image = read_image(path, options.colorspace, max_pixels=max_pixels)
+    model = worker.model(**options.for_model())
+    result, seconds = model.timed(image.pixels)
+    scale = integer_scale(result.shading)
+    format: ImageFormat = "png16" if image.bit_depth == 16 else "png"
+    # A browser names uploads as the user did, within reason; the name becomes part of several others.
+    name = path.stem[:60] or "photo"
+    names = ("albedo.png", "albedo.exr", "shading.png", "shading.exr", "shading.json")
+    files = {file: folder / f"{name}_{file}" for file in names}
+    write_image(files["albedo.png"], result.albedo, format=format, alpha=image.alpha)
+    write_image(files["shading.png"], result.shading / np.float32(scale), format=format, alpha=image.alpha)
+    write_image(files["albedo.exr"], result.albedo, format="exr")
+    write_image(files["shading.exr"], result.shading, format="exr")
+    write_sidecar(
+        files["shading.json"],
+        path,
+        model,
+        scale,
+        clipped_fraction(result.shading, scale),
+        decoding=f"linear shading = shading_scale * srgb_to_linear(value / {_LEVELS[format]})",
+        exposure_gain=result.exposure_gain,
+    )
+    small = [_small(layer) for layer in (image.pixels, result.albedo, result.shading)]
+    gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
+    size = image.pixels.shape[:2]
+    return Photo(name, *small, size, gain, scale, seconds, files, format, options, image.notes)
+
+
+def _small(layer: np.ndarray) -> np.ndarray:
+    height, width = layer.shape[:2]
+    factor = min(1.0, PREVIEW_SIDE / max(height, width))
+    small = resize(layer, max(1, round(height * factor)), max(1, round(width * factor)))
+    small = np.array(small, np.float32) if small is layer else small
+    small.flags.writeable = False
+    return small

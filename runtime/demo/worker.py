@@ -1,0 +1,83 @@
+"""One loaded model for many users: every job gets its own options, the engine takes one frame at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from runtime.bundle import Bundle
+from runtime.decomposer import Decomposer, Decomposition
+
+
+class Worker:
+    """Holds the engine. `model` may be called, and its results used, by several threads at once."""
+
+    def __init__(self, bundle: str | None = None, backend: str = "auto", threads: int | None = None) -> None:
+        """Raises as `Decomposer.load` does."""
+        self._base = Decomposer.load(Bundle.load(bundle), backend, threads=threads)
+        self._turn = threading.Lock()
+
+    @property
+    def bundle(self) -> Bundle:
+        return self._base.bundle
+
+    @property
+    def resolution(self) -> int:
+        """Short side at which the network runs."""
+        return self._base.resolution
+
+    def describe(self) -> str:
+        """One line on the engine: library, version, provider, precision."""
+        return self._base.engine.describe()
+
+    def model(self, on_frame: Callable[[int], None] | None = None, **options: Any) -> SharedDecomposer:
+        """A decomposer with state of its own. on_frame: called after every frame of a stream with the number done; what it
+        raises ends the stream. options: those of `Decomposer`. Raises ValueError."""
+        return SharedDecomposer(self._base, self._turn, on_frame, options)
+
+    def close(self) -> None:
+        """Frees the engine, once the frame in work is done."""
+        with self._turn:
+            self._base.close()
+
+
+class SharedDecomposer(Decomposer):
+    """Shares an engine: waits for its turn at every frame, so that a long video holds nobody up."""
+
+    def __init__(
+        self, base: Decomposer, turn: threading.Lock, on_frame: Callable[[int], None] | None, options: dict[str, Any]
+    ) -> None:
+        super().__init__(base.bundle, base.engine, **options)
+        self._turn, self._on_frame = turn, on_frame
+
+    def decompose(self, image: np.ndarray) -> Decomposition:
+        return self.timed(image)[0]
+
+    def timed(self, image: np.ndarray) -> tuple[Decomposition, float]:
+        """As `decompose`, and the seconds that it took once it was this one's turn."""
+        with self._turn:
+            begun = time.perf_counter()
+            result = super().decompose(image)
+            return result, time.perf_counter() - begun
+
+    def stream(
+        self, frames: Iterable[np.ndarray], *, temporal: bool = True, first_frame: int = 0
+    ) -> Iterator[Decomposition]:
+        results = super().stream(frames, temporal=temporal, first_frame=first_frame)
+        done = 0
+        while True:
+            with self._turn:
+                result = next(results, None)
+            if result is None:
+                return
+            done += 1
+            if self._on_frame is not None:
+                self._on_frame(done)
+            yield result
+
+    def close(self) -> None:
+        """Nothing: the engine belongs to the worker."""

@@ -1,0 +1,180 @@
+"""What runs behind the page: the shared model, a photo, a clip, their limits and their files."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.decomposer import Decomposer
+from runtime.demo.clip import VideoLimits, decompose_clip
+from runtime.demo.editing import Light, Recolour
+from runtime.demo.photo import PREVIEW_SIDE, Options, decompose_photo
+from runtime.demo.worker import Worker
+from runtime.demo.workspace import Workspace
+from runtime.errors import InputError
+from runtime.images import read_image, write_image
+from runtime.video import VideoReader
+
+
+@pytest.fixture(scope="module")
+def worker(tiny_bundle):
+    worker = Worker(tiny_bundle)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def picture(tmp_path, scene) -> Path:
+    path = tmp_path / "scene.png"
+    write_image(path, scene / scene.max())
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path, write_clip) -> Path:
+    """Twelve frames at 10 frames a second."""
+    path = tmp_path / "clip.mp4"
+    write_clip(path, 12)
+    return path
+
+
+def test_each_job_has_options_of_its_own(worker, tiny_bundle, scene):
+    for options in ({"steps": 3, "seed": 5}, {"mode": "vae"}):
+        with Decomposer.load(tiny_bundle, **options) as own:
+            np.testing.assert_array_equal(worker.model(**options).decompose(scene).albedo, own.decompose(scene).albedo)
+
+
+def test_several_threads_get_what_each_would_get_alone(worker, scene):
+    pictures = [np.roll(scene, shift, axis=1) for shift in range(6)]
+    expected = [worker.model(seed=i).decompose(picture).albedo for i, picture in enumerate(pictures)]
+    results: dict[int, np.ndarray] = {}
+
+    def run(index: int) -> None:
+        results[index] = worker.model(seed=index).decompose(pictures[index]).albedo
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for index in range(6):
+        np.testing.assert_array_equal(results[index], expected[index])
+
+
+def test_a_photo_gets_its_turn_within_a_stream(worker, scene):
+    stream = worker.model().stream(iter([scene] * 3))
+    next(stream)
+    worker.model().decompose(scene)  # would wait for ever if the stream kept the engine
+    assert len(list(stream)) == 2
+
+
+def test_photo_files_multiply_to_the_picture(worker, picture, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    photo = decompose_photo(picture, Options(), worker, folder, 10**6)
+    albedo, shading = (read_image(photo.files[name]).pixels for name in ("albedo.exr", "shading.exr"))
+    np.testing.assert_allclose(albedo * shading, read_image(picture).pixels, rtol=1e-5, atol=1e-8)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in photo.files.values()}
+    assert photo.size == (90, 140) and photo.seconds > 0
+
+
+def test_previews_are_small_and_downloads_are_not(worker, tmp_path, scene):
+    path = tmp_path / "large.png"
+    write_image(path, np.tile(scene / scene.max(), (8, 8, 1)))
+    photo = decompose_photo(path, Options(), worker, tmp_path, 10**6)
+    assert max(photo.albedo.shape) == PREVIEW_SIDE
+    saved = photo.write_edited([Recolour(0.2, 0.2, (0.1, 0.2, 0.8))], Light(strength=0.5), tmp_path, "exr")
+    assert read_image(saved).pixels.shape == (720, 1120, 3)
+
+
+def test_a_photo_without_edits_is_saved_as_it_came(worker, picture, tmp_path):
+    photo = decompose_photo(picture, Options(), worker, tmp_path, 10**6)
+    saved = photo.write_edited([], Light(), tmp_path, "png")
+    np.testing.assert_array_equal(read_image(saved).pixels, read_image(picture).pixels)
+
+
+def test_a_photo_above_the_limit_is_refused_before_it_is_decoded(worker, tmp_path, monkeypatch):
+    import cv2
+
+    path = tmp_path / "large.png"
+    write_image(path, np.zeros((600, 700, 3), np.float32))
+    monkeypatch.setattr(cv2, "imdecodeWithMetadata", lambda *arguments: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"large\.png: found 700x600 pixels \(0\.42 megapixels\), expected at most"):
+        decompose_photo(path, Options(), worker, tmp_path, 400_000)
+
+
+@pytest.mark.parametrize("quality", [80, 101])
+def test_a_webp_above_the_limit_is_refused_by_its_header(tmp_path, monkeypatch, quality):
+    import cv2
+
+    path = tmp_path / "large.webp"
+    _, data = cv2.imencode(".webp", np.zeros((600, 700, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, quality])
+    path.write_bytes(data.tobytes())
+    assert read_image(path).pixels.shape == (600, 700, 3)
+    monkeypatch.setattr(cv2, "imdecodeWithMetadata", lambda *arguments: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="700x600"):
+        read_image(path, max_pixels=400_000)
+
+
+def test_an_exr_above_the_limit_is_refused(tmp_path):
+    path = tmp_path / "large.exr"
+    write_image(path, np.zeros((60, 70, 3), np.float32), format="exr")
+    with pytest.raises(InputError, match="70x60"):
+        read_image(path, max_pixels=4000)
+
+
+def test_a_clip_becomes_three_videos(worker, clip, tmp_path):
+    told: list[tuple[int, int]] = []
+    result = decompose_clip(
+        clip, Options(), worker, tmp_path / "out", VideoLimits(10**6, 5), on_frame=lambda *count: told.append(count)
+    )
+    assert told == [(n, 12) for n in range(1, 13)] and result.frames == 12
+    with VideoReader(result.files["preview"]) as reader:
+        assert (reader.height, reader.width) == (90, 3 * 140)
+        assert len(list(reader)) == 12
+    assert all(path.is_file() for path in result.files.values())
+
+
+def test_long_and_large_clips_are_refused_before_the_second_frame(worker, clip, tmp_path):
+    with pytest.raises(InputError, match=r"clip\.mp4: found a video of 1\.2 seconds, expected at most 1 seconds"):
+        decompose_clip(clip, Options(), worker, tmp_path, VideoLimits(10**6, 1))
+    with pytest.raises(InputError, match="frames of 140x90"):
+        decompose_clip(clip, Options(), worker, tmp_path, VideoLimits(10**4, 5))
+
+
+def test_a_clip_that_holds_more_than_it_states_is_stopped(worker, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(VideoReader, "_estimate_frames", lambda self: 3)
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="more than 6 frames"):
+        decompose_clip(clip, Options(), worker, out, VideoLimits(10**6, 0.5))
+    assert list(out.iterdir()) == []
+
+
+def test_a_visitor_who_leaves_stops_the_clip(worker, clip, tmp_path):
+    class Left(Exception): ...
+
+    def leave(done: int, total: int) -> None:
+        if done == 3:
+            raise Left
+
+    out = tmp_path / "out"
+    with pytest.raises(Left):
+        decompose_clip(clip, Options(), worker, out, VideoLimits(10**6, 5), on_frame=leave)
+    assert list(out.iterdir()) == []
+
+
+def test_sessions_have_folders_of_their_own_that_end_with_them():
+    workspace = Workspace()
+    first, other = workspace.fresh("a", "photo"), workspace.fresh("b", "photo")
+    video = workspace.fresh("a", "video")
+    again = workspace.fresh("a", "photo")
+    assert not first.exists() and again.is_dir() and video.is_dir() and other.is_dir()
+    workspace.end("a")
+    assert not again.exists() and not video.exists() and other.is_dir()
+    assert not workspace.is_open("a") and workspace.is_open("b")
+    workspace.end("nobody")
+    workspace.close()
+    assert not workspace.root.exists()
