@@ -40,7 +40,7 @@ EDGE_STEP = 0.35
 _LEAST = 1e-4
 
 
-class BilinearEngine:
+class BilinearEngine(Engine):
     """An engine whose upsampler interpolates log-shading linearly instead of fitting it to the image."""
 
     def __init__(self, engine: Engine) -> None:

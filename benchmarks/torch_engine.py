@@ -12,13 +12,14 @@ from export.graphs import graph_modules
 from export.guided_upsampler import GuidedUpsampler
 from runtime.bundle import Bundle, graph_specs
 from runtime.decomposer import Decomposer
+from runtime.engines.base import Engine
 from runtime.exposure import ToneMap
 from train.checkpoint import load_run
 from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
 
-class TorchEngine:
-    """An `Engine` (runtime.engines.base) that computes a bundle's graphs in FP32 by the modules they are traced from."""
+class TorchEngine(Engine):
+    """Computes a bundle's graphs in FP32 by the modules they are traced from."""
 
     name = "torch"
 

@@ -170,17 +170,10 @@ class Decomposer:
 
     def _albedo(self, image: np.ndarray) -> np.ndarray:
         """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo (H, W, 3) in [0, 1]."""
-        run = self.engine.run
         if self.mode == "vae":
-            z = run("vae_encoder", {"albedo": image})["z"]
-        else:
-            features = run("encoder", {"image": image})
-            z = self._start_noise(*image.shape[2:])
-            dt = np.array([1 / self.steps], np.float32)
-            for step in range(self.steps):
-                t = np.array([step / self.steps], np.float32)
-                z = run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
-        return from_nchw(run("decoder", {"z": z})["albedo"])
+            z = self.engine.run("vae_encoder", {"albedo": image})["z"]
+            return from_nchw(self.engine.run("decoder", {"z": z})["albedo"])
+        return from_nchw(self.engine.network(image, self._start_noise(*image.shape[2:]), self.steps))
 
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from: a function of seed and size alone."""

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from runtime.bundle import Bundle
+from runtime.engines.base import Engine
 from runtime.errors import InputError, MissingExtraError
 
 
-class OnnxRuntimeCpu:
+class OnnxRuntimeCpu(Engine):
     """Runs the FP32 graphs on ONNX Runtime's CPU provider.
 
     FP32, because the provider has few FP16 kernels: FP16 graphs take about 1.7 times as long there. A graph is loaded

@@ -15,7 +15,7 @@ from runtime.errors import InputError
 def test_each_backend_runs_a_graph_and_returns_its_outputs_by_name(tiny_bundle):
     image = np.random.default_rng(0).random((1, 3, 64, 32), np.float32)
     for backend in BACKENDS:
-        engine = open_engine(Bundle.load(tiny_bundle), backend)
+        engine = open_engine(Bundle.load(tiny_bundle), backend, precision="fp32")
         outputs = engine.run("encoder", {"image": image})
         assert {name: value.shape for name, value in outputs.items()} == {
             "feature_8": (1, 12, 8, 4),
@@ -29,7 +29,7 @@ def test_each_backend_runs_a_graph_and_returns_its_outputs_by_name(tiny_bundle):
 
 
 def test_an_unknown_backend_is_refused_with_the_choices(tiny_bundle):
-    with pytest.raises(ValueError, match="backend 'tpu', expected one of auto, cpu"):
+    with pytest.raises(ValueError, match="backend 'tpu', expected one of auto, cpu, openvino"):
         open_engine(Bundle.load(tiny_bundle), "tpu")
 
 
@@ -54,23 +54,27 @@ def replace_graph(folder, name, data):
     (folder / "bundle.json").write_text(json.dumps(manifest))
 
 
-def test_a_graph_that_does_not_load_is_named(own_bundle):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_graph_that_does_not_load_is_named(own_bundle, backend):
     replace_graph(own_bundle, "encoder.onnx", b"no graph at all")
-    engine = open_engine(Bundle.load(own_bundle))
+    engine = open_engine(Bundle.load(own_bundle), backend)
     with pytest.raises(InputError, match=r"encoder\.onnx: found a graph that does not load") as caught:
         engine.run("encoder", {"image": np.zeros((1, 3, 32, 32), np.float32)})
     assert "\n" not in str(caught.value)
 
 
-def test_a_graph_with_other_tensors_than_the_manifest_states_is_refused(own_bundle):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_graph_with_other_tensors_than_the_manifest_states_is_refused(own_bundle, backend):
     replace_graph(own_bundle, "encoder.onnx", (own_bundle / "decoder.onnx").read_bytes())
-    engine = open_engine(Bundle.load(own_bundle))
+    engine = open_engine(Bundle.load(own_bundle), backend)
     with pytest.raises(InputError, match="found tensors z, albedo"):
         engine.run("encoder", {"image": np.zeros((1, 3, 32, 32), np.float32)})
 
 
-def test_a_closed_engine_does_not_run(tiny_bundle):
-    engine = open_engine(Bundle.load(tiny_bundle))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_closed_engine_does_not_run(tiny_bundle, backend):
+    engine = open_engine(Bundle.load(tiny_bundle), backend)
+    engine.close()
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
         engine.run("decoder", {"z": np.zeros((1, 12, 4, 4), np.float32)})
