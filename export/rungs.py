@@ -89,7 +89,8 @@ def open_rung(name: str, bundle: Bundle) -> Rung:
         "onnx-fp16": lambda: OnnxRung(bundle, "fp16"),
         "openvino-reduced": lambda: _engine(name, bundle, "openvino", precision="reduced"),
     }
-    return openers.get(name, lambda: _engine(name, bundle, name))()
+    backend = "cuda" if name == "onnxruntime-cuda" else name
+    return openers.get(name, lambda: _engine(name, bundle, backend))()
 
 
 def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["reduced"] | None = None) -> Rung:
