@@ -1,272 +1,337 @@
-"""Latency of a model bundle: each graph, the network, a whole decomposition and a cold start, on the CPU.
+"""Latency of a model bundle on several backends side by side, on the same weights and inputs.
 
-    python -m benchmarks.latency --bundle small
-    python -m benchmarks.latency --bundle small --torch --threads 2 --rounds 30 --json latency.json
+    python -m benchmarks.latency
+    python -m benchmarks.latency --bundle base --backends torch-eager torch-compile onnxruntime-cpu openvino
+    python -m benchmarks.latency --backends torch-compile tensorrt --batch 1 8 32 --resolution 256 512 --report gpu
 
-`network` is encoder, Euler steps and decoder; `decompose` adds what the runtime does around them on one square picture;
-`cold_start` is the command line on one such picture, start of Python included. With --torch the same weights run in
-PyTorch eager beside it, in both memory formats; the speed-up is over the faster one, from rounds in which all
-contestants take turns. Quote neither times nor ratios from a run that reports itself disturbed: on cores shared with
-other work threads wait for one another, PyTorch's many times longer than ONNX Runtime's. --threads 1 suffers least.
+`network` is encoder, Euler steps and decoder, host array to host array; then come its stages, and `decompose`, one picture
+through all that the runtime does. Each backend is taken at its best: of its variants (memory formats, compile modes) the
+fastest of each precision, found first, runs in rounds in which all take turns. Beside them runs what the machine can do at
+most, a large matrix product in the same precision and a large copy. Cold start and peak memory: of a fresh process.
+
+Quote neither times nor ratios from a run that warns of disturbance: on cores shared with other work threads wait for one
+another, PyTorch's many times longer than others'. --threads 1 suffers least.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import importlib.util
+import os
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import fresh_process, machine_limit
+from benchmarks.contestant import CALLS_PER_ROUND, Contestant, speedup, take_turns
+from benchmarks.latency_inputs import STAGES, Variant, Workload
+from benchmarks.latency_report import format_rows, write_report
+from benchmarks.latency_runtime import ENGINES
 from benchmarks.report import environment, write_json
-from runtime.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE, SIDE_MULTIPLE, Bundle
-from runtime.decomposer import Decomposer
-from runtime.engines import open_engine
-from runtime.engines.base import Engine
+from runtime.bundle import SIDE_MULTIPLE, Bundle
 from runtime.errors import InputError, MissingExtraError
-from runtime.images import write_image
 
-CALLS_PER_ROUND = 3
-# Threads of one library may wait actively for a while after a call; they must not do so in the other's turn.
-PAUSE_SECONDS = 0.02
-DISTURBED_RATIO = 1.5
+RIVALS = ("torch-eager", "torch-compile")
+BACKENDS = (*RIVALS, *ENGINES)
+REPORTS = Path(__file__).parent / "reports" / "latency"
+HEATS = 3
+PHASE_CALLS = 20
+MIN_AGREEMENT_DB = 40.0
+MAX_DRIFT = 1.15
 
 
 @dataclass
-class Contestant:
-    """Something to time: what it is (the row's descriptive fields), how to call it once, and the times taken, in ms.
+class Entry:
+    """A variant in the rounds. contestants: by graph. heats: ms of the variants that it won against, by name."""
 
-    frames: pictures per call. times: one list a round.
-    """
-
-    labels: dict[str, object]
-    call: Callable[[], object]
-    frames: int
-    times: list[list[float]] = field(default_factory=list)
-
-    def take_turn(self, calls: int = CALLS_PER_ROUND) -> None:
-        """One round: `calls` calls back to back."""
-        turn = []
-        for _ in range(calls):
-            start = time.perf_counter()
-            self.call()
-            turn.append((time.perf_counter() - start) * 1e3)
-        self.times.append(turn)
-
-    def round_medians(self) -> np.ndarray:
-        """Median of each round, ms."""
-        return np.median(self.times, axis=1)
-
-    def row(self) -> dict[str, object]:
-        """The report's row: labels, percentiles over all calls, pictures per second at the median.
-
-        `disturbed`: the median is far from the minimum or the 90th percentile from the median, so that the times tell
-        of other work on the machine more than of this.
-        """
-        p50, p90, p99 = np.percentile(self.times, (50, 90, 99))
-        return {
-            **self.labels,
-            "min_ms": round(float(np.min(self.times)), 3),
-            "p50_ms": round(float(p50), 3),
-            "p90_ms": round(float(p90), 3),
-            "p99_ms": round(float(p99), 3),
-            "frames_per_second": round(self.frames * 1e3 / float(p50), 2),
-            "calls": int(np.size(self.times)),
-            "disturbed": bool(p50 > DISTURBED_RATIO * np.min(self.times) or p90 > DISTURBED_RATIO * p50),
-        }
-
-
-def speedup(candidate: Contestant, reference: Contestant) -> float:
-    """How many times faster the candidate is: the median of the ratio over the rounds, which both took part in."""
-    return float(np.median(reference.round_medians() / candidate.round_medians()))
+    variant: Variant
+    heats: dict[str, float]
+    contestants: dict[str, Contestant] = field(default_factory=dict)
 
 
 def measure(
     bundle: Bundle,
+    backends: Sequence[str] = ("onnxruntime-cpu",),
     *,
-    resolution: int = 256,
-    batch: int = 1,
-    steps: int = 2,
+    batches: Sequence[int] = (1,),
+    resolutions: Sequence[int] = (256,),
+    steps: Sequence[int] = (2,),
     threads: int = 2,
     rounds: int = 20,
-    torch: bool = False,
-    cold_starts: int = 3,
+    processes: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, object]:
-    """Runs the benchmark and returns the report, {"environment": ..., "rows": [...]}.
+    """Runs the benchmark and returns the report, {"environment", "rows", "limits", "warnings"}.
 
-    resolution: side of the square picture, a multiple of 32. cold_starts: runs of the command line; 0 leaves them out.
-    Raises ValueError on a size that the network does not take, MissingExtraError without the libraries.
+    resolutions: sides of square pictures, multiples of 32. processes: measure cold start and memory too. A backend that
+    this machine cannot run raises what its engine raises: MissingExtraError, InputError, ValueError, RuntimeError.
     """
-    if resolution < SIDE_MULTIPLE or resolution % SIDE_MULTIPLE:
-        raise ValueError(f"resolution {resolution}, expected a multiple of {SIDE_MULTIPLE}")
-    for name, value in (("batch", batch), ("steps", steps), ("threads", threads), ("rounds", rounds)):
-        if value < 1:
-            raise ValueError(f"{name} {value}, expected at least 1")
-    packages = ["numpy", "onnxruntime", *(["torch"] if torch else [])]
-    labels = {"precision": "fp32", "batch": batch, "resolution": resolution, "steps": steps, "threads": threads}
-    picture = _picture(resolution)
-    engine = open_engine(bundle, "cpu", threads=threads)
-    try:
-        decomposer = Decomposer(bundle, engine, steps=steps, resolution=resolution)
-        runtime = _runtime_calls(bundle, engine, resolution, batch, steps)
-        contestants = [
-            Contestant({"backend": "onnxruntime-cpu", "graph": graph, **labels}, call, batch)
-            for graph, call in runtime.items()
-        ]
-        one = {"backend": "onnxruntime-cpu", "graph": "decompose", **labels, "batch": 1}
-        contestants.append(Contestant(one, lambda: decomposer.decompose(picture), 1))
-        if torch:
-            contestants += _torch_contestants(bundle, labels)
+    for resolution in resolutions:
+        if resolution < SIDE_MULTIPLE or resolution % SIDE_MULTIPLE:
+            raise ValueError(f"resolution {resolution}, expected a multiple of {SIDE_MULTIPLE}")
+    for name, values in (("batch", batches), ("steps", steps), ("threads", [threads]), ("rounds", [rounds])):
+        if min(values) < 1:
+            raise ValueError(f"{name} {min(values)}, expected at least 1")
+    for backend in backends:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
+        if backend in RIVALS and importlib.util.find_spec("torch") is None:
+            raise MissingExtraError("torch", "export")
+    report: dict[str, list] = {"rows": [], "limits": [], "warnings": _load_warnings()}
+    for resolution in resolutions:
+        for batch in batches:
+            for count in steps:
+                workload = Workload(batch, resolution, count, threads)
+                progress(f"batch {batch}, {resolution}x{resolution}, {count} steps")
+                _measure_workload(bundle, backends, workload, rounds, processes, report, progress)
+    packages = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "tensorrt", "tensorrt-rtx")
+    machine = {key: value for key, value in environment(packages).items() if value is not None}
+    untrained = bool(bundle.manifest["source"].get("untrained", False))
+    machine |= {"threads": threads, "bundle": bundle.name, "untrained": untrained, "rounds": rounds}
+    return {"environment": machine | _gpu(), **report}
+
+
+def _measure_workload(
+    bundle: Bundle,
+    backends: Sequence[str],
+    workload: Workload,
+    rounds: int,
+    processes: bool,
+    report: dict[str, list],
+    progress: Callable[[str], None],
+) -> None:
+    with ExitStack() as stack:
+        entries: list[Entry] = []
+        for backend in backends:
+            entries += _qualify(bundle, backend, workload, stack, report["warnings"], progress)
+        for entry in entries:
+            labels = {**entry.variant.labels(), **workload.labels()}
+            for graph, call in entry.variant.calls.items():
+                frames = 1 if graph == "decompose" else workload.batch
+                row = {**labels, "graph": graph, "batch": frames, "workload_batch": workload.batch}
+                entry.contestants[graph] = Contestant(row, call, frames)
+        limits = _limits(entries, workload.threads)
+        contestants = [*(c for entry in entries for c in entry.contestants.values()), *limits.values()]
+        progress(f"{rounds} rounds of {len(contestants)} contestants")
+        take_turns(contestants, 1, 1)
         for contestant in contestants:
-            contestant.take_turn()
             contestant.times.clear()
-        for _ in range(rounds):
-            for contestant in contestants:
-                contestant.take_turn()
-                time.sleep(PAUSE_SECONDS)
-    finally:
-        engine.close()
-    rows = [contestant.row() for contestant in contestants]
-    for row, contestant in zip(rows, contestants, strict=True):
-        rivals = [x for x in contestants if _compares(contestant, x)]
-        if rivals:
-            fastest = min(rivals, key=lambda rival: np.median(rival.times))
-            row["speedup_over_torch"] = round(speedup(contestant, fastest), 3)
-            row["torch_memory_format"] = fastest.labels["memory_format"]
-    if cold_starts:
-        cold = Contestant({**one, "graph": "cold_start"}, lambda: _cold_start(bundle, picture, steps, threads), 1)
-        cold.take_turn(cold_starts)
-        rows.append(cold.row())
-    return {"environment": {**environment(packages), "threads": threads, "bundle": bundle.name}, "rows": rows}
+        take_turns(contestants, rounds)
+        report["warnings"] += _disagreements(entries)
+        rows = [row for entry in entries for row in _rows(bundle, entry, entries, limits, workload)]
+    if processes:
+        for row in rows:
+            if row["graph"] == "network":
+                progress(f"fresh process: {row['backend']} {row['precision']}")
+                # Torch's variants are named with their precision, since each exists in several.
+                name = f"{row['variant']} {row['precision']}" if row["backend"] in RIVALS else row["variant"]
+                row |= fresh_process.measure(bundle, row["backend"], name, workload)
+    report["rows"] += rows
+    shared = {"batch": workload.batch, "resolution": workload.resolution, "steps": workload.steps}
+    report["limits"] += [{**shared, **machine_limit.limit_row(limit)} for limit in limits.values()]
+    report["warnings"] += _doubts(rows, limits)
 
 
-def _compares(candidate: Contestant, rival: Contestant) -> bool:
-    """Whether the rival is PyTorch doing the candidate's work; the merged graph does that of the network."""
-    graph = candidate.labels["graph"]
-    work = "network" if graph == "decompose_2step" else graph
-    backends = (candidate.labels["backend"], rival.labels["backend"])
-    return backends == ("onnxruntime-cpu", "torch-eager") and rival.labels["graph"] == work
+def _qualify(
+    bundle: Bundle,
+    backend: str,
+    workload: Workload,
+    stack: ExitStack,
+    warnings: list[str],
+    progress: Callable[[str], None],
+) -> list[Entry]:
+    """Opens a backend's variants and keeps the fastest of each precision by the median of HEATS turns; closes the rest."""
+    best: dict[str, tuple[float, Variant]] = {}
+    heats: dict[str, dict[str, float]] = {}
+    for name in fresh_process.variant_names(backend):
+        progress(f"opening {backend}, {name}")
+        if backend == "torch-eager" and name.startswith("channels_last"):
+            from benchmarks import latency_torch
+
+            if not latency_torch.runs_in_a_process_of_its_own(bundle, backend, name, workload):
+                warnings.append(f"{backend}, {name}: left out, the process crashes")
+                continue
+        variant = fresh_process.open_variant(bundle, backend, name, workload)
+        kept = stack.enter_context(ExitStack())
+        kept.callback(variant.close)
+        trial = Contestant({}, variant.calls["network"], 1)
+        take_turns([trial], 1, 1)
+        trial.times.clear()
+        take_turns([trial], HEATS)
+        time = float(np.median(trial.times))
+        heats.setdefault(variant.precision, {})[variant.name] = round(time, 2)
+        before = best.get(variant.precision)
+        if before is None or time < before[0]:
+            best[variant.precision] = (time, variant)
+            variant = before[1] if before else None
+        if variant is not None:
+            variant.close()
+    if not best:
+        raise RuntimeError(f"{backend}: no variant runs here")
+    return [Entry(variant, heats[precision]) for precision, (_, variant) in best.items()]
 
 
-def _runtime_calls(
-    bundle: Bundle, engine: Engine, resolution: int, batch: int, steps: int
-) -> dict[str, Callable[[], object]]:
-    """One call per graph and one for the loop over them, through the runtime's engine, on fixed inputs."""
-    rng = np.random.default_rng(0)
-    side = resolution // LATENT_DOWNSCALE
-    image = rng.random((batch, 3, resolution, resolution), dtype=np.float32)
-    noise = rng.standard_normal((batch, LATENT_CHANNELS, side, side), dtype=np.float32)
-    features = engine.run("encoder", {"image": image})
-    times = [np.full(1, step / steps, np.float32) for step in range(steps)]
-    dt = np.full(1, 1 / steps, np.float32)
+def _limits(entries: Sequence[Entry], threads: int) -> dict[tuple[str, str], Contestant]:
+    """The machine's limits for each precision and device in the rounds, by (precision, device); copies as ("copy", ...)."""
+    limits: dict[tuple[str, str], Contestant] = {}
+    for precision, device in dict.fromkeys((entry.variant.precision, entry.variant.device) for entry in entries):
+        limit = machine_limit.product_contestant(precision, device, threads)
+        if limit is not None:
+            limits[precision, device] = limit
+        if ("copy", device) not in limits and (device == "cpu" or limit is not None):
+            limits["copy", device] = machine_limit.copy_contestant(device)
+    return limits
 
-    def network() -> object:
-        maps, z = engine.run("encoder", {"image": image}), noise
-        for t in times:
-            z = engine.run("velocity_step", {"z": z, "t": t, "dt": dt, **maps})["z_next"]
-        return engine.run("decoder", {"z": z})
 
-    calls: dict[str, Callable[[], object]] = {
-        "encoder": lambda: engine.run("encoder", {"image": image}),
-        "velocity_step": lambda: engine.run("velocity_step", {"z": noise, "t": times[0], "dt": dt, **features}),
-        "decoder": lambda: engine.run("decoder", {"z": noise}),
-        "network": network,
+def _rows(
+    bundle: Bundle,
+    entry: Entry,
+    entries: Sequence[Entry],
+    limits: dict[tuple[str, str], Contestant],
+    workload: Workload,
+) -> Iterable[dict[str, object]]:
+    cost = _gmac(bundle, workload)
+    variant = entry.variant
+    limit = limits.get((variant.precision, variant.device))
+    for graph, contestant in entry.contestants.items():
+        row = contestant.row()
+        if graph in cost:
+            row["gmac_per_second"] = round(cost[graph] * 1e3 / row["p50_ms"], 1)
+            if limit is not None:
+                # Over the rounds, so that both saw the same machine.
+                fastest = limit.labels["gmac"] / limit.round_medians()
+                row["fraction_of_limit"] = round(float(np.median(cost[graph] / contestant.round_medians() / fastest)), 3)
+        if graph == "network":
+            row["variants_ms"] = entry.heats
+            if variant.phases is not None:
+                parts = [variant.phases() for _ in range(PHASE_CALLS)]
+                row |= {name: round(float(np.median([part[name] for part in parts])), 3) for name in parts[0]}
+        for rival in entries:
+            other = rival.contestants.get(graph)
+            if variant.backend in RIVALS or rival.variant.backend not in RIVALS or other is None:
+                continue
+            kind = rival.variant.backend.removeprefix("torch-")
+            row[f"speedup_over_{kind}_{rival.variant.precision}"] = round(speedup(contestant, other), 3)
+        yield row
+
+
+def _gmac(bundle: Bundle, workload: Workload) -> dict[str, float]:
+    """GMAC of one call of each graph; nothing where torch, which counts them, is missing."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    from train.networks.config import NetworkConfig
+    from train.networks.count import count
+
+    cost = count(NetworkConfig.from_dict(bundle.manifest["config"]), workload.resolution, workload.steps)
+    return {
+        name: workload.batch * value for name, value in [("network", cost.total_gmac), *((s, cost.gmac[s]) for s in STAGES)]
     }
-    if steps == 2 and bundle.has("decompose_2step"):
-        calls["decompose_2step"] = lambda: engine.run("decompose_2step", {"image": image, "z": noise})
-    return calls
 
 
-def _torch_contestants(bundle: Bundle, labels: dict[str, object]) -> list[Contestant]:
-    try:
-        from benchmarks import torch_eager
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "export") from error
-    contestants = []
-    batch, resolution, threads = labels["batch"], labels["resolution"], labels["threads"]
-    for memory_format in torch_eager.MEMORY_FORMATS:
-        if not torch_eager.runs_in_a_process_of_its_own(bundle.folder, memory_format, batch, resolution, threads):
-            print(f"torch crashes in {memory_format}: left out", file=sys.stderr)
-            continue
-        calls = torch_eager.torch_calls(
-            bundle, memory_format, batch=batch, resolution=resolution, steps=labels["steps"], threads=threads
-        )
-        for graph, call in calls.items():
-            row = {"backend": "torch-eager", "graph": graph, "memory_format": memory_format, **labels}
-            contestants.append(Contestant(row, call, batch))
-    return contestants
+def _disagreements(entries: Sequence[Entry]) -> list[str]:
+    """Warnings about backends whose albedo is another one: then they do not do the same work."""
+    first = entries[0].variant
+    expected = first.answer()
+    warnings = []
+    for variant in (entry.variant for entry in entries[1:]):
+        error = float(np.mean((variant.answer().astype(np.float64) - expected) ** 2))
+        psnr = -10 * np.log10(max(error, 1e-14))
+        if not psnr >= MIN_AGREEMENT_DB:
+            names = f"{variant.backend} {variant.precision} and {first.backend} {first.precision}"
+            warnings.append(f"{names}: albedo agrees to {psnr:.1f} dB only, expected {MIN_AGREEMENT_DB:.0f} dB")
+    return warnings
 
 
-def _picture(side: int) -> np.ndarray:
-    """(side, side, 3) float32 linear: smooth, with highlights above 1, so that nothing is trivially constant."""
-    y, x = np.mgrid[:side, :side].astype(np.float32) / side
-    return np.stack([(0.2 + x * y) * (1.5 + np.sin(9 * x + phase)) for phase in (0, 1, 2)], axis=-1).astype(np.float32)
-
-
-def _cold_start(bundle: Bundle, picture: np.ndarray, steps: int, threads: int) -> None:
-    """The command line in a fresh process. Raises RuntimeError when it fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "picture.png"
-        write_image(source, np.clip(picture, 0, 1), format="png", colorspace="srgb")
-        command = [sys.executable, "-m", "runtime.decompose", str(source), "-o", str(Path(folder) / "out"), "--quiet"]
-        command += ["--bundle", str(bundle.folder.resolve()), "--steps", str(steps)]
-        command += ["--threads", str(threads)]
-        root = Path(__file__).parent.parent
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"runtime.decompose failed: {done.stderr.strip()}")
-
-
-def format_rows(rows: Sequence[dict[str, object]]) -> str:
-    """A table for the terminal."""
-    times = ("min_ms", "p50_ms", "p90_ms", "p99_ms")
-    heads = "".join(f"{key.replace('_', ' '):>9s}" for key in times)
-    lines = [f"{'backend':16s}{'graph':17s}{'memory format':15s}{heads}{'frames/s':>10s}{'vs torch':>10s}"]
+def _doubts(rows: Sequence[dict[str, object]], limits: dict[tuple[str, str], Contestant]) -> list[str]:
+    """Why the measurement may be a bad one, a line each."""
+    warnings = []
     for row in rows:
-        numbers = "".join(f"{row[key]:9.1f}" for key in times)
-        ratio = f"{row['speedup_over_torch']:9.2f}x" if "speedup_over_torch" in row else ""
-        lines.append(
-            f"{row['backend']:16s}{row['graph']:17s}{row.get('memory_format', ''):15s}{numbers}"
-            f"{row['frames_per_second']:10.1f}{ratio}"
-        )
-    return "\n".join(lines)
+        what = f"{row['backend']} {row['precision']} {row['graph']}, batch {row['batch']}, {row['resolution']}"
+        if row["disturbed"] and row["graph"] == "network":
+            warnings.append(f"{what}: times vary too much, other work disturbed them; quote neither times nor ratios")
+        if "compute_ms" in row:
+            if row["enqueue_ms"] > 0.9 * row["compute_ms"]:
+                warnings.append(f"{what}: bound by the host, which takes as long to enqueue as the GPU to compute")
+            if row["h2d_ms"] + row["d2h_ms"] > row["compute_ms"]:
+                warnings.append(f"{what}: bound by copies between host and device")
+        if row.get("fraction_of_limit", 0) > 1:
+            warnings.append(f"{what}: faster than the machine's limit, which was therefore disturbed")
+    for limit in limits.values():
+        medians = limit.round_medians()
+        halves = np.median(medians[: len(medians) // 2 or 1]), np.median(medians[len(medians) // 2 :])
+        if max(halves) > MAX_DRIFT * min(halves):
+            name = f"{limit.labels['graph']} {limit.labels['precision']}".strip()
+            warnings.append(
+                f"{name}: took {halves[0]:.1f} ms in the first half, {halves[1]:.1f} ms in the second: clocks drift"
+            )
+    return warnings
+
+
+def _load_warnings() -> list[str]:
+    if not hasattr(os, "getloadavg"):
+        return []
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return [f"load average {load:.1f} on {cores} cores before the run: other work"] if load > 0.25 * cores else []
+
+
+def _gpu() -> dict[str, object]:
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda} if torch.cuda.is_available() else {}
+
+
+def _report_stem(text: str) -> Path:
+    return Path(text) if os.sep in text else REPORTS / text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
-    parser.add_argument("--resolution", type=int, default=256, help="side in pixels (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=1, help="pictures a call of the network (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=2, help="Euler steps (default: %(default)s)")
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        default=["onnxruntime-cpu"],
+        choices=BACKENDS,
+        metavar="BACKEND",
+        help=f"of {', '.join(BACKENDS)} (default: onnxruntime-cpu)",
+    )
+    parser.add_argument("--batch", type=int, nargs="+", default=[1], help="pictures a call of the network (default: 1)")
+    parser.add_argument("--resolution", type=int, nargs="+", default=[256], help="sides in pixels (default: 256)")
+    parser.add_argument("--steps", type=int, nargs="+", default=[2], help="Euler steps (default: 2)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each library (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=20, help=f"of {CALLS_PER_ROUND} calls (default: %(default)s)")
-    parser.add_argument("--torch", action="store_true", help="measure PyTorch eager beside it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument("--no-processes", action="store_true", help="leave out cold start and memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report's data")
+    parser.add_argument(
+        "--report", type=_report_stem, metavar="NAME", help=f"write NAME.md, .json and .svg to {REPORTS.name}'s reports"
+    )
     options = parser.parse_args(arguments)
     try:
-        bundle = Bundle.load(options.bundle)
         report = measure(
-            bundle,
-            resolution=options.resolution,
-            batch=options.batch,
+            Bundle.load(options.bundle),
+            list(dict.fromkeys(options.backends)),
+            batches=options.batch,
+            resolutions=options.resolution,
             steps=options.steps,
             threads=options.threads,
             rounds=options.rounds,
-            torch=options.torch,
+            processes=not options.no_processes,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
-    except (InputError, MissingExtraError, ValueError, RuntimeError) as error:
+        if options.json:
+            write_json(options.json, report)
+        if options.report:
+            write_report(options.report, report, sys.argv[1:] if arguments is None else arguments)
+    except (InputError, MissingExtraError, ValueError, RuntimeError, OSError) as error:
         print(f"benchmarks.latency: {error}", file=sys.stderr)
         return 1
-    print(format_rows(report["rows"]))
-    if disturbed := [row for row in report["rows"] if row["disturbed"]]:
-        print(f"{len(disturbed)} of {len(report['rows'])} rows disturbed by other work: quote neither times nor ratios")
-    if options.json:
-        write_json(options.json, report)
+    print(format_rows(report))
     return 0
 
 

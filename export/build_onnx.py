@@ -2,6 +2,7 @@
 
     python -m export.build_onnx runs/small -o runtime/models/small
     python -m export.build_onnx runs/base -o out/base --name base --images photo.jpg render.exr
+    python -m export.build_onnx --untrained base -o out/base-untrained      # random weights, to measure latency with
 
 Every graph is compared with PyTorch on pictures and random inputs first; if one fails, nothing is published.
 """
@@ -21,6 +22,8 @@ from export.guided_upsampler import GuidedUpsampler
 from export.half import half_copy
 from export.merge import merge_loop
 from export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
+from export.untrained import source as untrained_source
+from export.untrained import untrained_model
 from export.verify import (
     STEPS,
     VerificationError,
@@ -33,6 +36,7 @@ from export.verify import (
 from export.weights import round_weights, save_weights
 from runtime.bundle import (
     MANIFEST,
+    MODELS,
     PRECISIONS,
     WEIGHTS,
     Bundle,
@@ -156,7 +160,10 @@ def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of train.flow")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="run folder of train.flow")
+    parser.add_argument(
+        "--untrained", metavar="NETWORK", help="instead of a run: seeded random weights for a network's name or YAML file"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="folder to publish")
     parser.add_argument("--name", help="name in the manifest (default: the folder's)")
     parser.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="ONNX opset (default: %(default)s)")
@@ -164,11 +171,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--images", type=Path, nargs="+", metavar="FILE", help="pictures to verify on (default: the project's examples)"
     )
     options = parser.parse_args(arguments)
+    if (options.run is None) == (options.untrained is None):
+        parser.error("expected either RUN or --untrained NETWORK")
+    if options.untrained and options.output.resolve().parent == MODELS.resolve():
+        parser.error(f"--untrained: found output {options.output}, expected one outside the shipped models")
     images = options.images
     if images is None:
         images = [path for pattern in EXAMPLES for path in sorted(REPOSITORY.glob(pattern))]
     try:
-        model, source = load_run(options.run)
+        if options.untrained:
+            model, source = untrained_model(options.untrained), untrained_source(options.untrained)
+        else:
+            model, source = load_run(options.run)
         report = build_bundle(model, options.output, name=options.name, source=source, images=images, opset=options.opset)
     except (CheckpointError, InputError, ExportError, VerificationError, ValueError, OSError) as error:
         print(f"export.build_onnx: {error}", file=sys.stderr)

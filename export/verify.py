@@ -131,16 +131,16 @@ def compare(folder: Path, model: IntrinsicFlow, case: Case) -> list[Comparison]:
     each on the output of the one before.
     """
     with torch.inference_mode():
-        reference = _reference(model, case)
+        truth = reference(model, case)
     rows = []
     for precision in PRECISIONS:
         specs = graph_specs(model.config.feature_channels, precision)
-        run = _runner(folder, specs, precision)
+        run = runner(folder, specs, precision)
         for name, spec in specs.items():
-            inputs, outputs = reference[name]
+            inputs, outputs = truth[name]
             rows.append(_compare(name, precision, case.name, run(name, inputs), outputs, spec.output_names))
-        albedo = _run_loop(run, case)
-        outputs = reference["decompose_2step"][1]
+        albedo = run_loop(run, case.image.numpy(), case.z.numpy())
+        outputs = truth["decompose_2step"][1]
         rows.append(_compare("end_to_end", precision, case.name, {"albedo": albedo}, outputs, ("albedo",)))
     return rows
 
@@ -177,7 +177,7 @@ Arrays = dict[str, np.ndarray]
 Run = Callable[[str, Mapping[str, np.ndarray]], Arrays]
 
 
-def _reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Arrays]]:
+def reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Arrays]]:
     """Inputs and outputs of each graph by PyTorch, by tensor name."""
     features = dict(zip(("feature_8", "feature_16", "feature_32"), model.encoder(case.image), strict=True))
     # Inside the trajectory, where the step is not simply noise: the second step's own state.
@@ -207,7 +207,7 @@ def _arrays(tensors: Mapping[str, Tensor]) -> Arrays:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _runner(folder: Path, specs: Mapping[str, GraphSpec], precision: Precision) -> Run:
+def runner(folder: Path, specs: Mapping[str, GraphSpec], precision: Precision) -> Run:
     """Runs graphs on ONNX Runtime's CPU provider, inputs cast to the spec's types."""
     sessions: dict[str, onnxruntime.InferenceSession] = {}
 
@@ -224,9 +224,9 @@ def _runner(folder: Path, specs: Mapping[str, GraphSpec], precision: Precision) 
     return run
 
 
-def _run_loop(run: Run, case: Case) -> np.ndarray:
-    features = run("encoder", {"image": case.image.numpy()})
-    z = case.z.numpy()
+def run_loop(run: Run, image: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Encoder, STEPS Euler steps and decoder, each graph on the outputs of the one before. Returns the albedo."""
+    features = run("encoder", {"image": image})
     dt = np.full(1, 1 / STEPS, np.float32)
     for step in range(STEPS):
         t = np.full(1, step / STEPS, np.float32)

@@ -1,0 +1,281 @@
+"""Parity of a bundle along the ladder torch FP32 -> ONNX FP32 -> ONNX FP16 -> TensorRT, graph by graph and end to end.
+
+    python -m export.parity
+    python -m export.parity --bundle base --images photos/*.jpg --batch 1 4 --resolution 256 768x512 --json parity.json
+    python -m export.parity --rungs tensorrt            # fails where TensorRT cannot be run, instead of leaving it out
+
+Every rung is compared with PyTorch in FP32 from the same FP16-rounded weights, on photos, a procedural picture and seeded
+random inputs. Each graph gets PyTorch's inputs, so that its error is its own; `end_to_end` is the whole loop. Limits: FP32
+graphs 1e-4; reduced precision 60 dB PSNR end to end; nothing non-finite; no half-precision activation above 2^14.
+Exit code: 0 all that ran passed, 1 something failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export.half_tensors import LIMIT, HalfTensors
+from export.parity_measures import Difference, difference
+from export.rungs import RUNGS, Rung, open_rung
+from export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case, photo_case, procedural_case, random_cases, reference
+from export.weights import load_model
+from runtime.atomic_file import replace_when_complete
+from runtime.bundle import SIDE_MULTIPLE, Bundle
+from runtime.errors import InputError
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+BATCHES = (1, 2)
+SIZES = ((256, 256), (64, 96), (384, 256))
+TOP_TENSORS = 10
+END_TO_END = ("end_to_end", "decompose_2step")
+Truth = dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output tensor of one graph on one case."""
+
+    rung: str
+    case: str
+    graph: str
+    tensor: str
+    difference: Difference
+
+    def to_dict(self) -> dict[str, object]:
+        return {"rung": self.rung, "case": self.case, "graph": self.graph, "tensor": self.tensor, **asdict(self.difference)}
+
+
+@dataclass
+class Result:
+    """What became of one rung. status: "passed", "failed" or "not run"; why: reason, or each failure in a line."""
+
+    rung: str
+    description: str = ""
+    status: str = "passed"
+    why: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def fail(self, why: str) -> None:
+        self.status = "failed"
+        self.why.append(why)
+
+
+def parity(
+    bundle: Bundle, cases: Sequence[Case], rungs: Sequence[str] = RUNGS, *, required: bool = False
+) -> dict[str, object]:
+    """Runs the ladder and returns the report, {"environment", "limits", "passed", "rungs", "rows", "half_tensors"}.
+
+    required: a rung that this machine cannot run fails.
+    """
+    model = load_model(bundle)
+    with torch.inference_mode():
+        truths = [reference(model, case) for case in cases]
+    results = [_check_reference(cases, truths)]
+    if results[0].status == "passed":
+        results += [_climb(name, bundle, cases, truths, required) for name in rungs]
+    half = HalfTensors(bundle)
+    # Of PyTorch's inputs, whatever rungs there are: what overflows is a property of the graph.
+    graphs = [graph for graph in truths[0] if graph != "upsampler" and bundle.has(graph, "fp16")]
+    for graph, (case, truth) in itertools.product(graphs, zip(cases, truths, strict=True)):
+        half.run(graph, truth[graph][0], case.name)
+    tensors = half.largest(len(half.records))
+    checked = Result("half-precision range", f"{len(tensors)} FP16 tensors of {len(graphs)} graphs")
+    for record in tensors:
+        if record.fails:
+            checked.fail(str(record))
+    results.append(checked)
+    return {
+        "environment": _environment(bundle),
+        "limits": {
+            "fp32_max_error": FP32_MAX_ERROR,
+            "reduced_end_to_end_psnr_db": FP16_MIN_PSNR,
+            "half_precision_largest": LIMIT,
+        },
+        "passed": all(result.status != "failed" for result in results),
+        "rungs": [{"name": x.rung, "description": x.description, "status": x.status, "why": x.why} for x in results],
+        "rows": [row.to_dict() for result in results for row in result.rows],
+        "half_tensors": [asdict(record) for record in tensors],
+    }
+
+
+def _check_reference(cases: Sequence[Case], truths: Sequence[Truth]) -> Result:
+    result = Result("torch-fp32", f"PyTorch {torch.__version__}, CPU: the reference")
+    for case, truth in zip(cases, truths, strict=True):
+        for graph, (_, outputs) in truth.items():
+            for tensor in _not_finite(outputs):
+                result.fail(f"{graph}, {tensor} on {case.name}: found non-finite values, expected finite ones")
+    return result
+
+
+def _climb(name: str, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], required: bool) -> Result:
+    result = Result(name)
+    try:
+        rung = open_rung(name, bundle)
+    except (ImportError, InputError, ValueError, RuntimeError, OSError) as error:
+        result.status, result.why = ("failed" if required else "not run"), [" ".join(str(error).split())]
+        return result
+    try:
+        result.description = rung.describe()
+        outside = []
+        for case, truth in zip(cases, truths, strict=True):
+            try:
+                result.rows += _compare(rung, case, truth, result)
+            except ValueError as error:  # shapes that an engine was not built for
+                outside.append(f"{case.name}: {error}")
+        if outside and not result.rows:
+            result.fail(f"no case fits: {outside[0]}")
+        else:
+            result.why += [f"left out {line}" for line in outside]
+    except (InputError, RuntimeError, OSError) as error:
+        result.fail(" ".join(str(error).split()))
+    finally:
+        rung.close()
+    return result
+
+
+def _compare(rung: Rung, case: Case, truth: Truth, result: Result) -> list[Row]:
+    rows = []
+    for graph in (*rung.graphs, "end_to_end"):
+        if graph == "end_to_end":
+            expected = truth["decompose_2step"][1]
+            found = {"albedo": rung.network(case.image.numpy(), case.z.numpy())}
+        else:
+            inputs, expected = truth[graph]
+            found = rung.run(graph, inputs)
+        for tensor, wanted in expected.items():
+            where = f"{graph}, {tensor} on {case.name}"
+            if found[tensor].shape != wanted.shape:
+                result.fail(f"{where}: found shape {found[tensor].shape}, expected {wanted.shape}")
+            elif _not_finite({tensor: found[tensor]}):
+                result.fail(f"{where}: found non-finite values, expected finite ones")
+            else:
+                row = Row(rung.name, case.name, graph, tensor, difference(found[tensor], wanted, albedo=tensor == "albedo"))
+                rows.append(row)
+                if problem := _beyond_limits(row, rung.full):
+                    result.fail(f"{where}: {problem}")
+    return rows
+
+
+def _beyond_limits(row: Row, full: bool) -> str | None:
+    # The upsampler computes in FP32 on every rung.
+    if (full or row.graph == "upsampler") and row.difference.max > FP32_MAX_ERROR:
+        return f"found error {row.difference.max:.2e}, expected at most {FP32_MAX_ERROR:.0e}"
+    if not full and row.graph in END_TO_END and row.difference.psnr_db < FP16_MIN_PSNR:
+        return f"found PSNR {row.difference.psnr_db:.1f} dB, expected at least {FP16_MIN_PSNR:.0f} dB"
+    return None
+
+
+def _not_finite(outputs: dict[str, np.ndarray]) -> list[str]:
+    return [name for name, values in outputs.items() if not np.isfinite(values).all()]
+
+
+def _environment(bundle: Bundle) -> dict[str, object]:
+    versions = {}
+    for package in ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    source = bundle.manifest["source"]
+    machine = {"platform": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
+    return {**machine, **versions, "bundle": bundle.name, "untrained": bool(source.get("untrained", False))}
+
+
+def format_report(report: dict[str, object]) -> str:
+    """Tables for the terminal: the worst of all cases by rung, graph and tensor; the rungs; the largest FP16 tensors."""
+    lines = [
+        f"{'rung':18s}{'graph':17s}{'tensor':12s}{'max':>9s}{'mean':>9s}{'p99':>9s}{'PSNR dB':>9s}{'1-cosine':>10s}"
+        f"{'8-bit max':>11s}{'mean':>8s}"
+    ]
+    worst: dict[tuple[str, str, str], list[dict]] = {}
+    for row in report["rows"]:
+        worst.setdefault((row["rung"], row["graph"], row["tensor"]), []).append(row)
+    for (rung, graph, tensor), rows in worst.items():
+        cells = "".join(f"{max(row[key] for row in rows):9.1e}" for key in ("max", "mean", "p99"))
+        cells += f"{min(row['psnr_db'] for row in rows):9.1f}{1 - min(row['cosine'] for row in rows):10.1e}"
+        if rows[0]["steps_max"] is not None:
+            cells += f"{max(row['steps_max'] for row in rows):11d}{max(row['steps_mean'] for row in rows):8.4f}"
+        lines.append(f"{rung:18s}{graph:17s}{tensor:12s}{cells}")
+    lines.append("")
+    for rung in report["rungs"]:
+        lines.append(f"{rung['name']:22s}{rung['status']:9s}{rung['description']}".rstrip())
+        lines += [f"    {why}" for why in rung["why"][:TOP_TENSORS]]
+        if more := len(rung["why"]) - TOP_TENSORS:
+            lines += [f"    and {more} more, in the JSON"] if more > 0 else []
+    lines += ["", f"largest of {len(report['half_tensors'])} half-precision tensors (limit {LIMIT:.0f})"]
+    for record in report["half_tensors"][:TOP_TENSORS]:
+        value = f"{record['largest']:9.1f}" if record["finite"] else "not finite"
+        lines.append(f"{value:>10s}  {record['graph']}.fp16 {record['tensor']} ({record['operator']}) on {record['case']}")
+    return "\n".join(lines)
+
+
+def make_cases(images: Iterable[Path], batches: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Case]:
+    """Photos (one each, at the runtime's working size), the procedural picture, and noise of every batch and (height,
+    width). Raises InputError.
+    """
+    shapes = [(batch, *size) for size in sizes for batch in batches]
+    return [*map(photo_case, images), procedural_case(), *random_cases(shapes)]
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`256` or `WIDTHxHEIGHT` -> (height, width)."""
+    sides = [int(side) for side in text.split("x") if side.isdecimal()]
+    if len(sides) != text.count("x") + 1 or len(sides) > 2 or any(side < 1 or side % SIDE_MULTIPLE for side in sides):
+        expected = f"a side (256) or WIDTHxHEIGHT (768x512), multiples of {SIDE_MULTIPLE}"
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+    return sides[-1], sides[0]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
+    parser.add_argument(
+        "--rungs",
+        nargs="+",
+        choices=RUNGS,
+        metavar="RUNG",
+        help=f"to run, or fail: {', '.join(RUNGS)} (default: those that can run)",
+    )
+    parser.add_argument("--images", type=Path, nargs="*", metavar="FILE", help="photos (default: the project's examples)")
+    parser.add_argument("--batch", type=_count, nargs="+", default=BATCHES, help="of random inputs (default: 1 2)")
+    parser.add_argument(
+        "--resolution", type=_size, nargs="+", default=SIZES, help="of random inputs (default: 256 96x64 256x384)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    options = parser.parse_args(arguments)
+    images = sorted(EXAMPLES.glob("*.png")) if options.images is None else options.images
+    try:
+        bundle = Bundle.load(options.bundle)
+        cases = make_cases(images, options.batch, options.resolution)
+        report = parity(bundle, cases, options.rungs or RUNGS, required=options.rungs is not None)
+        if options.json:
+            with replace_when_complete(options.json) as temporary:
+                temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + os.linesep)
+    except (InputError, OSError) as error:
+        print(f"export.parity: {error}", file=sys.stderr)
+        return 1
+    print(format_report(report))
+    print("\npassed" if report["passed"] else "\nFAILED")
+    return 0 if report["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The rungs of the parity ladder: the same graphs in other hands and precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+import onnxruntime
+
+from export.verify import STEPS, run_loop, runner
+from runtime.bundle import Bundle, Precision, graph_specs
+from runtime.engines import open_engine
+from runtime.engines.base import Engine
+
+RUNGS = ("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+
+
+class Rung(Protocol):
+    """A backend that computes a bundle's graphs. full: the limits of FP32 hold, not those of reduced precision."""
+
+    name: str
+    full: bool
+    graphs: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Library, version, device and precision."""
+        ...
+
+    def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One graph on float32 inputs."""
+        ...
+
+    def network(self, image: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """The whole loop in STEPS steps: (B, 3, H, W), (B, 12, H/8, W/8) -> albedo (B, 3, H, W)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class OnnxRung:
+    """The bundle's graphs of one precision on ONNX Runtime's CPU provider."""
+
+    def __init__(self, bundle: Bundle, precision: Precision):
+        self.name, self.full = f"onnx-{precision}", precision == "fp32"
+        specs = graph_specs(bundle.feature_channels, precision)
+        self.graphs = tuple(graph for graph in specs if bundle.has(graph, precision))
+        self._run = runner(bundle.folder, specs, precision)
+
+    def describe(self) -> str:
+        return f"ONNX Runtime {onnxruntime.__version__}, CPUExecutionProvider, {self.name.removeprefix('onnx-')} graphs"
+
+    def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._run(graph, inputs)
+
+    def network(self, image: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return run_loop(self._run, image, z)
+
+    def close(self) -> None:
+        del self._run
+
+
+class EngineRung:
+    """One of the runtime's engines in reduced precision."""
+
+    full = False
+
+    def __init__(self, name: str, bundle: Bundle, engine: Engine, graphs: tuple[str, ...]):
+        self.name, self._bundle, self._engine, self.graphs = name, bundle, engine, graphs
+
+    def describe(self) -> str:
+        return self._engine.describe()
+
+    def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = self._bundle.spec(graph).input_names
+        return self._engine.run(graph, {name: np.asarray(inputs[name], np.float32) for name in names})
+
+    def network(self, image: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return self._engine.network(image, z, STEPS)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def open_rung(name: str, bundle: Bundle) -> Rung:
+    """Opens a rung. Raises MissingExtraError, InputError, ValueError or RuntimeError that say why there is none here."""
+    openers: dict[str, Callable[[], Rung]] = {
+        "onnx-fp32": lambda: OnnxRung(bundle, "fp32"),
+        "onnx-fp16": lambda: OnnxRung(bundle, "fp16"),
+        "openvino-reduced": lambda: _engine(name, bundle, "openvino", precision="reduced"),
+    }
+    backend = "cuda" if name == "onnxruntime-cuda" else name
+    return openers.get(name, lambda: _engine(name, bundle, backend))()
+
+
+def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["reduced"] | None = None) -> Rung:
+    engine = open_engine(bundle, backend, precision=precision)
+    # The loop as one file is for ONNX libraries; TensorRT's engines have no plan of it and run the loop themselves.
+    merged = backend.startswith("tensorrt") or not bundle.has("decompose_2step")
+    graphs = ("encoder", "velocity_step", "decoder", *(() if merged else ("decompose_2step",)), "upsampler")
+    return EngineRung(name, bundle, engine, graphs)
