@@ -540,4 +540,9 @@ def test_on_a_gpu_fp16_plans_keep_60_decibels_of_the_cpu(backend, picture):
             error = np.mean((found[0].astype(np.float64) - exact.network(image, noise, steps)) ** 2)
             assert -10 * np.log10(error) >= 60
             assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    image, noise = picture(1, 256, 384)
+    still = image, noise, 2, 1.5 * image[:, :, :250, :380], np.random.default_rng(0).random((1, 3, 500, 760), np.float32)
+    found = [engine.decompose(*still) for _ in range(3)]
+    np.testing.assert_allclose(found[0], super(tensorrt.TensorRt, engine).decompose(*still), atol=1e-4)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
     engine.close()
