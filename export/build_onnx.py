@@ -20,6 +20,7 @@ from pathlib import Path
 from export.graphs import graph_modules
 from export.guided_upsampler import GuidedUpsampler
 from export.half import half_copy
+from export.low_shading import LowShading
 from export.merge import merge_loop
 from export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
 from export.untrained import source as untrained_source
@@ -111,6 +112,7 @@ def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET)
             share_weights(graphs[name], weights)
         parts = (graphs[name] for name in ("encoder", "velocity_step", "decoder"))
         graphs["decompose_2step"] = merge_loop(*parts, specs["decompose_2step"], STEPS)
+        graphs["low_shading"] = export_graph(LowShading(), specs["low_shading"], opset)
         if precision == "fp32":
             graphs["upsampler"] = export_graph(GuidedUpsampler(), specs["upsampler"], opset)
         for name, graph in graphs.items():

@@ -1,11 +1,11 @@
-"""Builds TensorRT engines from a model bundle: encoder, velocity step, decoder, upsampler, VAE encoder.
+"""Builds TensorRT engines from a model bundle: encoder, velocity step, decoder, low shading, upsampler, VAE encoder.
 
     python -m export.build_trt --fp16
     python -m export.build_trt --fp16 --bundle out/base --compute-capability 86 89 120 --max-batch 1
 
 With full TensorRT (10.12 to 11) an engine is for the GPU here; with TensorRT for RTX it can be built ahead of time, on a
 machine without one. Left to itself (--flavor auto) the command takes the GPU that it finds, and without one builds for
-compute capabilities 86, 89 and 120. The upsampler is always FP32.
+compute capabilities 86, 89 and 120. Low shading and upsampler always compute in FP32.
 
 Engines are tuned for the second of three sizes and take everything between the first and the third; the wider the
 range, the more memory they plan for. For one fixed size: --resolution 256 256 256 --max-batch 1. Plans that nothing has
@@ -26,8 +26,9 @@ from export.trt.builder import BuiltPlan, PlanBuilder
 from export.trt.errors import BuildError
 from export.trt.profiles import Shapes, profiles
 from export.trt.target import Target, choose_target
+from export.trt.tensor_types import computing_precision
 from runtime.atomic_file import replace_when_complete
-from runtime.bundle import WEIGHTS, Bundle, Precision, graph_file
+from runtime.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
 from runtime.cli.progress import Progress, duration
 from runtime.engines.gpu import find_gpu, why_no_gpu
 from runtime.engines.plan import (
@@ -65,8 +66,9 @@ def build_engines(
     bundle.verify()
     builder: PlanBuilder | None = None
     sidecars, seconds = [], []
-    for number, graph in enumerate(PLAN_GRAPHS, 1):
-        label = f"[{number}/{len(PLAN_GRAPHS)}] {graph}"
+    graphs = [name for name in PLAN_GRAPHS if name in REQUIRED_GRAPHS or bundle.has(name, graph_precision(name, precision))]
+    for number, graph in enumerate(graphs, 1):
+        label = f"[{number}/{len(graphs)}] {graph}"
         wanted = _describe(bundle, graph, precision, target, shapes, optimization_level, folder)
         if (kept := _unchanged(wanted)) is not None:
             progress.log(f"{label}: unchanged")
@@ -76,19 +78,19 @@ def build_engines(
         started = time.monotonic()
         onnx = bundle.path(graph, wanted.precision)
         spec = bundle.spec(graph, wanted.precision)
-        rest = sum(seconds) / len(seconds) * (len(PLAN_GRAPHS) - number) if seconds else None
+        rest = sum(seconds) / len(seconds) * (len(graphs) - number) if seconds else None
         built = builder.build(spec, onnx, wanted.precision, wanted.profiles, _status(progress, label, rest))
         progress.show("")
         seconds.append(time.monotonic() - started)
         sidecars.append(_publish(wanted, built))
-        checks = f"{built.compute_layers} compute layers in {wanted.precision.upper()}"
+        checks = f"{built.compute_layers} compute layers in {computing_precision(graph, wanted.precision).upper()}"
         if built.inspected is None:
             checks += ", engine not inspected (built without a GPU)"
         elif built.inspected:
             checks += f", {built.inspected} in the engine"
         else:
             checks += ", engine inspected but it names no compute kernels"
-        left = _left(seconds, len(PLAN_GRAPHS) - number)
+        left = _left(seconds, len(graphs) - number)
         progress.log(f"{label}: {len(built.plan) / 1e6:.1f} MB in {seconds[-1]:.1f} s, {checks}{left}")
     return sidecars
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from runtime.decomposer import MIN_LIGHT
+from runtime.low_shading import MIN_LIGHT
 from runtime.product import MIN_ALBEDO
 
 CELL = 4

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from export.guided_upsampler import GuidedUpsampler
 from runtime.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
-from runtime.decomposer import MIN_LIGHT
 from runtime.exposure import exposure_gain
 from runtime.images import read_image
+from runtime.low_shading import MIN_LIGHT, low_shading
 from runtime.working_size import pad, resize, working_size
 from train.networks.model import IntrinsicFlow, latent_shape
 
@@ -187,6 +187,11 @@ def reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Array
     albedo = model.vae.decode(last)
     small = nn.functional.avg_pool2d(case.image, 2).clamp(min=MIN_LIGHT)
     log_shading = (small / nn.functional.avg_pool2d(albedo, 2).clamp(min=1e-3)).log()
+    # Without some of the padding, and with light that was clipped for the network.
+    guide = 1.5 * case.image[:, :, : case.image.shape[2] - 5, : case.image.shape[3] - 31]
+    unpadded = albedo[:, :, : guide.shape[2], : guide.shape[3]]
+    # The host's own computation, in float64: the runtime takes either.
+    host = torch.from_numpy(np.log(low_shading(guide.double().numpy(), unpadded.numpy())))
     rows = torch.tensor([0.0, case.image.shape[2]])
     full_albedo, full_shading = GuidedUpsampler()(log_shading, small, case.image, rows)
     graphs = {
@@ -195,6 +200,7 @@ def reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Array
         "decoder": ({"z": last}, {"albedo": albedo}),
         "vae_encoder": ({"albedo": albedo}, {"z": model.vae.encode(albedo)}),
         "decompose_2step": ({"image": case.image, "z": case.z}, {"albedo": model(case.image, case.z, STEPS)}),
+        "low_shading": ({"albedo": albedo, "guide": guide}, {"log_shading": host}),
         "upsampler": (
             {"log_shading": log_shading, "guide": small, "image": case.image, "rows": rows},
             {"albedo": full_albedo, "shading": full_shading},

@@ -33,7 +33,7 @@ LATENT_CHANNELS = 12
 
 Precision = Literal["fp32", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
-GRAPHS = ("encoder", "velocity_step", "decoder", "upsampler", "vae_encoder", "decompose_2step")
+GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder", "decompose_2step")
 REQUIRED_GRAPHS = ("encoder", "velocity_step", "decoder", "upsampler", "vae_encoder")
 
 _DIMENSION = re.compile(r"(?:(\d+)\*)?([a-z_][a-z0-9_]*)")
@@ -113,12 +113,14 @@ def graph_specs(
 
     feature_channels: channels of the conditioning features at 1/8, 1/16 and 1/32 of the image.
     precision: "fp32" or "fp16"; in FP16 graphs images, features and albedo are float16, while z, t and dt stay float32.
-    The upsampler is always float32 and has no FP16 file.
+    The upsampler is always float32 and has no FP16 file. low_shading takes the decoder's albedo as it is, float16 in the
+    FP16 file, and computes in float32 from there on; a bundle may lack it.
 
     `image` of the networks is linear light after the exposure gain, clipped to [0, 1]; `albedo` is linear in [0, 1];
     `z` is the normalised latent. The upsampler's `image` is linear, exposed and unclipped, or a strip of its rows, and
     `rows` says which: the first one and the number of rows of the whole. Its `guide` is the image at low resolution, its
-    `log_shading` natural log.
+    `log_shading` natural log. `low_shading` makes that of the guide and the padded albedo, whose padding it leaves out;
+    with it, an engine goes from the image to the full-resolution albedo without coming back to the host.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
@@ -140,17 +142,19 @@ def graph_specs(
         TensorSpec("feature_32", dtype, ("batch", c32, "h", "w")),
     )
     time = (TensorSpec("t", "float32", (1,)), TensorSpec("dt", "float32", (1,)))
-    low = [TensorSpec(name, "float32", ("batch", 3, "low_h", "low_w")) for name in ("log_shading", "guide")]
+    log_shading, guide = (TensorSpec(name, "float32", ("batch", 3, "low_h", "low_w")) for name in ("log_shading", "guide"))
     rows = TensorSpec("rows", "float32", (2,))
     graphs = [
         GraphSpec("encoder", (picture("image"),), features),
         GraphSpec("velocity_step", (latent("z"), *time, *features), (latent("z_next"),)),
         GraphSpec("decoder", (latent("z"),), (picture("albedo"),)),
+        GraphSpec("low_shading", (picture("albedo"), guide), (log_shading,)),
         GraphSpec("vae_encoder", (picture("albedo"),), (latent("z"),)),
         GraphSpec("decompose_2step", (picture("image"), latent("z")), (picture("albedo"),)),
     ]
     if precision == "fp32":
-        graphs.append(GraphSpec("upsampler", (*low, full("image"), rows), (full("albedo"), full("shading"))))
+        inputs = (log_shading, guide, full("image"), rows)
+        graphs.append(GraphSpec("upsampler", inputs, (full("albedo"), full("shading"))))
     return {graph.name: graph for graph in graphs}
 
 

@@ -17,14 +17,12 @@ from runtime.color import luminance, srgb_to_linear
 from runtime.engines import open_engine
 from runtime.engines.base import Engine
 from runtime.exposure import exposure_gain
+from runtime.low_shading import as_guide, low_shading
 from runtime.product import ShadingKind, finish
 from runtime.temporal.filter import TemporalFilter
-from runtime.upsampling import from_nchw, to_nchw, upsample_albedo
+from runtime.upsampling import expose, from_nchw, strip_rows, to_nchw, upsample_albedo
 
 DEFAULT_RESOLUTION = 256
-# Below the first a pixel has no light to speak of (an 8-bit code of 1 is 3e-4); below the second no real surface lies.
-MIN_LIGHT = 1e-4
-MIN_LOW_ALBEDO = 1e-3
 
 Mode = Literal["flow", "vae"]
 
@@ -165,18 +163,28 @@ class Decomposer:
             gain = state.expose(low, gain)
         # float64: a float image may come close to the largest float32.
         exposed = low * np.float64(gain)
-        padded = working_size.pad(np.clip(exposed, 0.0, 1.0).astype(np.float32))
-        albedo_low = self._albedo(to_nchw(padded))[: size.height, : size.width]
-        if state is not None:
-            albedo_low = state.steady(albedo_low)
-        # Highlights clipped for the network are light all the same: the shading divides the unclipped image.
-        shading_low = np.maximum(exposed, MIN_LIGHT) / np.maximum(albedo_low, MIN_LOW_ALBEDO)
-        if self.shading == "gray":
-            shading_low = np.repeat(luminance(shading_low)[..., None], 3, axis=2)
-        log_shading = np.log(shading_low).astype(np.float32)
-        guide = np.minimum(exposed, np.finfo(np.float32).max).astype(np.float32)
-        albedo = upsample_albedo(self.engine, image, log_shading, guide, gain)
+        padded = to_nchw(working_size.pad(np.clip(exposed, 0.0, 1.0).astype(np.float32)))
+        if state is None and self._in_one_call(image):
+            noise, guide = self._start_noise(*padded.shape[2:]), exposed.transpose(2, 0, 1)[None]
+            albedo = from_nchw(self.engine.decompose(padded, noise, self.steps, guide, expose(image, gain)))
+        else:
+            albedo_low = self._albedo(padded)[: size.height, : size.width]
+            if state is not None:
+                albedo_low = state.steady(albedo_low)
+            albedo = self._upsample(image, exposed, albedo_low, gain)
         return Decomposition(*finish(image, albedo, "float", self.shading), gain)
+
+    def _in_one_call(self, image: np.ndarray) -> bool:
+        """Whether the engine may go from the image to the full albedo, with nothing done here in between."""
+        height, width = image.shape[:2]
+        return self.mode == "flow" and self.shading == "rgb" and height <= strip_rows(self.engine, width)
+
+    def _upsample(self, image: np.ndarray, exposed: np.ndarray, albedo_low: np.ndarray, gain: float) -> np.ndarray:
+        shading = low_shading(exposed, albedo_low)
+        if self.shading == "gray":
+            shading = np.repeat(luminance(shading)[..., None], 3, axis=2)
+        log_shading = np.log(shading).astype(np.float32)
+        return upsample_albedo(self.engine, image, log_shading, as_guide(exposed), gain)
 
     def _albedo(self, image: np.ndarray) -> np.ndarray:
         """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo (H, W, 3) in [0, 1]."""

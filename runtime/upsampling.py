@@ -24,21 +24,30 @@ def upsample_albedo(
     it joins without seams: beside the strip it gets the whole of the low-resolution maps and the strip's place.
     """
     height, width = image.shape[:2]
-    rows = max(1, (strip_pixels or engine.strip_pixels) // width)
+    rows = strip_rows(engine, width, strip_pixels)
     low = {"log_shading": to_nchw(log_shading), "guide": to_nchw(guide)}
     strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
     def feeds(strip: slice) -> dict[str, np.ndarray]:
-        with np.errstate(over="ignore"):  # a float image may come close to the largest float; the albedo clips at 1
-            exposed = to_nchw(image[strip]) * np.float32(gain)
-        np.minimum(exposed, np.finfo(np.float32).max, out=exposed)
-        return {**low, "image": exposed, "rows": np.array([strip.start, height], np.float32)}
+        return {**low, "image": expose(image[strip], gain), "rows": np.array([strip.start, height], np.float32)}
 
     albedo = np.empty(image.shape, np.float32)
     results = engine.run_many("upsampler", map(feeds, strips), ("albedo",))
     for strip, result in zip(strips, results, strict=True):
         albedo[strip] = from_nchw(result["albedo"])
     return albedo
+
+
+def strip_rows(engine: Engine, width: int, strip_pixels: int | None = None) -> int:
+    """Rows of one strip; an image of no more goes through the upsampler whole."""
+    return max(1, (strip_pixels or engine.strip_pixels) // width)
+
+
+def expose(image: np.ndarray, gain: float) -> np.ndarray:
+    """(H, W, 3) float32 linear -> gain * image, (1, 3, H, W) float32, finite: the upsampler's `image`."""
+    with np.errstate(over="ignore"):  # a float image may come close to the largest float; the albedo clips at 1
+        exposed = to_nchw(image) * np.float32(gain)
+    return np.minimum(exposed, np.finfo(np.float32).max, out=exposed)
 
 
 def to_nchw(image: np.ndarray) -> np.ndarray:

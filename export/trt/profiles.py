@@ -42,9 +42,10 @@ def profiles(spec: GraphSpec, shapes: Shapes) -> tuple[dict[str, ShapeRange], ..
 
     The networks have one. The upsampler has one for batches at up to the network's resolution and three for single images
     at full resolution; its low-resolution maps are not padded to multiples of 32, so they may be 31 pixels smaller.
+    Neither is the guide of the low shading, whose albedo is.
     """
+    low = (max(SIDE_MULTIPLE, shapes.side[0] - SIDE_MULTIPLE + 1), *shapes.side[1:])
     if spec.name == "upsampler":
-        low = (max(SIDE_MULTIPLE, shapes.side[0] - SIDE_MULTIPLE + 1), *shapes.side[1:])
         small = {"batch": shapes.batch, "full_h": (1, *shapes.side[1:]), "full_w": (1, *shapes.side[1:])}
         large = [
             {"batch": (1, 1, 1), "full_h": rows, "full_w": columns}
@@ -53,7 +54,7 @@ def profiles(spec: GraphSpec, shapes: Shapes) -> tuple[dict[str, ShapeRange], ..
         ranges = [{**sizes, "low_h": low, "low_w": low} for sizes in (small, *large)]
     else:
         cells = tuple(side // SIDE_MULTIPLE for side in shapes.side)
-        ranges = [{"batch": shapes.batch, "h": cells, "w": cells}]
+        ranges = [{"batch": shapes.batch, "h": cells, "w": cells, "low_h": low, "low_w": low}]
     return tuple(
         {
             tensor.name: ShapeRange(

@@ -10,9 +10,16 @@ from export.trt.errors import BuildError
 from runtime.bundle import GraphSpec, Precision
 
 COMPUTE_LAYERS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM")
+# Of a graph that has none of those, arithmetic on pictures.
+POINTWISE_LAYERS = ("ELEMENTWISE", "UNARY")
 _COMPUTE_KERNELS = ("conv", "gemm", "matmul", "matrixmultiply")
 DTYPES = {"float16": "HALF", "float32": "FLOAT"}
 _COMPUTES_IN = {"fp16": "HALF", "fp32": "FLOAT"}
+
+
+def computing_precision(graph: str, precision: Precision) -> Precision:
+    """The precision in which a graph's file of `precision` computes: low shading is FP32 behind an FP16 albedo."""
+    return "fp32" if graph == "low_shading" else precision
 
 
 def check_interface(network: Any, spec: GraphSpec) -> None:
@@ -42,15 +49,19 @@ def check_network(trt: ModuleType, network: Any, graph: str, precision: Precisio
     """Checks that every compute layer of the parsed network has the precision's type; returns how many there are.
 
     In FP16 graphs layers whose output has a fixed shape may be FP32: only the time embedding's have one, which depends on
-    no image. Raises BuildError with the layers that are of another type, and for a network without compute layers.
+    no image. Low shading has no compute layer: there the arithmetic itself has to be FP32. Raises BuildError with the
+    layers that are of another type, and for a network without any such layer.
     """
-    kinds = {getattr(trt.LayerType, name) for name in COMPUTE_LAYERS if hasattr(trt.LayerType, name)}
-    wanted, count, odd = _COMPUTES_IN[precision], 0, []
+    names = POINTWISE_LAYERS if graph == "low_shading" else COMPUTE_LAYERS
+    kinds = {getattr(trt.LayerType, name) for name in names if hasattr(trt.LayerType, name)}
+    wanted, count, odd = _COMPUTES_IN[computing_precision(graph, precision)], 0, []
     for layer in map(network.get_layer, range(network.num_layers)):
         if layer.type not in kinds:
             continue
         output = layer.get_output(0)
         types = {output.dtype.name, layer.get_input(0).dtype.name}
+        if types.isdisjoint(DTYPES.values()):
+            continue  # arithmetic on shapes
         fixed = all(side >= 0 for side in output.shape)
         if types == {wanted}:
             count += 1
@@ -68,6 +79,7 @@ def check_engine(information: Mapping[str, Any], graph: str, precision: Precisio
     is. Zero is no error here: TensorRT for RTX names its kernels only when it has compiled them. Raises BuildError.
     """
     count, odd = 0, []
+    precision = computing_precision(graph, precision)
     wanted = _COMPUTES_IN[precision]
     for layer in information.get("Layers", ()):
         if not isinstance(layer, Mapping):

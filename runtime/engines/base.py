@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
+from runtime.low_shading import as_guide, low_shading
+
 
 class Engine(ABC):
     """Runs the graphs of one bundle. The graphs' tensors are those of `runtime.bundle.graph_specs`.
@@ -40,6 +42,27 @@ class Engine(ABC):
             t = np.array([step / steps], np.float32)
             z = self.run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
         return self.run("decoder", {"z": z})["albedo"]
+
+    def decompose(
+        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
+    ) -> np.ndarray:
+        """`network`, the shading that its albedo leaves, and the upsampler, on the whole of an image.
+
+        image, noise, steps: as for `network`. guide: (B, 3, h, w) float64 or float32, linear light times gain, unclipped;
+        clipped and padded at the bottom and the right it is `image`. full: (B, 3, H, W) float32, the same at full
+        resolution, H * W at most `strip_pixels` or H = 1.
+        Returns the albedo, (B, 3, H, W) float32, linear in [1e-4, 1]. An engine with memory of its own may override this,
+        so that nothing comes back in between; log-shading may then differ by a relative 1e-6.
+        """
+        albedo = self.network(image, noise, steps)[:, :, : guide.shape[2], : guide.shape[3]]
+        feeds = {
+            "log_shading": np.ascontiguousarray(np.log(low_shading(guide, albedo)), np.float32),
+            "guide": np.ascontiguousarray(as_guide(guide)),
+            "image": full,
+            "rows": np.array([0, full.shape[2]], np.float32),
+        }
+        (result,) = self.run_many("upsampler", [feeds], ("albedo",))
+        return result["albedo"]
 
     def run_many(
         self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None

@@ -25,7 +25,7 @@ ENGINES = "engines"
 SUFFIX = ".plan"
 SIDECAR_SUFFIX = ".plan.json"
 # The merged loop is for ONNX Runtime: an engine loops over the step, for any number of steps.
-PLAN_GRAPHS = ("encoder", "velocity_step", "decoder", "upsampler", "vae_encoder")
+PLAN_GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder")
 
 Flavor = Literal["tensorrt", "rtx"]
 FLAVORS: tuple[Flavor, ...] = ("tensorrt", "rtx")

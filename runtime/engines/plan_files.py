@@ -20,7 +20,7 @@ from runtime.engines.plan import (
 )
 from runtime.errors import InputError
 
-#: What a decomposition needs; `vae_encoder` only the VAE mode.
+#: What a decomposition needs; `vae_encoder` only the VAE mode, and without `low_shading` the host does its work.
 NEEDED = ("encoder", "velocity_step", "decoder", "upsampler")
 
 

@@ -10,6 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from runtime.engines.gpu import find_gpu, why_no_gpu
 from runtime.engines.plan import LIBRARIES, EngineSidecar, Flavor, graph_precision
 from runtime.engines.plan_files import NEEDED, find_plans
 from runtime.errors import InputError, MissingExtraError
+from runtime.low_shading import as_guide
 
 MAX_PROGRAMS = 6
 _MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
@@ -33,7 +35,9 @@ class TensorRt(Engine):
     """Runs plans that `export.build_trt` built for this GPU.
 
     Encoder, Euler steps and decoder run as one CUDA graph per batch, size and number of steps: the image goes up, the
-    albedo comes down. The first call of a size takes longer (buffers, warm-up, capture); the MAX_PROGRAMS latest stay.
+    albedo comes down. With a plan of low_shading, `decompose` is one such graph too, the upsampler included; plans of a
+    bundle without that graph take the host's way. The first call of a size takes longer (buffers, warm-up, capture); the
+    MAX_PROGRAMS latest stay.
 
     Tuning: build the profile's `--opt` shapes at what you run. Batches raise throughput, not latency; `network_many`
     overlaps one batch's copies with the next one's computation. Full TensorRT searches for the fastest kernels when it
@@ -96,6 +100,19 @@ class TensorRt(Engine):
         """One call ahead: its copies run beside the computation of the one before."""
         for outputs in _one_ahead(images, lambda image: self._submit_network(image, noise, steps)):
             yield outputs["albedo"]
+
+    def decompose(
+        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
+    ) -> np.ndarray:
+        """As one CUDA graph. Raises ValueError for shapes outside the plans' profiles, with the valid range."""
+        if "low_shading" not in self._plans.sidecars:
+            return super().decompose(image, noise, steps, guide, full)
+        key = ("decompose", image.shape, guide.shape, full.shape, steps)
+        program = self._program(
+            key, lambda owner: self._decomposition_program(image.shape, guide.shape, full.shape, steps, owner)
+        )
+        feeds = {"image": image, "noise": noise, "guide": as_guide(guide), "full": full}
+        return program.submit(feeds).result()["albedo"]
 
     def describe(self) -> str:
         """One line for logs and reports."""
@@ -163,6 +180,52 @@ class TensorRt(Engine):
         return self._new_program(interface, enqueue, [context], owner)
 
     def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
+        network = self._network(shape, steps, owner)
+        inputs = {"image": network.image, "noise": network.noise}
+        interface = Interface(inputs, {"albedo": network.albedo}, frozenset({"noise"}))
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            network.enqueue(inputs["image"], inputs["noise"], outputs["albedo"], stream)
+
+        return self._new_program(interface, enqueue, network.contexts, owner)
+
+    def _decomposition_program(
+        self,
+        shape: tuple[int, ...],
+        guide_shape: tuple[int, ...],
+        full_shape: tuple[int, ...],
+        steps: int,
+        owner: ExitStack,
+    ) -> Program:
+        cuda, compute = self._cuda, self._streams.compute
+        network = self._network(shape, steps, owner)
+        rows = self._constant(owner, 0, full_shape[2])
+        shapes = {"albedo": network.albedo[0], "guide": guide_shape}
+        low_shading = self._graph("low_shading").context(shapes, cuda, compute, owner)
+        log_shading = low_shading.outputs["log_shading"]
+        shapes = {"log_shading": log_shading[0], "guide": guide_shape, "image": full_shape, "rows": rows.shape}
+        upsampler = self._graph("upsampler").context(shapes, cuda, compute, owner)
+        albedo_low, log_shading_low = cuda.array(owner, *network.albedo), cuda.array(owner, *log_shading)
+        # Nobody asks for it: the host divides the image by the albedo, so that their product is exact.
+        shading = cuda.array(owner, *upsampler.outputs["shading"])
+        inputs = {
+            "image": network.image,
+            "noise": network.noise,
+            "guide": (guide_shape, log_shading[1]),
+            "full": (full_shape, upsampler.outputs["albedo"][1]),
+        }
+        interface = Interface(inputs, {"albedo": upsampler.outputs["albedo"]}, frozenset({"noise"}))
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            guide = inputs["guide"]
+            network.enqueue(inputs["image"], inputs["noise"], albedo_low, stream)
+            low_shading.enqueue({"albedo": albedo_low, "guide": guide, "log_shading": log_shading_low}, stream)
+            maps = {"log_shading": log_shading_low, "guide": guide, "image": inputs["full"], "rows": rows}
+            upsampler.enqueue({**maps, "albedo": outputs["albedo"], "shading": shading}, stream)
+
+        return self._new_program(interface, enqueue, [*network.contexts, low_shading, upsampler], owner)
+
+    def _network(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> _Network:
         cuda, compute = self._cuda, self._streams.compute
         sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
         contexts = {}
@@ -177,28 +240,25 @@ class TensorRt(Engine):
         latents = [cuda.array(owner, *latent) for _ in range(min(2, steps))]
         times = [self._constant(owner, index / steps) for index in range(steps)]
         durations = [self._constant(owner, 1 / steps) for _ in range(steps)]
-        image = self._graph("encoder").spec.inputs[0]
-        interface = Interface(
-            {"image": (tuple(shape), np.dtype(image.dtype)), "noise": latent}, decoder.outputs, frozenset({"noise"})
-        )
 
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            encoder.enqueue({"image": inputs["image"], **features}, stream)
-            z = inputs["noise"]
+        def enqueue(image: DeviceArray, noise: DeviceArray, albedo: DeviceArray, stream: Any) -> None:
+            encoder.enqueue({"image": image, **features}, stream)
+            z = noise
             for index in range(steps):
                 z_next = latents[index % 2]
                 times_of = {"t": times[index], "dt": durations[index]}
                 step.enqueue({"z": z, "z_next": z_next, **times_of, **features}, stream)
                 z = z_next
-            decoder.enqueue({"z": z, **outputs}, stream)
+            decoder.enqueue({"z": z, "albedo": albedo}, stream)
 
-        return self._new_program(interface, enqueue, list(contexts.values()), owner)
+        image = (tuple(shape), np.dtype(self._graph("encoder").spec.inputs[0].dtype))
+        return _Network(image, latent, decoder.outputs["albedo"], enqueue, list(contexts.values()))
 
-    def _constant(self, owner: ExitStack, value: float) -> DeviceArray:
-        array = self._cuda.array(owner, (1,), np.float32)
+    def _constant(self, owner: ExitStack, *values: float) -> DeviceArray:
+        array = self._cuda.array(owner, (len(values),), np.float32)
         with ExitStack() as sending:
-            pinned = self._cuda.pinned(sending, (1,), np.float32)
-            pinned[0] = value
+            pinned = self._cuda.pinned(sending, array.shape, np.float32)
+            pinned[:] = values
             self._cuda.upload(array, pinned, self._streams.compute)
             self._cuda.synchronize(self._streams.compute)
         return array
@@ -214,6 +274,20 @@ class TensorRt(Engine):
             return all(context.capturable(self._streams.compute) for context in contexts)
 
         return Program(self._cuda, self._streams, interface, enqueue, capturable, owner)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Encoder, steps and decoder over contexts of their own. image, noise, albedo: shape and dtype.
+
+    `enqueue(image, noise, albedo, stream)` puts them on a stream.
+    """
+
+    image: tuple[tuple[int, ...], np.dtype]
+    noise: tuple[tuple[int, ...], np.dtype]
+    albedo: tuple[tuple[int, ...], np.dtype]
+    enqueue: Callable[[DeviceArray, DeviceArray, DeviceArray, Any], None]
+    contexts: list[_Context]
 
 
 class _Graph:

@@ -53,7 +53,7 @@ def test_the_bundle_is_complete_and_every_hash_is_right(exported_bundle: Path, r
 def test_errors_of_every_graph_are_stored_and_within_the_limits(exported_bundle: Path) -> None:
     report = Bundle.load(exported_bundle).manifest["verification"]
     assert set(report["worst"]["fp32"]) == {
-        "encoder", "velocity_step", "decoder", "vae_encoder", "decompose_2step", "upsampler", "end_to_end",
+        "encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder", "decompose_2step", "end_to_end",
     }  # fmt: skip
     assert all(0 < row["max_error"] <= FP32_MAX_ERROR for row in report["worst"]["fp32"].values())
     assert report["worst"]["fp16"]["end_to_end"]["psnr_db"] >= FP16_MIN_PSNR

@@ -10,12 +10,14 @@ import sys
 import pytest
 
 import export.build_trt as build_trt
+from export.low_shading import LowShading
+from export.onnx_graph import export_graph, save_graph
 from export.trt.builder import PlanBuilder
 from export.trt.errors import BuildError
 from export.trt.profiles import Shapes, profiles
 from export.trt.target import choose_target
 from export.trt.tensor_types import check_network
-from runtime.bundle import Bundle
+from runtime.bundle import Bundle, graph_file, graph_specs
 from runtime.cli.progress import Progress
 from runtime.engines.gpu import Gpu
 from runtime.engines.plan import PLAN_GRAPHS, EngineSidecar
@@ -26,6 +28,8 @@ rtx = pytest.importorskip("tensorrt_rtx_bindings", reason='TensorRT for RTX is n
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 89, (13, 1), 24 << 30)
 H100 = Gpu("NVIDIA H100", 90, (13, 1), 80 << 30)
 SMALL = Shapes((1, 1, 2), (64, 128, 256))
+# A bundle from before low_shading has no such graph.
+BUILT = tuple(graph for graph in PLAN_GRAPHS if Bundle.load("small").has(graph))
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +73,8 @@ def modified(folder):
 
 def test_without_a_gpu_every_graph_becomes_an_rtx_engine_for_86_89_and_120(bundle, built):
     folder, sidecars = built
-    assert {path.name for path in folder.iterdir()} == {f"{g}.plan{end}" for g in PLAN_GRAPHS for end in ("", ".json")}
-    for graph, sidecar in zip(PLAN_GRAPHS, sidecars, strict=True):
+    assert {path.name for path in folder.iterdir()} == {f"{g}.plan{end}" for g in BUILT for end in ("", ".json")}
+    for graph, sidecar in zip(BUILT, sidecars, strict=True):
         assert EngineSidecar.load(folder / f"{graph}.plan.json") == sidecar
         sidecar.verify()
         assert sidecar.gpu is None and sidecar.compute_capabilities == (86, 89, 120)
@@ -145,7 +149,7 @@ def test_nothing_is_rebuilt_while_nothing_changed(bundle, target, engines):
     ],
 )
 def test_other_options_rebuild(bundle, target, engines, two_graphs, change):
-    for graph in set(PLAN_GRAPHS) - {"decoder", "vae_encoder"}:
+    for graph in set(BUILT) - {"decoder", "vae_encoder"}:
         (engines / f"{graph}.plan").unlink()
         (engines / f"{graph}.plan.json").unlink()
     before = modified(engines)
@@ -164,7 +168,7 @@ def test_a_damaged_plan_a_lost_sidecar_and_another_onnx_are_rebuilt_alone(bundle
     after = modified(engines)
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {f"{graph}.plan{end}" for graph in ("decoder", "encoder", "vae_encoder") for end in ("", ".json")}
-    assert all(EngineSidecar.load(engines / f"{graph}.plan.json").check(bundle) == [] for graph in PLAN_GRAPHS)
+    assert all(EngineSidecar.load(engines / f"{graph}.plan.json").check(bundle) == [] for graph in BUILT)
 
 
 def test_a_bundle_whose_files_are_not_its_manifests_builds_nothing(bundle, target, tmp_path):
@@ -270,3 +274,48 @@ def test_building_engines_needs_no_torch():
     code = "import sys, export.build_trt; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "onnx", "onnxruntime", "tensorrt_rtx_bindings", "cuda"} & set(modules)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_low_shading_is_built_and_computes_in_fp32_whatever_the_albedos_type(bundle, target, tmp_path, precision):
+    spec = graph_specs(bundle.feature_channels, precision)["low_shading"]
+    onnx = tmp_path / graph_file("low_shading", precision)
+    save_graph(export_graph(LowShading(), spec), onnx)
+    shapes = profiles(spec, SMALL)
+    assert [(shapes[0][name].min, shapes[0][name].max) for name in ("albedo", "guide")] == [
+        ((1, 3, 64, 64), (2, 3, 256, 256)),
+        ((1, 3, 33, 33), (2, 3, 256, 256)),
+    ]
+    built = PlanBuilder(target).build(spec, onnx, precision, shapes, lambda *_: None)
+    assert built.compute_layers >= 3 and len(built.plan) > 1000
+    dtypes = {tensor.name: tensor.dtype for tensor in built.tensors}
+    albedo = "float16" if precision == "fp16" else "float32"
+    assert dtypes == {"albedo": albedo, "guide": "float32", "log_shading": "float32"}
+
+
+def test_low_shading_that_computes_in_fp16_fails_the_build(bundle, target, tmp_path):
+    class Half(LowShading):
+        def forward(self, albedo, guide):
+            return super().forward(albedo, guide).half().neg().neg().exp().float()
+
+    spec = graph_specs(bundle.feature_channels, "fp16")["low_shading"]
+    onnx = tmp_path / "low_shading.fp16.onnx"
+    save_graph(export_graph(Half(), spec), onnx)
+    with pytest.raises(BuildError, match=r"low_shading: found \d compute layers of another type .*; expected FLOAT"):
+        PlanBuilder(target).build(spec, onnx, "fp16", profiles(spec, SMALL), lambda *_: None)
+
+
+def test_a_bundle_gets_plans_of_the_graphs_that_it_has(exported_bundle, bundle, target, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_trt, "PLAN_GRAPHS", ("low_shading", "decoder"))
+    sidecars = build_trt.build_engines(Bundle.load(exported_bundle), target, tmp_path / "new", shapes=SMALL)
+    assert [(x.graph, x.onnx) for x in sidecars] == [
+        ("low_shading", "low_shading.fp16.onnx"),
+        ("decoder", "decoder.fp16.onnx"),
+    ]
+    folder = shutil.copytree(bundle.folder, tmp_path / "old", ignore=shutil.ignore_patterns("engines", "low_shading*"))
+    manifest = json.loads((folder / "bundle.json").read_text())
+    for part in ("graphs", "files"):
+        manifest[part] = {name: entry for name, entry in manifest[part].items() if not name.startswith("low_shading")}
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    sidecars = build_trt.build_engines(Bundle.load(folder), target, tmp_path / "plans", shapes=SMALL)
+    assert [sidecar.graph for sidecar in sidecars] == ["decoder"]

@@ -77,6 +77,22 @@ def _graph_nodes() -> dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProt
             [scales[1], _constant("zero", 0.0), _constant("one", 1.0)],
         ),
         "vae_encoder": (_latent_of("albedo", "z"), []),
+        "low_shading": (
+            [
+                node("Shape", ["guide"], ["size"], start=2, end=4),
+                node("Slice", ["albedo", "corner", "size", "sides"], ["unpadded"]),
+                node("Max", ["unpadded", "least_albedo"], ["reflecting"]),
+                node("Max", ["guide", "least_light"], ["light"]),
+                node("Div", ["light", "reflecting"], ["low_shading"]),
+                node("Log", ["low_shading"], ["log_shading"]),
+            ],
+            [
+                _constant("corner", [0, 0], np.int64),
+                _constant("sides", [2, 3], np.int64),
+                _constant("least_albedo", 1e-3),
+                _constant("least_light", 1e-4),
+            ],
+        ),
         "upsampler": (
             [
                 node("Gather", ["rows", "first"], ["first_row"]),

@@ -129,6 +129,8 @@ def test_a_closed_engine_does_not_run(half_bundle, install, picture):
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_fixed_shapes_leave_no_arithmetic_on_shapes_which_cuda_graphs_cannot_hold(graph, tmp_path):
     bundle = Bundle.load("small")
+    if not bundle.has(graph):
+        pytest.skip(f"the shipped bundle has no {graph}")
     sizes = {"batch": 1, "h": 2, "w": 3, "low_h": 60, "low_w": 90, "full_h": 100, "full_w": 150}
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -26,7 +26,7 @@ from tests.runtime.engines.fake_tensorrt import fake_tensorrt, write_plan
 
 COMMAND = "python -m export.build_trt --fp16"
 VERSION = "10.13.0"
-GRAPHS = ("encoder", "velocity_step", "decoder", "upsampler", "vae_encoder")
+GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder")
 
 
 def profiles(spec, batch=(1, 1, 4), side=(1, 2, 4), full=(1, 64, 256)):
@@ -126,6 +126,18 @@ def reference(model_bundle):
     return open_engine(Bundle.load(model_bundle), "cpu")
 
 
+@pytest.fixture
+def still(picture):
+    """(batch, seed) -> what `decompose` takes: image, noise, two steps, guide and full image, larger and brighter."""
+
+    def make(batch=1, seed=0):
+        image, noise = picture(batch, seed=seed)
+        rng = np.random.default_rng(seed)
+        return image, noise, 2, 1.5 * image[:, :, :50, :70].astype(np.float64), rng.random((batch, 3, 90, 140), np.float32)
+
+    return make
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_network_agrees_with_the_cpu_engine(engine, reference, picture, steps, batch):
@@ -159,6 +171,7 @@ def test_graphs_run_one_by_one_as_on_the_cpu(engine, reference, picture):
         "velocity_step": {"z": noise, "t": np.array([0.5], np.float32), "dt": np.array([0.5], np.float32), **features},
         "decoder": {"z": noise},
         "vae_encoder": {"albedo": image},
+        "low_shading": {"albedo": image, "guide": 3 * image[:, :, :50, :70]},
         "upsampler": {**low, "image": rng.random((1, 3, 50, 70), np.float32), "rows": np.array([10, 80], np.float32)},
     }
     for graph, inputs in feeds.items():
@@ -179,6 +192,105 @@ def test_a_call_sends_one_image_replays_one_graph_and_fetches_one_albedo(engine,
     calls = [name for name in gpu.cuda.calls if name in ("cudaMemcpyAsync", "cudaGraphLaunch")]
     assert calls == ["cudaMemcpyAsync", "cudaGraphLaunch", "cudaMemcpyAsync"]
     assert not {name for name in gpu.cuda.calls if "Malloc" in name or "Free" in name}
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_whole_decomposition_agrees_with_the_cpu_engine(gpu, model_bundle, reference, still, backend, batch):
+    engine = open_engine(Bundle.load(model_bundle), backend)
+    # The host's shading between the same plans is the closer reference: only the shading's own rounding differs.
+    host = super(tensorrt.TensorRt, engine)
+    for seed in (0, 0, 9):
+        inputs = still(batch, seed)
+        found = engine.decompose(*inputs)
+        assert found.shape == inputs[-1].shape and found.dtype == np.float32
+        np.testing.assert_allclose(found, reference.decompose(*inputs), atol=1e-2)
+        np.testing.assert_allclose(found, host.decompose(*inputs), rtol=1e-5)
+    assert all(program.captured for program in engine._programs.values())
+    engine.close()
+    gc.collect()
+    assert gpu.cuda.live() == []
+
+
+def test_a_still_image_sends_its_pictures_replays_one_graph_and_fetches_one_albedo(gpu, model_bundle, scene):
+    with Decomposer.load(model_bundle, "tensorrt", resolution=64) as model:
+        first = model.decompose(scene)
+        for decompose in (model.decompose, lambda image: next(model.stream([image], temporal=False))):
+            gpu.cuda.calls.clear()
+            np.testing.assert_array_equal(decompose(scene).albedo, first.albedo)
+            calls = [name for name in gpu.cuda.calls if name in ("cudaMemcpyAsync", "cudaGraphLaunch")]
+            # Image, guide and full image; start noise and times are there from the first call.
+            assert calls == [*["cudaMemcpyAsync"] * 3, "cudaGraphLaunch", "cudaMemcpyAsync"]
+            assert not {name for name in gpu.cuda.calls if "Malloc" in name or "Free" in name}
+        assert len(model.engine._programs) == 1
+    assert gpu.cuda.live() == []
+
+
+def test_what_comes_between_decoder_and_upsampler_is_done_on_the_host(gpu, model_bundle, scene, monkeypatch):
+    def refuse(*inputs):
+        raise AssertionError("one call, where the albedo at low resolution was needed")
+
+    monkeypatch.setattr(tensorrt.TensorRt, "decompose", refuse)
+    for options in ({"shading": "gray"}, {"mode": "vae"}, {}):
+        with (
+            Decomposer.load(model_bundle, "tensorrt", resolution=64, **options) as model,
+            Decomposer.load(model_bundle, "cpu", resolution=64, **options) as exact,
+        ):
+            for found, expected in zip(model.stream([scene]), exact.stream([scene]), strict=True):
+                np.testing.assert_allclose(found.albedo, expected.albedo, atol=1e-2)
+            if options:
+                model.decompose(scene)
+            else:
+                with pytest.raises(AssertionError, match="one call"):
+                    model.decompose(scene)
+                monkeypatch.setattr(model.engine, "strip_pixels", 140 * 89)
+                model.decompose(scene)
+
+
+def test_without_a_plan_of_low_shading_the_host_divides(gpu, model_bundle, still, tmp_path):
+    bundle = Bundle.load(model_bundle)
+    graphs = [graph for graph in GRAPHS if graph != "low_shading"]
+    engine = open_engine(bundle, "tensorrt", engines=write_plans(bundle, tmp_path, graphs=graphs))
+    whole = open_engine(bundle, "tensorrt")
+    np.testing.assert_allclose(engine.decompose(*still()), whole.decompose(*still()), rtol=1e-5)
+    assert [key[0] for key in engine._programs] == ["network", "upsampler"]
+    assert [key[0] for key in whole._programs] == ["decompose"]
+    engine.close()
+    whole.close()
+    assert gpu.cuda.live() == []
+
+
+def test_a_full_image_outside_the_profiles_is_named_and_the_engine_goes_on(engine, still):
+    *inputs, full = still()
+    with pytest.raises(ValueError, match=r"upsampler.plan: found .* image 1x3x90x300, expected .* 1x3x1x1 to 2x3x256x256"):
+        engine.decompose(*inputs, np.ones((1, 3, 90, 300), np.float32))
+    assert engine.decompose(*inputs, full).shape == full.shape
+
+
+def test_a_failure_at_any_call_of_a_decomposition_leaves_nothing_behind(gpu, model_bundle, still):
+    engine = open_engine(Bundle.load(model_bundle), "tensorrt")
+    gc.collect()
+    idle = gpu.cuda.live()
+    gpu.cuda.calls.clear()
+    expected = engine.decompose(*still())
+    total = len(gpu.cuda.calls)
+    failures = 0
+    for number in range(total):
+        while engine._programs:
+            engine._programs.popitem()[1].close()
+        gc.collect()
+        assert gpu.cuda.live() == idle, f"before call {number}"
+        gpu.cuda.fail(number)
+        try:
+            engine.decompose(*still())
+        except CudaError:
+            failures += 1
+        gpu.cuda.fail(10**9)
+        if number % 10 == 0:
+            np.testing.assert_array_equal(engine.decompose(*still()), expected)
+    assert failures > 60 and len(engine._programs) <= 1
+    engine.close()
+    assert gpu.cuda.live() == []
 
 
 def test_other_noise_is_sent_also_while_a_call_is_under_way(engine, reference, picture):
@@ -428,4 +540,9 @@ def test_on_a_gpu_fp16_plans_keep_60_decibels_of_the_cpu(backend, picture):
             error = np.mean((found[0].astype(np.float64) - exact.network(image, noise, steps)) ** 2)
             assert -10 * np.log10(error) >= 60
             assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    image, noise = picture(1, 256, 384)
+    still = image, noise, 2, 1.5 * image[:, :, :250, :380], np.random.default_rng(0).random((1, 3, 500, 760), np.float32)
+    found = [engine.decompose(*still) for _ in range(3)]
+    np.testing.assert_allclose(found[0], super(tensorrt.TensorRt, engine).decompose(*still), atol=1e-4)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
     engine.close()
