@@ -1,0 +1,411 @@
+"""Writes a model repository for Triton Inference Server, from a bundle (ONNX Runtime) or from TensorRT plans.
+
+    python -m export.triton_repository -o repository
+    python -m export.triton_repository -o repository --fp16 --device gpu --max-batch 16
+    python -m export.triton_repository -o repository --engines out/base/engines/tensorrt-fp16-sm89 --bundle out/base
+
+Models: encoder, velocity_step, decoder, upsampler, and decompose, which unrolls the loop: image and start noise in,
+albedo out, one request for the whole network.
+
+decompose is the bundle's merged graph where there is one for the number of steps (ONNX, two steps): a single execution,
+whose time constants are folded. For plans and other numbers of steps it is a model of the Python backend that calls the
+others. An ensemble could do neither: it has no constants to feed t and dt from, and no loop.
+
+Batches: above a max_batch_size of 0, the server takes the first dimension of every tensor for the batch. So encoder,
+decoder and decompose have one and join waiting requests of equal size (dynamic batching); velocity_step (t and dt of
+shape 1) and upsampler (rows of shape 2) have 0 and take whole tensors, their batch dimension an ordinary one.
+
+TensorRT plans run on the server only if its TensorRT has the plans' version and its GPU their compute capability. Plans
+of TensorRT for RTX are refused: the server has no backend for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.triton.config import FILES, Device, ModelConfig, WarmupSample
+from runtime.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
+from runtime.cli.progress import Progress
+from runtime.decomposer import DEFAULT_RESOLUTION
+from runtime.engines.plan import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
+from runtime.engines.plan_files import NEEDED, UnfitPlansError
+from runtime.errors import InputError
+
+LOOP = "decompose"
+MODELS = (*NEEDED, LOOP)
+MERGED_GRAPH, MERGED_STEPS = "decompose_2step", 2
+LOOP_PARTS = ("encoder", "velocity_step", "decoder")
+LOOP_MODEL = Path(__file__).parent / "triton" / "loop_model.py"
+CONFIG, WARMUP = "config.pbtxt", "warmup"
+DEFAULT_BATCH = 8
+# Rows and columns of the upsampler's full-resolution image in the warm-up of ONNX Runtime.
+FULL_RESOLUTION = (1080, 1920)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the server runs the models.
+
+    steps: Euler steps of decompose; None as many as the bundle was made for. max_batch: largest batch; None for 8, or
+    for the largest of the plans. queue_delay: microseconds a request may wait for others. device: "auto" is the GPU
+    where the server has one. instances: of each model, on each GPU. resolution: side of the warm-up's image in pixels.
+    version: number of the version folders.
+    """
+
+    steps: int | None = None
+    max_batch: int | None = None
+    queue_delay: int = 1000
+    device: Device = "auto"
+    instances: int = 1
+    resolution: int = DEFAULT_RESOLUTION
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "max_batch", "instances", "version"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} {value}, expected at least 1")
+        if self.queue_delay < 0:
+            raise ValueError(f"queue_delay {self.queue_delay}, expected at least 0")
+        if self.resolution < SIDE_MULTIPLE or self.resolution % SIDE_MULTIPLE:
+            raise ValueError(f"resolution {self.resolution}, expected a multiple of {SIDE_MULTIPLE}")
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A configuration, the files of its version folder as (source, name), and what its warm-up files hold."""
+
+    config: ModelConfig
+    files: tuple[tuple[Path, str], ...]
+    values: Mapping[str, np.ndarray]
+
+
+def write_repository(
+    bundle: Bundle,
+    output: Path,
+    *,
+    precision: Precision | None = None,
+    engines: Path | None = None,
+    options: Options = DEFAULTS,
+    overwrite: bool = False,
+) -> list[ModelConfig]:
+    """Publishes the repository `output` once it is complete; returns the models' configurations.
+
+    precision: of the ONNX graphs ("fp32" by default); with `engines`, a folder of TensorRT plans of this bundle, what
+    the plans must have. Weights and plans are hard links where the file system allows, copies elsewhere. An existing
+    repository is replaced with `overwrite` only, anything else never. Raises InputError, OSError.
+    """
+    output = Path(os.path.realpath(output))
+    _check_target(output, overwrite)
+    bundle.verify()
+    if engines is None:
+        models = _onnx_models(bundle, precision or "fp32", options)
+    else:
+        models = _plan_models(bundle, engines, precision, options)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
+        folder = Path(temporary) / output.name
+        for model in models:
+            _write_model(model, folder / model.config.name, options.version)
+        _publish(folder, output, Path(temporary) / "old")
+    return [model.config for model in models]
+
+
+def _onnx_models(bundle: Bundle, precision: Precision, options: Options) -> list[_Model]:
+    steps = options.steps or bundle.steps
+    max_batch = options.max_batch or DEFAULT_BATCH
+
+    def model(graph: str, name: str, parameters: Mapping[str, str] | None = None) -> _Model:
+        own = graph_precision(graph, precision)
+        spec, onnx = bundle.spec(graph, own), bundle.path(graph, own)
+        files = [(onnx, FILES["onnxruntime"])]
+        if WEIGHTS.encode() in onnx.read_bytes():  # the graph names it as its external data, relative to itself
+            files.append((bundle.folder / WEIGHTS, WEIGHTS))
+        batch = _max_batch_size(spec, max_batch)
+        cells = options.resolution // SIDE_MULTIPLE
+        low, (height, width) = options.resolution, FULL_RESOLUTION
+        sizes = {"h": cells, "w": cells, "low_h": low, "low_w": low, "full_h": height, "full_w": width}
+        shapes = [
+            {tensor.name: tensor.resolve(batch=size, **sizes) for tensor in spec.inputs} for size in sorted({1, batch or 1})
+        ]
+        samples, values = _warmup(spec, shapes, steps)
+        config = ModelConfig(
+            spec,
+            name,
+            "onnxruntime",
+            batch,
+            options.queue_delay,
+            options.device,
+            options.instances,
+            warmup=samples,
+            parameters=parameters,
+        )
+        return _Model(config, tuple(files), values)
+
+    models = [model(graph, graph) for graph in NEEDED]
+    if steps == MERGED_STEPS and bundle.has(MERGED_GRAPH, precision):
+        return [*models, model(MERGED_GRAPH, LOOP, {"steps": str(steps)})]
+    return [*models, _loop(bundle.spec(MERGED_GRAPH, precision), steps, max_batch, options)]
+
+
+def _plan_models(bundle: Bundle, engines: Path, precision: Precision | None, options: Options) -> list[_Model]:
+    if options.device == "cpu":
+        raise InputError(engines, "TensorRT plans for --device cpu", "--device gpu or auto")
+    sidecars = _plans(bundle, engines, precision)
+    steps = options.steps or bundle.steps
+    limit = min(_batches(sidecars[graph])[1] for graph in LOOP_PARTS)
+    max_batch = options.max_batch or limit
+    if max_batch > limit:
+        raise InputError(engines, f"plans for batches up to {limit}", f"plans for --max-batch {max_batch}")
+    models = []
+    for graph, sidecar in sidecars.items():
+        spec = bundle.spec(graph, sidecar.precision)
+        batch = _max_batch_size(spec, max_batch)
+        shapes = [{name: shape.opt for name, shape in profile.items()} for profile in sidecar.profiles]
+        if batch:
+            opt = shapes[0]
+            shapes = [{name: (size, *shape[1:]) for name, shape in opt.items()} for size in sorted({1, batch})]
+        samples, values = _warmup(spec, shapes, steps)
+        config = ModelConfig(
+            spec,
+            graph,
+            "tensorrt",
+            batch,
+            options.queue_delay,
+            "gpu",
+            options.instances,
+            profiles=len(sidecar.profiles),
+            warmup=samples,
+        )
+        models.append(_Model(config, ((sidecar.plan, FILES["tensorrt"]),), values))
+    loop = bundle.spec(MERGED_GRAPH, sidecars["encoder"].set_precision)
+    return [*models, _loop(loop, steps, max_batch, options)]
+
+
+def _loop(spec: GraphSpec, steps: int, max_batch: int, options: Options) -> _Model:
+    """decompose as a Python model. It computes nothing itself, so it is on the CPU wherever the others are. Without
+    warm-up: the server may load it before the models that it calls, and those are warm on their own."""
+    config = ModelConfig(
+        spec, LOOP, "python", max_batch, options.queue_delay, "cpu", options.instances, parameters={"steps": str(steps)}
+    )
+    return _Model(config, ((LOOP_MODEL, FILES["python"]),), {})
+
+
+def _max_batch_size(spec: GraphSpec, max_batch: int) -> int:
+    """`max_batch` where every tensor of the graph begins with the batch, else 0."""
+    return max_batch if all(tensor.shape[0] == "batch" for tensor in (*spec.inputs, *spec.outputs)) else 0
+
+
+def _warmup(
+    spec: GraphSpec, shapes: Sequence[Mapping[str, tuple[int, ...]]], steps: int
+) -> tuple[tuple[WarmupSample, ...], dict[str, np.ndarray]]:
+    """Samples of these shapes and the warm-up files that they name: times and rows must make sense, pictures need not."""
+    samples, files = [], {}
+    for number, inputs in enumerate(shapes):
+        values = {"t": [0.0], "dt": [1 / steps]}
+        if "rows" in inputs:
+            values["rows"] = [0.0, inputs["image"][2]]
+        names = {name: name if name != "rows" else f"rows_{number}" for name in values if name in inputs}
+        files.update({names[name]: np.array(values[name], "<f4") for name in names})
+        samples.append(WarmupSample("x".join(map(str, _picture(inputs))), inputs, names))
+    return tuple(samples), files
+
+
+def _picture(inputs: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    return inputs["image"] if "image" in inputs else inputs["z"]
+
+
+def _batches(sidecar: EngineSidecar) -> tuple[int, int]:
+    """Least and largest batch of a network's plan; networks have one profile, whose inputs share the batch."""
+    image = _picture({name: shapes.min for name, shapes in sidecar.profiles[0].items()})
+    return image[0], _picture({name: shapes.max for name, shapes in sidecar.profiles[0].items()})[0]
+
+
+def _plans(bundle: Bundle, folder: Path, precision: Precision | None) -> dict[str, EngineSidecar]:
+    """The plans that a decomposition needs, by graph. Raises InputError where one is missing or unfit."""
+    if not folder.is_dir():
+        raise InputError(folder, "a file" if folder.exists() else "no such folder", "a folder of TensorRT plans")
+    sidecars = {graph: EngineSidecar.load(folder / f"{graph}{SIDECAR_SUFFIX}") for graph in NEEDED}
+    command = rebuild_command(bundle, "tensorrt", precision or "fp16")
+    if any(sidecar.flavor != "tensorrt" for sidecar in sidecars.values()):
+        raise InputError(
+            folder, f"plans of {LIBRARIES['rtx']}", f"plans of TensorRT, the server has no backend for others ({command})"
+        )
+    problems = [line for sidecar in sidecars.values() for line in sidecar.check(bundle, "tensorrt")]
+    if problems:
+        raise UnfitPlansError(folder, problems)
+    for what in ("version", "compute_capabilities", "set_precision"):
+        found = sorted({str(getattr(sidecar, what)) for sidecar in sidecars.values()})
+        if len(found) > 1:
+            raise InputError(folder, f"plans of {what} {' and '.join(found)}", f"plans of one build ({command})")
+    there = sidecars["encoder"].set_precision
+    if precision not in (None, there):
+        raise InputError(folder, f"plans in {there}", f"plans in {precision} ({command})")
+    for graph, sidecar in sidecars.items():
+        spec = bundle.spec(graph, sidecar.precision)
+        expected = {tensor.name: tensor.dtype for tensor in (*spec.inputs, *spec.outputs)}
+        found = {tensor.name: tensor.dtype for tensor in sidecar.tensors}
+        if found != expected:
+            raise InputError(sidecar.path, f"tensors {found}", f"tensors {expected}")
+        if graph in LOOP_PARTS and (least := _batches(sidecar)[0]) > 1:
+            raise InputError(sidecar.path, f"batches from {least} on", f"batches from 1 on ({command})")
+        sidecar.verify()
+    return sidecars
+
+
+def _write_model(model: _Model, folder: Path, version: int) -> None:
+    versions = folder / str(version)
+    versions.mkdir(parents=True)
+    for source, name in model.files:
+        _link_or_copy(source, versions / name)
+    if model.values:
+        (folder / WARMUP).mkdir()
+        for name, values in model.values.items():
+            (folder / WARMUP / name).write_bytes(values.tobytes())
+    (folder / CONFIG).write_text(model.config.to_text(), encoding="utf-8")
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, not a symbolic one: ONNX Runtime refuses external data that leads out of the graph's folder, and the
+    repository is often mounted alone into a container."""
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def _check_target(output: Path, overwrite: bool) -> None:
+    """Nothing but an empty folder or, with `overwrite`, a repository of these models is replaced. Raises InputError."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    ours = output.is_dir() and all(model.name in MODELS and (model / CONFIG).is_file() for model in output.iterdir())
+    if not ours:
+        kind = "a folder with other files" if output.is_dir() else "a file"
+        raise InputError(output, kind, "a model repository of intrinsic-flow, or a name that is free")
+    if not overwrite:
+        raise InputError(output, "a model repository", "a name that is free, or --overwrite")
+
+
+def _publish(folder: Path, output: Path, old: Path) -> None:
+    """Puts the finished folder in the place of `output`: two renames, the first undone if the second fails."""
+    if output.exists():
+        os.rename(output, old)
+    try:
+        os.rename(folder, output)
+    except BaseException:
+        if old.exists():
+            os.rename(old, output)
+        raise
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m export.triton_repository", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="repository to write")
+    result.add_argument("--overwrite", action="store_true", help="replace a repository that exists")
+    result.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")
+    result.add_argument("--engines", type=Path, metavar="FOLDER", help="serve TensorRT plans of the bundle, not its ONNX")
+    kind = result.add_mutually_exclusive_group()
+    kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 graphs (default for ONNX)")
+    kind.add_argument("--fp16", dest="precision", action="store_const", const="fp16", help="FP16 graphs; upsampler in FP32")
+    result.add_argument("--steps", type=int, metavar="N", help="Euler steps of decompose (default: the bundle's)")
+    result.add_argument(
+        "--max-batch", type=int, metavar="N", help=f"largest batch (default: {DEFAULT_BATCH}, or the largest of the plans)"
+    )
+    result.add_argument(
+        "--queue-delay",
+        type=int,
+        default=DEFAULTS.queue_delay,
+        metavar="US",
+        help="microseconds that a request may wait for others to join its batch (default: %(default)s)",
+    )
+    result.add_argument(
+        "--device",
+        choices=("auto", "gpu", "cpu"),
+        default=DEFAULTS.device,
+        help="where models run; auto: on the GPUs, if the server has any (default: %(default)s)",
+    )
+    result.add_argument(
+        "--instances",
+        type=int,
+        default=DEFAULTS.instances,
+        metavar="N",
+        help="copies of each model that run at once, on each GPU (default: %(default)s)",
+    )
+    result.add_argument(
+        "--resolution",
+        type=int,
+        default=DEFAULTS.resolution,
+        metavar="PX",
+        help="side of the image that warms ONNX graphs up, a multiple of 32; plans have their own (default: %(default)s)",
+    )
+    result.add_argument(
+        "--model-version", type=int, default=DEFAULTS.version, metavar="N", help="version folder (default: %(default)s)"
+    )
+    result.add_argument("-q", "--quiet", action="store_true", help="errors only")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    command = parser()
+    flags = command.parse_args(arguments)
+    try:
+        options = Options(
+            steps=flags.steps,
+            max_batch=flags.max_batch,
+            queue_delay=flags.queue_delay,
+            device=flags.device,
+            instances=flags.instances,
+            resolution=flags.resolution,
+            version=flags.model_version,
+        )
+    except ValueError as error:
+        command.error(str(error))
+    progress = Progress(quiet=flags.quiet)
+    try:
+        bundle = Bundle.load(flags.bundle)
+        configs = write_repository(
+            bundle,
+            flags.output,
+            precision=flags.precision,
+            engines=flags.engines,
+            options=options,
+            overwrite=flags.overwrite,
+        )
+        if flags.engines is not None:
+            progress.log(_server_needs(EngineSidecar.load(flags.engines / f"encoder{SIDECAR_SUFFIX}")))
+    except (InputError, OSError) as error:
+        progress.error(f"export.triton_repository: {' '.join(str(error).split())}")
+        return 1
+    except KeyboardInterrupt:
+        progress.error("interrupted: nothing was published")
+        return 130
+    for config in configs:
+        batches = f"batches up to {config.max_batch}" if config.max_batch else "no batching"
+        progress.log(f"{config.name}: {config.backend}, {batches}")
+    progress.log(f"{flags.output}: start with tritonserver --model-repository={os.path.abspath(flags.output)}")
+    return 0
+
+
+def _server_needs(sidecar: EngineSidecar) -> str:
+    flag = " or later, with --backend-config=tensorrt,version-compatible=true" if sidecar.version_compatible else ""
+    return f"the server needs {sidecar.target()} and TensorRT {sidecar.version}{flag}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
