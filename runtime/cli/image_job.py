@@ -36,7 +36,7 @@ def run_image(
         image = read_image(job.path, settings.colorspace)
         format = _format_by_depth(image.bit_depth)
     names = _output_names(job.name, format, settings.preview)
-    outputs = OutputSet(job.folder, names.values(), overwrite=settings.overwrite, protected=protected)
+    outputs = OutputSet(job.folder, names.values(), overwrite=settings.overwrite, protected=protected, mark=job.mark)
     if outputs.all_exist():
         return None
     if image is None:

@@ -61,7 +61,7 @@ def run_video(
         run = _Run(job, settings, source, progress)
         if settings.pipe is not None:
             return run.to_pipe(model(), stack)
-        options = {"overwrite": settings.overwrite, "protected": protected, "folders": run.folders}
+        options = {"overwrite": settings.overwrite, "protected": protected, "folders": run.folders, "mark": job.mark}
         outputs = OutputSet(job.folder, run.names, **options)
         if outputs.all_exist():
             return None
