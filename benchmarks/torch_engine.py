@@ -48,5 +48,6 @@ def open_run(run: Path, device: str, *, steps: int = 2, seeds: int = 1) -> list[
     model, _ = load_run(run)
     engine = TorchEngine(model, device)
     # The part of a manifest that the decomposer reads, as export.build_onnx would write it.
-    bundle = Bundle(run, {"tone_map": ToneMap().to_dict(), "noise_scale": SAMPLING_NOISE_SCALE})
+    manifest = {"name": run.name, "tone_map": ToneMap().to_dict(), "noise_scale": SAMPLING_NOISE_SCALE}
+    bundle = Bundle(run, manifest)
     return [Decomposer(bundle, engine, steps=steps, seed=seed) for seed in range(seeds)]

@@ -21,15 +21,15 @@ _HINTS = {"BF16": "bf16", "FP16": "f16"}
 
 
 @functools.cache
-def _core() -> tuple[Any, str]:
-    """The process's one core and OpenVINO's version.
+def _core() -> Any:
+    """The process's one core.
 
     It is never given back: on CPUs with AMX the plugin provides the stack that signals are handled on, and takes its memory
     away when the last core goes, so that the next Ctrl-C would crash the process.
     """
     import openvino
 
-    return openvino.Core(), openvino.__version__.split("-")[0]
+    return openvino.Core()
 
 
 class OpenVinoCpu(Engine):
@@ -53,14 +53,14 @@ class OpenVinoCpu(Engine):
         "reduced" on a CPU that has none.
         """
         try:
-            core, version = _core()
+            import openvino
         except ModuleNotFoundError as error:
             raise MissingExtraError("openvino", "openvino") from error
         if threads is not None and threads < 1:
             raise ValueError(f"threads {threads}, expected at least 1")
         self._bundle = bundle
-        self._version = version
-        self._core = core
+        self._version = openvino.__version__.split("-")[0]
+        self._core = _core()
         has = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         reduced = next((hint for name, hint in _HINTS.items() if name in has), None)
         if precision == "reduced" and reduced is None:

@@ -124,7 +124,7 @@ def test_scores_are_those_of_the_quality_report(finished) -> None:
 def test_start_noise_spreads_a_flow_but_not_a_regression(random_model, make_shard, tmp_path) -> None:
     regression = IntrinsicFlow(dataclasses.replace(random_model.config, prediction="regression"))
     regression.load_state_dict(random_model.state_dict())
-    manifest = Bundle(tmp_path, {"tone_map": ToneMap().to_dict(), "noise_scale": 0.25})
+    manifest = Bundle(tmp_path, {"name": "run", "tone_map": ToneMap().to_dict(), "noise_scale": 0.25})
     sample = next(iter(ShardDataset(make_shard(tmp_path / "val-00000.tar", 1))))
     flow_spread, control_spread = (
         experiments.spread([Decomposer(manifest, TorchEngine(x, "cpu"), seed=seed) for seed in range(3)], sample)
