@@ -23,8 +23,7 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
     """The pixels, and where they came from.
 
     Arrays stay as they are. Files and PIL images become (H, W, 3) float32, linear light, Rec.709 primaries. Raises
-    InputError
-    for a bad file, ValueError for a PIL image of another mode.
+    InputError for a bad file, ValueError for a PIL image of another mode.
     """
     if isinstance(image, (str, os.PathLike)):
         from runtime.images import read_image
