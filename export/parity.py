@@ -32,8 +32,9 @@ from export.rungs import RUNGS, Rung, open_rung
 from export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case, photo_case, procedural_case, random_cases, reference
 from export.weights import load_model
 from runtime.atomic_file import replace_when_complete
-from runtime.bundle import SIDE_MULTIPLE, Bundle
+from runtime.bundle import Bundle
 from runtime.errors import InputError
+from train.data.buckets import parse_size
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BATCHES = (1, 2)
@@ -231,11 +232,10 @@ def make_cases(images: Iterable[Path], batches: Sequence[int], sizes: Sequence[t
 
 def _size(text: str) -> tuple[int, int]:
     """`256` or `WIDTHxHEIGHT` -> (height, width)."""
-    sides = [int(side) for side in text.split("x") if side.isdecimal()]
-    if len(sides) != text.count("x") + 1 or len(sides) > 2 or any(side < 1 or side % SIDE_MULTIPLE for side in sides):
-        expected = f"a side (256) or WIDTHxHEIGHT (768x512), multiples of {SIDE_MULTIPLE}"
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
-    return sides[-1], sides[0]
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:

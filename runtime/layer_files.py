@@ -51,9 +51,9 @@ def write_layers(
     format: ImageFormat,
     half: bool,
     image: np.ndarray | None = None,
-) -> None:
+) -> float:
     """Writes `paths` (of `output_names`). half: half floats, in EXR only. image: (H, W, 3) linear, if still at hand; None
-    for the layers' product."""
+    for the layers' product. Returns the factor that the shading was divided by, 1 where it is stored as floats."""
     source, albedo, shading = result.source, result.albedo, result.shading
     half = half and format == "exr"
     if half:
@@ -76,6 +76,7 @@ def write_layers(
         )
     if "preview" in paths:
         write_image(paths["preview"], preview_of(result, image), format="png")
+    return scale
 
 
 def preview_of(result: Decomposition, image: np.ndarray | None = None, side: int = PANEL_SIDE) -> np.ndarray:

@@ -41,6 +41,22 @@ class Progress:
             self._status = status
 
 
+class Notes(Progress):
+    """Keeps what would be printed in `lines`, for callers that report it elsewhere; shows no progress."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=False)
+        # Else a counter would report to the lines every half minute.
+        self.terminal = True
+        self.lines: list[str] = []
+
+    def error(self, line: str) -> None:
+        self.lines.append(line)
+
+    def show(self, status: str) -> None:
+        pass
+
+
 class Counter:
     """Counts items of one kind, showing rate and time left.
 

@@ -22,7 +22,7 @@ from runtime.bundle import Bundle
 from runtime.cli.arguments import Settings
 from runtime.cli.outputs import staging_prefix
 from runtime.cli.plan import LAYERS, Job
-from runtime.cli.progress import Progress
+from runtime.cli.progress import Notes
 from runtime.cli.run import failure_reason, load_model, run_job
 from runtime.cluster.manifest import Report
 from runtime.cluster.storage import Storage, is_address
@@ -47,7 +47,7 @@ class Worker:
     def run(self, unit: Unit) -> Report:
         """Runs a unit. Raises nothing but what ends the process."""
         begun = time.monotonic()
-        notes, meter = _Notes(), _Meter(self._load)
+        notes, meter = Notes(), _Meter(self._load)
         outputs: Sequence[str] = ()
         reason, state = "", "failed"
         try:
@@ -165,24 +165,6 @@ class _Attempt:
             self._storage.remove(f"{self._base}/{self._begun}")
         else:
             (self.job.folder / self._begun).unlink(missing_ok=True)
-
-
-class _Notes(Progress):
-    """Keeps a job's notes for the report, and shows no progress."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=False)
-        # Else a video's counter would report to the log every half minute.
-        self.terminal = True
-        self.lines: list[str] = []
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
-
-    error = log
-
-    def show(self, status: str) -> None:
-        pass
 
 
 class _Meter:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime.cli.arguments import Settings
 from runtime.cli.plan import Job
-from runtime.cli.progress import Progress
+from runtime.cli.progress import Notes
 from runtime.cli.video_job import run_video
 from runtime.demo.photo import Options
 from runtime.demo.worker import Worker
@@ -72,11 +72,13 @@ def decompose_clip(
         mode=options.mode, temporal=temporal, preview=True, overwrite=True, quiet=True, threads=None,
     )  # fmt: skip
     model = worker.model(count, **options.for_model())
-    log = _Notes(path)
+    log = Notes()
     begun = time.perf_counter()
     written = run_video(Job(path, "video", folder, path.stem[:60] or "video"), settings, lambda: model, frozenset(), log)
+    seconds = time.perf_counter() - begun
     names = ("albedo", "shading", "preview", "sidecar")
-    return Clip(dict(zip(names, written, strict=True)), size, done, time.perf_counter() - begun, tuple(log.notes))
+    notes = tuple(line.removeprefix(f"{path}: ") for line in log.lines)
+    return Clip(dict(zip(names, written, strict=True)), size, done, seconds, notes)
 
 
 def _check(path: Path, options: Options, limits: VideoLimits) -> tuple[tuple[int, int], int, int]:
@@ -92,15 +94,3 @@ def _check(path: Path, options: Options, limits: VideoLimits) -> tuple[tuple[int
     if seconds > limits.seconds * LENGTH_TOLERANCE:
         raise InputError(path, f"a video of {float(seconds):.1f} seconds", f"at most {limits.seconds:g} seconds")
     return (height, width), expected, max(1, int(limits.seconds * LENGTH_TOLERANCE * float(rate)) + 1)
-
-
-class _Notes(Progress):
-    """Collects the lines that the command would print, without the file's name in front."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(quiet=True)
-        self._prefix = f"{path}: "
-        self.notes: list[str] = []
-
-    def log(self, line: str) -> None:
-        self.notes.append(line.removeprefix(self._prefix))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from runtime.cli.sidecar import write_sidecar
 from runtime.decomposer import Mode
 from runtime.demo.editing import Light, Recolour, for_display, light_level, recompose, select
 from runtime.demo.worker import Worker
 from runtime.images import ColorSpace, ImageFormat, read_image, write_image
-from runtime.product import ShadingKind, clipped_fraction, integer_scale
+from runtime.layer_files import write_layers
+from runtime.product import ShadingKind
+from runtime.result import Source
 from runtime.working_size import resize
 
 PREVIEW_SIDE = 800
-_LEVELS = {"png": 255, "png16": 65535}
 
 
 @dataclass(frozen=True)
@@ -91,27 +91,17 @@ class Photo:
 def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, max_pixels: int) -> Photo:
     """Decomposes a picture and writes its layers to `folder`. Raises InputError, ValueError, OSError, MemoryError."""
     image = read_image(path, options.colorspace, max_pixels=max_pixels)
-    model = worker.model(**options.for_model())
-    result, seconds = model.timed(image.pixels)
-    scale = integer_scale(result.shading)
+    result, seconds = worker.model(**options.for_model()).timed(image.pixels)
+    result = replace(result, source=Source(path.name, path, image.bit_depth, image.alpha, image.notes))
     format: ImageFormat = "png16" if image.bit_depth == 16 else "png"
     # A browser names uploads as the user did, within reason; the name becomes part of several others.
     name = path.stem[:60] or "photo"
     names = ("albedo.png", "albedo.exr", "shading.png", "shading.exr", "shading.json")
     files = {file: folder / f"{name}_{file}" for file in names}
-    write_image(files["albedo.png"], result.albedo, format=format, alpha=image.alpha)
-    write_image(files["shading.png"], result.shading / np.float32(scale), format=format, alpha=image.alpha)
+    paths = {"albedo": files["albedo.png"], "shading": files["shading.png"], "sidecar": files["shading.json"]}
+    scale = write_layers(paths, result, format=format, half=False)
     write_image(files["albedo.exr"], result.albedo, format="exr")
     write_image(files["shading.exr"], result.shading, format="exr")
-    write_sidecar(
-        files["shading.json"],
-        path,
-        model,
-        scale,
-        clipped_fraction(result.shading, scale),
-        decoding=f"linear shading = shading_scale * srgb_to_linear(value / {_LEVELS[format]})",
-        exposure_gain=result.exposure_gain,
-    )
     small = [_small(layer) for layer in (image.pixels, result.albedo, result.shading)]
     gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
     size = image.pixels.shape[:2]

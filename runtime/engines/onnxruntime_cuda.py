@@ -12,6 +12,7 @@ import numpy as np
 from runtime.bundle import Bundle, Precision
 from runtime.engines.base import Engine
 from runtime.engines.onnxruntime_session import check_interface
+from runtime.engines.plan import graph_precision
 from runtime.errors import InputError, MissingExtraError
 
 MAX_PROGRAMS = 6
@@ -86,9 +87,6 @@ class OnnxRuntimeCuda(Engine):
         self._programs.move_to_end(key)
         return self._programs[key]
 
-    def _graph_precision(self, graph: str) -> Precision:
-        return "fp32" if graph == "upsampler" else self._precision
-
     def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]]) -> _Program:
         session = self._session(graph, shapes)
         inputs, outputs = self._tensors(session.get_inputs()), self._tensors(session.get_outputs())
@@ -98,7 +96,7 @@ class OnnxRuntimeCuda(Engine):
         sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
         sessions = {}
         for graph in ("encoder", "velocity_step", "decoder"):
-            spec = self._bundle.spec(graph, self._graph_precision(graph))
+            spec = self._bundle.spec(graph, graph_precision(graph, self._precision))
             sessions[graph] = self._session(graph, {tensor.name: tensor.resolve(**sizes) for tensor in spec.inputs})
         encoder, step, decoder = sessions.values()
         image, features = self._tensors(encoder.get_inputs()), self._tensors(encoder.get_outputs())
@@ -117,7 +115,7 @@ class OnnxRuntimeCuda(Engine):
         return _Program({**image, "z": noise}, albedo, launches)
 
     def _session(self, graph: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
-        ort, precision = self._ort, self._graph_precision(graph)
+        ort, precision = self._ort, graph_precision(graph, self._precision)
         path, spec = self._bundle.path(graph, precision), self._bundle.spec(graph, precision)
         options = ort.SessionOptions()
         options.log_severity_level = 3

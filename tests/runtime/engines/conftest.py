@@ -16,3 +16,24 @@ def picture():
         return rng.random((batch, 3, height, width), np.float32), noise
 
     return make
+
+
+@pytest.fixture
+def graph_feeds(picture):
+    """(engine) -> inputs of each graph by name; the engine computes the features."""
+
+    def make(engine):
+        image, noise = picture()
+        features = engine.run("encoder", {"image": image})
+        rng = np.random.default_rng(1)
+        low = {name: rng.random((1, 3, 30, 40), np.float32) for name in ("log_shading", "guide")}
+        return {
+            "encoder": {"image": image},
+            "velocity_step": {"z": noise, "t": np.array([0.5], np.float32), "dt": np.array([0.5], np.float32), **features},
+            "decoder": {"z": noise},
+            "vae_encoder": {"albedo": image},
+            "low_shading": {"albedo": image, "guide": 3 * image[:, :, :50, :70]},
+            "upsampler": {**low, "image": rng.random((1, 3, 50, 70), np.float32), "rows": np.array([10, 80], np.float32)},
+        }
+
+    return make

@@ -35,20 +35,9 @@ def engine(tiny_bundle):
     loaded.close()
 
 
-def test_fp32_agrees_with_onnx_runtime_graph_by_graph(engine, tiny_bundle):
+def test_fp32_agrees_with_onnx_runtime_graph_by_graph(engine, tiny_bundle, graph_feeds):
     reference = open_engine(Bundle.load(tiny_bundle), "cpu")
-    image, noise = picture()
-    features = reference.run("encoder", {"image": image})
-    rng = np.random.default_rng(1)
-    low = {name: rng.random((1, 3, 30, 40), np.float32) for name in ("log_shading", "guide")}
-    feeds = {
-        "encoder": {"image": image},
-        "velocity_step": {"z": noise, "t": np.array([0.5], np.float32), "dt": np.array([0.5], np.float32), **features},
-        "decoder": {"z": noise},
-        "vae_encoder": {"albedo": image},
-        "upsampler": {**low, "image": rng.random((1, 3, 50, 70), np.float32), "rows": np.array([10, 80], np.float32)},
-    }
-    for graph, inputs in feeds.items():
+    for graph, inputs in graph_feeds(reference).items():
         found, expected = engine.run(graph, inputs), reference.run(graph, inputs)
         assert list(found) == list(expected)
         for name, values in expected.items():

@@ -161,20 +161,8 @@ def test_tensorrt_for_rtx_computes_the_same(gpu, model_bundle, reference, pictur
     assert gpu.cuda.live() == []
 
 
-def test_graphs_run_one_by_one_as_on_the_cpu(engine, reference, picture):
-    image, noise = picture()
-    features = reference.run("encoder", {"image": image})
-    rng = np.random.default_rng(1)
-    low = {name: rng.random((1, 3, 30, 40), np.float32) for name in ("log_shading", "guide")}
-    feeds = {
-        "encoder": {"image": image},
-        "velocity_step": {"z": noise, "t": np.array([0.5], np.float32), "dt": np.array([0.5], np.float32), **features},
-        "decoder": {"z": noise},
-        "vae_encoder": {"albedo": image},
-        "low_shading": {"albedo": image, "guide": 3 * image[:, :, :50, :70]},
-        "upsampler": {**low, "image": rng.random((1, 3, 50, 70), np.float32), "rows": np.array([10, 80], np.float32)},
-    }
-    for graph, inputs in feeds.items():
+def test_graphs_run_one_by_one_as_on_the_cpu(engine, reference, graph_feeds):
+    for graph, inputs in graph_feeds(reference).items():
         expected = reference.run(graph, inputs)
         for _ in range(2):
             found = engine.run(graph, inputs)
