@@ -148,9 +148,10 @@ def test_upload_run_and_download(visit, picture, tmp_path):
 
 def test_the_modes_give_what_they_are_asked_for(visit, picture):
     page = visit()
+    # Opened before the picture goes up: for the first moments a panel still sets its fields, over what is typed.
+    page.click("#settings button")
     upload(page, picture)
     wait_for_text(page, "#status", "280 x 180")
-    page.click("#settings button")
     page.locator("#settings").get_by_label("number input for Steps").first.fill("7")
     page.locator("#settings").get_by_label("Seed").fill("3")
     page.click("#run")
