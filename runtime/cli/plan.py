@@ -59,15 +59,17 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
         try:
             if isinstance(path, str):
                 here = Path(".") if output is None else output
-                kind, name = ("pipe", "stdin") if path == PIPE else ("live", _camera_name(path))
-                plan.jobs.append(Job(Path(path), kind, here, name, address=path))
+                pipe = path == PIPE
+                name = "stdin" if pipe else _camera_name(path)
+                plan.jobs.append(Job(Path(path), "pipe" if pipe else "live", here, name, address=path))
             elif path.is_dir() and frames:
                 add(path, "sequence", path.parent if output is None else output, path.resolve().name)
             elif _is_pattern(path):
                 add(path, "sequence", path.parent if output is None else output, _pattern_name(path))
             elif path.is_dir():
                 for file in _walk(path, plan):
-                    add(file, _kind(file), file.parent if output is None else output / file.parent.relative_to(path))
+                    if (found := _kind(file)) is not None:
+                        add(file, found, file.parent if output is None else output / file.parent.relative_to(path))
             else:
                 add(path, _expect_media(path), path.parent if output is None else output)
         except InputError as error:

@@ -75,6 +75,7 @@ def decompose_clip(
     log = _Notes(path)
     begun = time.perf_counter()
     written = run_video(Job(path, "video", folder, path.stem[:60] or "video"), settings, lambda: model, frozenset(), log)
+    assert written is not None, "with overwrite, a job is never skipped"
     names = ("albedo", "shading", "preview", "sidecar")
     return Clip(dict(zip(names, written, strict=True)), size, done, time.perf_counter() - begun, tuple(log.notes))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gradio as gr
 
+from runtime.decomposer import Mode
 from runtime.demo.photo import Options
+from runtime.images import ColorSpace
+from runtime.product import ShadingKind
 
 MODES = [("Flow matching", "flow"), ("Autoencoder only", "vae")]
 COLOR_SPACES = [("As tagged", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]
@@ -33,7 +36,7 @@ def option_controls() -> list[gr.components.Component]:
     return [mode, steps, seed, colorspace, shading]
 
 
-def options(mode: str, steps: float, seed: float | None, colorspace: str, shading: str) -> Options:
+def options(mode: Mode, steps: float, seed: float | None, colorspace: ColorSpace, shading: ShadingKind) -> Options:
     """What the controls say."""
     return Options(mode, int(steps), int(seed or 0), colorspace, shading)
 

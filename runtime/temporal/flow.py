@@ -9,6 +9,7 @@ a tenth of a pixel that this leaves, which would add up from frame to frame. Vis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from functools import lru_cache
 
 import cv2
@@ -37,7 +38,8 @@ class FlowEstimator:
     """Holds DIS's buffers. Frames are (h, w, 3) float32 linear, brought to display range by the exposure's gain."""
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # OpenCV's type stubs ask for the flow to start from, which DIS does without.
+        self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def __call__(self, before: np.ndarray, now: np.ndarray) -> Motion:
         """Motion from `before` to `now`, two frames of one size."""
