@@ -20,14 +20,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 
 from runtime.bundle import Bundle
 from runtime.cli.arguments import Settings, parse
-from runtime.cli.image_job import run_image
 from runtime.cli.interrupt import Interrupts, interrupts
-from runtime.cli.plan import Job, Plan, make_plan
+from runtime.cli.plan import Plan, make_plan
 from runtime.cli.progress import Counter, Progress, duration
+from runtime.cli.run import failure_reason, load_model, run_job
 from runtime.decomposer import Decomposer
 from runtime.errors import InputError, MissingExtraError
 
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             @cache
             def model() -> Decomposer:
-                loaded = stack.enter_context(_load(bundle, settings))
+                loaded = stack.enter_context(load_model(bundle, settings))
                 choice = f", chosen: {loaded.engine.choice}" if loaded.engine.choice else ""
                 progress.log(f"backend: {loaded.engine.describe()}{choice}")
                 return loaded
@@ -57,22 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         progress.error(str(error) or "interrupted: outputs not yet complete were removed")
         return INTERRUPTED
-
-
-def _load(bundle: Bundle, settings: Settings) -> Decomposer:
-    return Decomposer.load(
-        bundle,
-        settings.backend,
-        settings.steps,
-        settings.seed,
-        resolution=settings.resolution,
-        shading=settings.shading,
-        mode=settings.mode,
-        threads=settings.threads,
-        precision=settings.precision,
-        engines=settings.engines,
-        device=settings.device,
-    )
 
 
 def _run(
@@ -89,11 +72,11 @@ def _run(
     for number, job in enumerate(plan.jobs, 1):
         started = time.monotonic()
         try:
-            written = _run_job(job, settings, model, protected, progress)
+            written = run_job(job, settings, model, protected, progress)
         except Exception as error:  # one bad input must not keep the others from being done
             interrupted.check()
             failed += 1
-            progress.error(f"failed: {_reason(job, error)}")
+            progress.error(f"failed: {failure_reason(job, error)}")
             counter.advance()
             continue
         count = f"[{number}/{len(plan.jobs)}] {job.path}"
@@ -109,30 +92,6 @@ def _run(
     progress.show("")
     progress.log(f"{done} done, {skipped} skipped, {failed} failed in {duration(time.monotonic() - begun)}")
     return FAILED if failed else DONE
-
-
-def _run_job(
-    job: Job, settings: Settings, model: Callable[[], Decomposer], protected: frozenset[str], progress: Progress
-) -> list[Path] | None:
-    if job.kind == "image":
-        return run_image(job, settings, model, protected, progress.log)
-    # Here, because PyAV takes a while to load and pictures do not need it.
-    from runtime.cli.video_job import run_video
-
-    return run_video(job, settings, model, protected, progress)
-
-
-def _reason(job: Job, error: Exception) -> str:
-    """One line that names the input and what went wrong."""
-    if isinstance(error, InputError):
-        text = str(error)
-        return text if os.fspath(job.path) in text else f"{job.path}: {text}"
-    if isinstance(error, MemoryError):
-        return f"{job.path}: too large for this machine's memory"
-    if isinstance(error, OSError) and error.strerror:
-        where = f" ({error.filename})" if error.filename and error.filename != os.fspath(job.path) else ""
-        return f"{job.path}: {error.strerror}{where}"
-    return f"{job.path}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 if __name__ == "__main__":

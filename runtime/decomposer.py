@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from runtime.color import luminance, srgb_to_linear
 from runtime.engines import open_engine
 from runtime.engines.base import Engine
 from runtime.exposure import exposure_gain
+from runtime.inputs import ImageInput, read_input
 from runtime.low_shading import as_guide, low_shading
 from runtime.product import ShadingKind, finish
+from runtime.result import Decomposition, Source
 from runtime.temporal.filter import TemporalFilter
 from runtime.upsampling import expose, from_nchw, strip_rows, to_nchw, upsample_albedo
 
@@ -26,25 +28,15 @@ DEFAULT_RESOLUTION = 256
 
 Mode = Literal["flow", "vae"]
 
-
-@dataclass(frozen=True)
-class Decomposition:
-    """Albedo and shading of one image, both (H, W, 3) float32, linear light, Rec.709 primaries.
-
-    albedo lies in [0, 1]; shading is non-negative, unbounded, in the image's own scale; albedo x shading = image to a
-    relative 1e-5. exposure_gain is the factor under which the network saw the image.
-    """
-
-    albedo: np.ndarray
-    shading: np.ndarray
-    exposure_gain: float
+__all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode"]
 
 
 class Decomposer:
     """A loaded model. Use as a context manager, or call `close()`. One instance serves one thread at a time.
 
         with Decomposer.load() as model:
-            result = model.decompose(image)
+            result = model.decompose("photo.jpg")
+            result.save("out")
             for result in model.stream(frames): ...
 
     The same input, seed and backend give the same bytes.
@@ -123,17 +115,20 @@ class Decomposer:
             engine.close()
             raise
 
-    def decompose(self, image: np.ndarray) -> Decomposition:
+    def decompose(self, image: ImageInput) -> Decomposition:
         """Decomposes one image.
 
-        image: (H, W, 3), any H and W. Floating point: linear light, any scale, where NaN, infinite and negative values
-        count as black (infinite ones as the largest finite value); uint8 or uint16: sRGB-encoded.
-        Raises ValueError for another shape or type.
+        image: an array (H, W, 3), any H and W. Floating point: linear light, any scale, where NaN, infinite and negative
+        values count as black (infinite ones as the largest finite value); uint8 or uint16: sRGB-encoded.
+        Or a path: colour space and orientation are those that the file states, as on the command line (`read_image`).
+        Or a PIL image: sRGB unless it carries another matrix profile; EXIF orientation applied; alpha kept for `save`.
+        Raises ValueError for another shape, type or mode, InputError for a file that is no complete image.
         """
-        return self._decompose(_linear(image), None)
+        pixels, source = read_input(image)
+        return self._attributed(self._decompose(_linear(pixels), None), source)
 
     def stream(
-        self, frames: Iterable[np.ndarray], *, temporal: bool = True, first_frame: int = 0
+        self, frames: Iterable[ImageInput], *, temporal: bool = True, first_frame: int = 0
     ) -> Iterator[Decomposition]:
         """Decomposes the frames of a video one by one, frame in -> frame out.
 
@@ -143,7 +138,20 @@ class Decomposer:
         """
         state = TemporalFilter(first_frame) if temporal else None
         for frame in frames:
-            yield self._decompose(_linear(frame), state)
+            pixels, source = read_input(frame)
+            yield self._attributed(self._decompose(_linear(pixels), state), source)
+
+    def settings(self) -> dict[str, Any]:
+        """Model, engine and options, as they stand in the JSON file beside an integer shading."""
+        return {
+            "bundle": self.bundle.name,
+            "engine": self.engine.describe(),
+            "mode": self.mode,
+            "shading": self.shading,
+            "steps": self.steps,
+            "seed": self.seed,
+            "resolution": self.resolution,
+        }
 
     def close(self) -> None:
         """Frees the engine."""
@@ -154,6 +162,9 @@ class Decomposer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _attributed(self, result: Decomposition, source: Source) -> Decomposition:
+        return replace(result, source=source, settings=self.settings())
 
     def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
         size = working_size.working_size(*image.shape[:2], self.resolution)

@@ -178,7 +178,7 @@ def _read_with_opencv(path: Path, kind: str, colorspace: ColorSpace, max_pixels:
     if samples.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise InputError(path, f"{samples.dtype} samples", "8- or 16-bit unsigned or 32-bit float samples")
     samples = _bgr_to_rgb(samples)
-    samples = _oriented(samples, _exif_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
+    samples = oriented(samples, _exif_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
     colors, alpha = samples[..., :3], samples[..., 3] if samples.shape[2] == 4 else None
     if alpha is not None and kind == "tiff" and header.straight_alpha and samples.dtype == np.uint8:
         # libtiff's RGBA interface, which OpenCV uses for 8 bits, multiplies the colours by alpha.
@@ -189,7 +189,7 @@ def _read_with_opencv(path: Path, kind: str, colorspace: ColorSpace, max_pixels:
     profile = b"" if colorspace != "auto" else metadata.get(cv2.IMAGE_METADATA_ICCP, header.icc_profile)
     if header.channels == 4 and kind == "jpeg":
         profile = b""
-    return _integer_image(colors, alpha, colorspace, notes, profile)
+    return integer_image(colors, alpha, colorspace, notes, profile)
 
 
 def _is_damage(line: str) -> bool:
@@ -222,7 +222,7 @@ def _exif_orientation(exif: bytes) -> int:
     return 1
 
 
-def _oriented(samples: np.ndarray, orientation: int) -> np.ndarray:
+def oriented(samples: np.ndarray, orientation: int) -> np.ndarray:
     """The image as EXIF orientation 1 to 8 says that it is seen; unknown values change nothing."""
     if orientation in (5, 6, 7, 8):
         samples = samples.transpose(1, 0, 2)
@@ -233,7 +233,7 @@ def _oriented(samples: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(samples)
 
 
-def _integer_image(
+def integer_image(
     colors: np.ndarray, alpha: np.ndarray | None, colorspace: ColorSpace, notes: list[str], profile: bytes = b""
 ) -> Image:
     """8- or 16-bit RGB codes -> `Image`: every code is decoded once, into a table."""
@@ -328,7 +328,7 @@ def _read_npy(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:
     alpha = samples[..., 3] if samples.shape[2] == 4 else None
     if array.dtype.kind == "u":
         native = np.ascontiguousarray(colors, array.dtype.newbyteorder("="))
-        return _integer_image(native, alpha, colorspace, [])
+        return integer_image(native, alpha, colorspace, [])
     bit_depth: BitDepth = "half" if array.dtype.itemsize == 2 else "float"
     return _float_image(path, colors, alpha, bit_depth, colorspace, [])
 

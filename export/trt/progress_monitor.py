@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 MIN_FRACTION = 0.05  # below it an estimate says nothing

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from runtime.decomposer import DEFAULT_RESOLUTION, Mode
 from runtime.engines import BACKENDS
@@ -72,8 +72,15 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
 
     Wrong usage prints one line and exits with 2, as argparse does.
     """
+    parser = build_parser("python -m runtime.decompose", description)
+    return check_settings(parser, vars(parser.parse_args(arguments)))
+
+
+def build_parser(command: str, description: str, folder: Callable[[str], Path | str] = Path) -> argparse.ArgumentParser:
+    """The options of `Settings`. command: as the user calls it, to which other commands add options of their own. folder:
+    what the text of -o becomes."""
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.decompose",
+        prog=command,
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -89,7 +96,7 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
     files.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="folder for the outputs; subfolders of a walked folder are kept in it (default: beside each input); - writes "
         "one layer of a video to standard output",
@@ -203,7 +210,11 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
     )
     model.add_argument("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    values = vars(parser.parse_args(arguments))
+    return parser
+
+
+def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> Settings:
+    """Settings of parsed values, which have to suit each other; exits with 2 where they do not."""
     piped = values["output"] is not None and str(values["output"]) == PIPE
     if piped and len(values["inputs"]) > 1:
         parser.error(f"argument -o/--output: found {len(values['inputs'])} inputs for standard output, expected one")
@@ -217,7 +228,7 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
         parser.error(f"argument --end: found {values['end']:g} before --start {values['start']:g}")
     if piped:
         values["pipe"], values["output"] = values["pipe"] or "y4m", None
-    if values["output"] is not None and values["output"].exists() and not values["output"].is_dir():
+    if isinstance(values["output"], Path) and values["output"].exists() and not values["output"].is_dir():
         parser.error(f"argument -o/--output: found a file at {values['output']}, expected a folder")
     if values["half"] and values["format"] not in (None, "exr"):
         parser.error(f"argument --half: found --format {values['format']}, expected exr")

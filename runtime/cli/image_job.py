@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from runtime.cli.arguments import ImageFormat, Settings
+from runtime.cli.arguments import Settings
 from runtime.cli.outputs import OutputSet
 from runtime.cli.plan import Job
-from runtime.cli.preview import side_by_side
-from runtime.cli.sidecar import write_sidecar
 from runtime.decomposer import Decomposer
-from runtime.images import Image, read_image, write_image
-from runtime.product import clipped_fraction, finish, integer_scale
-
-_SUFFIXES: dict[ImageFormat, str] = {"png": ".png", "png16": ".png", "exr": ".exr", "npy": ".npy"}
-_LEVELS = {"png": 255, "png16": 65535}
+from runtime.images import Image, read_image
+from runtime.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
+from runtime.result import Source
 
 
 def run_image(
@@ -31,66 +28,24 @@ def run_image(
     notes about the input. Raises InputError, OSError, MemoryError.
     """
     image: Image | None = None
-    format = settings.format or _format_by_name(job.path)
+    format = settings.format or format_by_name(job.path)
     if format is None:
         image = read_image(job.path, settings.colorspace)
-        format = _format_by_depth(image.bit_depth)
-    names = _output_names(job.name, format, settings.preview)
-    outputs = OutputSet(job.folder, names.values(), overwrite=settings.overwrite, protected=protected)
+        format = default_format(job.path, image.bit_depth)
+    names = output_names(job.name, format, settings.preview)
+    outputs = OutputSet(job.folder, names.values(), overwrite=settings.overwrite, protected=protected, mark=job.mark)
     if outputs.all_exist():
         return None
     if image is None:
         image = read_image(job.path, settings.colorspace)
-        if settings.format is None and _SUFFIXES[format] == ".png":
-            format = _format_by_depth(image.bit_depth)
+        if settings.format is None and SUFFIXES[format] == ".png":
+            format = default_format(job.path, image.bit_depth)
     for note in image.notes:
         log(f"{job.path}: {note}")
 
-    result = model().decompose(image.pixels)
-    albedo, shading = result.albedo, result.shading
-    half = format == "exr" and settings.half
-    if half:
-        albedo, shading = finish(image.pixels, albedo, "half", settings.shading)
-    integer = format in _LEVELS
-    scale = integer_scale(shading) if integer or settings.preview else 1.0
+    source = Source(job.path.name, job.path, image.bit_depth, image.alpha, image.notes)
+    result = replace(model().decompose(image.pixels), source=source)
     with outputs:
-        store = {"format": format, "alpha": image.alpha, "dtype": "half" if half else "float"}
-        write_image(outputs.path(names["albedo"]), albedo, **store)
-        write_image(outputs.path(names["shading"]), shading / scale if integer else shading, **store)
-        if integer:
-            write_sidecar(
-                outputs.path(names["sidecar"]),
-                job.path,
-                model(),
-                scale,
-                clipped_fraction(shading, scale),
-                decoding=f"linear shading = shading_scale * srgb_to_linear(value / {_LEVELS[format]})",
-                exposure_gain=result.exposure_gain,
-            )
-        if settings.preview:
-            gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
-            panels = side_by_side(image.pixels, result.albedo, result.shading, scale, gain)
-            write_image(outputs.path(names["preview"]), panels, format="png")
+        paths = {kind: outputs.path(file) for kind, file in names.items()}
+        write_layers(paths, result, format=format, half=settings.half, image=image.pixels)
     return [job.folder / name for name in outputs.names]
-
-
-def _format_by_name(path: Path) -> ImageFormat | None:
-    """Default format as far as the file's name tells (png stands for png16 as well); None where it does not."""
-    suffix = path.suffix.lower()
-    if suffix in (".tif", ".tiff"):
-        return None
-    return {".npy": "npy", ".exr": "exr", ".hdr": "exr", ".pic": "exr"}.get(suffix, "png")
-
-
-def _format_by_depth(bit_depth: int | str) -> ImageFormat:
-    return {8: "png", 16: "png16"}.get(bit_depth, "exr")
-
-
-def _output_names(name: str, format: ImageFormat, preview: bool) -> dict[str, str]:
-    suffix = _SUFFIXES[format]
-    names = {"albedo": f"{name}_albedo{suffix}", "shading": f"{name}_shading{suffix}"}
-    if format in _LEVELS:
-        names["sidecar"] = f"{name}_shading.json"
-    if preview:
-        names["preview"] = f"{name}_preview.png"
-    return names

@@ -14,6 +14,11 @@ from runtime.cli.interrupt import check, deferred
 from runtime.errors import InputError
 
 
+def staging_prefix(mark: str) -> str:
+    """How the hidden folder's name begins; it ends with ".partial"."""
+    return f".decompose-{mark}-" if mark else ".decompose-"
+
+
 class OutputSet:
     """Outputs of one input, written to a hidden folder beside their final place and moved when the block succeeds.
 
@@ -32,14 +37,16 @@ class OutputSet:
         overwrite: bool,
         protected: frozenset[str],
         folders: Sequence[str] = (),
+        mark: str = "",
     ) -> None:
         """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs). folders:
-        those of the names that are folders."""
+        those of the names that are folders. mark: see `Job`."""
         self.folder = folder
         self.names = tuple(names)
         self._folders = frozenset(folders)
         self._overwrite = overwrite
         self._protected = protected
+        self._mark = mark
         self._staging: Path | None = None
 
     def all_exist(self) -> bool:
@@ -71,7 +78,7 @@ class OutputSet:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._staging = Path(tempfile.mkdtemp(prefix=".decompose-", suffix=".partial", dir=self.folder))
+        self._staging = Path(tempfile.mkdtemp(prefix=staging_prefix(self._mark), suffix=".partial", dir=self.folder))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -21,13 +21,18 @@ PIPE = "-"
 
 @dataclass(frozen=True)
 class Job:
-    """One input. Its outputs are `folder / (name + "_albedo.png")` and so on. address: of a camera, "-" for a pipe."""
+    """One input. Its outputs are `folder / (name + "_albedo.png")` and so on.
+
+    address: of a camera, "-" for a pipe. mark: part of the name of the hidden folder in which outputs are written, by which
+    whoever set it finds what a killed process left there.
+    """
 
     path: Path
     kind: Kind
     folder: Path
     name: str
     address: str = ""
+    mark: str = ""
 
 
 @dataclass
@@ -68,13 +73,13 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
                 add(path, "sequence", path.parent if output is None else output, _pattern_name(path))
             elif path.is_dir():
                 for file in _walk(path, plan):
-                    if (found := _kind(file)) is not None:
+                    if (found := media_kind(file)) is not None:
                         add(file, found, file.parent if output is None else output / file.parent.relative_to(path))
             else:
                 add(path, _expect_media(path), path.parent if output is None else output)
         except InputError as error:
             plan.errors.append(error)
-    plan.jobs, notes = _distinct(plan.jobs)
+    plan.jobs, notes = distinct(plan.jobs)
     plan.notes.extend(notes)
     return plan
 
@@ -102,7 +107,8 @@ def _pattern_name(path: Path) -> str:
     return head or path.resolve().parent.name
 
 
-def _kind(path: Path) -> Literal["image", "video"] | None:
+def media_kind(path: Path) -> Literal["image", "video"] | None:
+    """What a file is, by its suffix; None for neither."""
     suffix = path.suffix.lower()
     return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in _video_suffixes() else None
 
@@ -119,7 +125,7 @@ def _expect_media(path: Path) -> Literal["image", "video"]:
         raise InputError(path, "no such file", "an image, a video or a folder")
     if not path.is_file():
         raise InputError(path, "neither a file nor a folder", "an image, a video or a folder")
-    kind = _kind(path)
+    kind = media_kind(path)
     if kind is None:
         suffixes = " ".join(sorted([*IMAGE_SUFFIXES, *_video_suffixes()]))
         raise InputError(path, f"a file of type {path.suffix or 'unknown'!r}", f"one of {suffixes}")
@@ -135,9 +141,9 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
 
     errors_before = len(plan.errors)
     for root, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _is_output(name, folders)]
-        files += [Path(root, name) for name in names if not name.startswith(".") and _kind(Path(name)) is not None]
-    outputs = _earlier_outputs(files)
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_output(name, folders)]
+        files += [Path(root, name) for name in names if not name.startswith(".") and media_kind(Path(name)) is not None]
+    outputs = earlier_outputs(files)
     kept = sorted((file for file in files if file not in outputs), key=lambda file: file.parts)
     if outputs:
         plan.notes.append(f"{folder}: left out {len(outputs)} outputs of an earlier run")
@@ -147,14 +153,14 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
     return kept
 
 
-def _is_output(folder: str, others: Sequence[str]) -> bool:
+def is_output(folder: str, others: Sequence[str]) -> bool:
     """Whether a folder holds one layer of an earlier run: x_albedo beside x_shading."""
     match = _OUTPUT.fullmatch(folder)
     partial = ".partial" if folder.endswith(".partial") else ""
     return match is not None and all(f"{match[1]}_{layer}{partial}" in others for layer in ("albedo", "shading"))
 
 
-def _earlier_outputs(files: Sequence[Path]) -> set[Path]:
+def earlier_outputs(files: Sequence[Path]) -> set[Path]:
     """Files named like outputs. Only where x_albedo and x_shading of one type lie side by side are they taken for
     outputs: a data set's lone `wall_albedo.png` is an input like any other."""
     layers: dict[tuple[Path, str, str], dict[str, Path]] = {}
@@ -166,7 +172,7 @@ def _earlier_outputs(files: Sequence[Path]) -> set[Path]:
     return {file for key, found in layers.items() if key[:2] in pairs for file in found.values()}
 
 
-def _distinct(jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
+def distinct(jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
     """Renames jobs whose outputs would have the same name; says so in notes.
 
     Names are compared without case, since some file systems do. The new names depend on the colliding inputs alone, not

@@ -9,21 +9,23 @@ from runtime.working_size import resize
 PANEL_SIDE = 960
 
 
-def side_by_side(image: np.ndarray, albedo: np.ndarray, shading: np.ndarray, scale: float, gain: float = 1.0) -> np.ndarray:
+def side_by_side(
+    image: np.ndarray, albedo: np.ndarray, shading: np.ndarray, scale: float, gain: float = 1.0, side: int = PANEL_SIDE
+) -> np.ndarray:
     """Three panels of one size in a row, linear light in [0, 1].
 
     image, albedo, shading: (H, W, 3) float32 linear. scale: shading that becomes white. gain: brings the image to
-    display range (1 for what comes from an integer file). Returns (h, 3 w, 3) float32; a panel is at most PANEL_SIDE
+    display range (1 for what comes from an integer file). Returns (h, 3 w, 3) float32; a panel is at most `side`
     long and has even sides, as most video codecs want.
     """
-    height, width = panel_size(*image.shape[:2])
+    height, width = panel_size(*image.shape[:2], side)
     layers = ((image, gain), (albedo, 1.0), (shading, 1.0 / scale))
     with np.errstate(over="ignore"):
         panels = [np.clip(resize(layer, height, width) * np.float32(factor), 0, 1) for layer, factor in layers]
     return np.concatenate(panels, axis=1)
 
 
-def panel_size(height: int, width: int) -> tuple[int, int]:
+def panel_size(height: int, width: int, side: int = PANEL_SIDE) -> tuple[int, int]:
     """(height, width) of each panel for an image's size."""
-    factor = min(1.0, PANEL_SIDE / max(height, width))
-    return tuple(max(2, round(side * factor / 2) * 2) for side in (height, width))
+    factor = min(1.0, side / max(height, width))
+    return tuple(max(2, round(length * factor / 2) * 2) for length in (height, width))

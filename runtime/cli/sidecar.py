@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runtime.decomposer import Decomposer
+if TYPE_CHECKING:
+    from runtime.decomposer import Decomposer
 
 FORMAT = "intrinsic-flow-shading"
 VERSION = 1
 
 
 def write_sidecar(path: Path, source: Path, model: Decomposer, scale: float, clipped: float, **entries: Any) -> None:
+    """Writes the sidecar of what `model` made of `source`; see `write_facts`."""
+    write_facts(path, source.name, model.settings(), scale, clipped, **entries)
+
+
+def write_facts(
+    path: Path, source: str | None, settings: Mapping[str, Any], scale: float, clipped: float, **entries: Any
+) -> None:
     """Writes the sidecar.
 
-    scale: linear shading = scale x decoded value. clipped: fraction of pixels with shading above `scale`, which the
-    file holds as `scale`. entries: further facts. Holds no time and no absolute path, so equal runs give equal bytes.
+    source: file name, None for an image that was no file. settings: `Decomposer.settings`. scale: linear shading = scale x
+    decoded value. clipped: fraction of pixels with shading above `scale`, which the file holds as `scale`. entries: further
+    facts. Holds no time and no absolute path, so equal runs give equal bytes.
     """
     text = {
         "format": FORMAT,
         "version": VERSION,
-        "source": source.name,
+        "source": source,
         "shading_scale": scale,
         "clipped_fraction": clipped,
         **entries,
-        "bundle": model.bundle.name,
-        "engine": model.engine.describe(),
-        "mode": model.mode,
-        "shading": model.shading,
-        "steps": model.steps,
-        "seed": model.seed,
-        "resolution": model.resolution,
+        **settings,
     }
     path.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")

@@ -61,7 +61,14 @@ def run_video(
         run = _Run(job, settings, source, progress)
         if settings.pipe is not None:
             return run.to_pipe(model(), stack, settings.pipe)
-        outputs = OutputSet(job.folder, run.names, overwrite=settings.overwrite, protected=protected, folders=run.folders)
+        outputs = OutputSet(
+            job.folder,
+            run.names,
+            overwrite=settings.overwrite,
+            protected=protected,
+            folders=run.folders,
+            mark=job.mark,
+        )
         if outputs.all_exist():
             return None
         stack.enter_context(outputs)

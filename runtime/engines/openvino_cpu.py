@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -17,6 +18,18 @@ MAX_SHAPES = 16
 
 CpuPrecision = Literal["fp32", "reduced"]
 _HINTS = {"BF16": "bf16", "FP16": "f16"}
+
+
+@functools.cache
+def _core() -> tuple[Any, str]:
+    """The process's one core and OpenVINO's version.
+
+    It is never given back: on CPUs with AMX the plugin provides the stack that signals are handled on, and takes its memory
+    away when the last core goes, so that the next Ctrl-C would crash the process.
+    """
+    import openvino
+
+    return openvino.Core(), openvino.__version__.split("-")[0]
 
 
 class OpenVinoCpu(Engine):
@@ -40,14 +53,14 @@ class OpenVinoCpu(Engine):
         "reduced" on a CPU that has none.
         """
         try:
-            import openvino
+            core, version = _core()
         except ModuleNotFoundError as error:
             raise MissingExtraError("openvino", "openvino") from error
         if threads is not None and threads < 1:
             raise ValueError(f"threads {threads}, expected at least 1")
         self._bundle = bundle
-        self._version = openvino.__version__.split("-")[0]
-        self._core = openvino.Core()
+        self._version = version
+        self._core = core
         has = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         reduced = next((hint for name, hint in _HINTS.items() if name in has), None)
         if precision == "reduced" and reduced is None:
@@ -110,9 +123,11 @@ class OpenVinoCpu(Engine):
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle") from error
-        found = [tensor.any_name for tensor in (*compiled.inputs, *compiled.outputs)]
-        if found != [*spec.input_names, *spec.output_names]:
-            raise InputError(path, f"tensors {', '.join(found)}", "those that the bundle's manifest states")
+        # A tensor may have several names, of which `any_name` tells any.
+        tensors, wanted = (*compiled.inputs, *compiled.outputs), (*spec.input_names, *spec.output_names)
+        if len(tensors) != len(wanted) or any(name not in tensor.names for name, tensor in zip(wanted, tensors)):
+            found = ", ".join(tensor.any_name for tensor in tensors)
+            raise InputError(path, f"tensors {found}", "those that the bundle's manifest states")
         taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if taken != hint:
             raise RuntimeError(f"OpenVINO chose {taken} for {path.name}, asked for {hint}")

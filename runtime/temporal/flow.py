@@ -9,8 +9,8 @@ a tenth of a pixel that this leaves, which would add up from frame to frame. Vis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np

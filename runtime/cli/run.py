@@ -1,0 +1,61 @@
+"""One job of a plan, whichever kind it is: the model it needs, its run, and the reason why it failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.bundle import Bundle
+from runtime.cli.arguments import Settings
+from runtime.cli.image_job import run_image
+from runtime.cli.plan import Job
+from runtime.cli.progress import Progress
+from runtime.decomposer import Decomposer
+from runtime.errors import InputError
+
+
+def load_model(bundle: Bundle, settings: Settings) -> Decomposer:
+    """The model as the settings want it. Raises as `Decomposer.load` does."""
+    return Decomposer.load(
+        bundle,
+        settings.backend,
+        settings.steps,
+        settings.seed,
+        resolution=settings.resolution,
+        shading=settings.shading,
+        mode=settings.mode,
+        threads=settings.threads,
+        precision=settings.precision,
+        engines=settings.engines,
+        device=settings.device,
+    )
+
+
+def run_job(
+    job: Job, settings: Settings, model: Callable[[], Decomposer], protected: frozenset[str], progress: Progress
+) -> list[Path] | None:
+    """Runs a job of whichever kind; returns the files written, or None where they all exist already.
+
+    model: gives the loaded model, called only when there is something to compute. protected: see OutputSet. Raises as
+    `run_image` and `run_video` do.
+    """
+    if job.kind == "image":
+        return run_image(job, settings, model, protected, progress.log)
+    # Here, because PyAV takes a while to load and pictures do not need it.
+    from runtime.cli.video_job import run_video
+
+    return run_video(job, settings, model, protected, progress)
+
+
+def failure_reason(job: Job, error: Exception) -> str:
+    """One line that names the input and what went wrong."""
+    if isinstance(error, InputError):
+        text = str(error)
+        return text if os.fspath(job.path) in text else f"{job.path}: {text}"
+    if isinstance(error, MemoryError):
+        return f"{job.path}: too large for this machine's memory"
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename and error.filename != os.fspath(job.path) else ""
+        return f"{job.path}: {error.strerror}{where}"
+    return f"{job.path}: {type(error).__name__}: {' '.join(str(error).split())}"

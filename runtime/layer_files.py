@@ -1,0 +1,124 @@
+"""The files of one decomposed image: their names, formats and colour rules, for the command line and `result.save`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from runtime.cli.outputs import OutputSet
+from runtime.cli.preview import PANEL_SIDE, side_by_side
+from runtime.cli.sidecar import write_facts
+from runtime.images import BitDepth, ImageFormat, write_image
+from runtime.product import clipped_fraction, finish, integer_scale
+from runtime.result import Decomposition
+
+SUFFIXES: dict[ImageFormat, str] = {"png": ".png", "png16": ".png", "exr": ".exr", "npy": ".npy"}
+LEVELS = {"png": 255, "png16": 65535}
+
+
+def format_by_name(path: Path) -> ImageFormat | None:
+    """Default format as far as the file's name tells (png stands for png16 as well); None where it does not."""
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return None
+    return {".npy": "npy", ".exr": "exr", ".hdr": "exr", ".pic": "exr"}.get(suffix, "png")
+
+
+def default_format(path: Path | None, bit_depth: BitDepth) -> ImageFormat:
+    """Default format of a source that has been read."""
+    named = None if path is None else format_by_name(path)
+    return {8: "png", 16: "png16"}.get(bit_depth, "exr") if named in (None, "png") else named
+
+
+def output_names(name: str, format: ImageFormat, preview: bool) -> dict[str, str]:
+    """File names by what they hold."""
+    suffix = SUFFIXES[format]
+    names = {"albedo": f"{name}_albedo{suffix}", "shading": f"{name}_shading{suffix}"}
+    if format in LEVELS:
+        names["sidecar"] = f"{name}_shading.json"
+    if preview:
+        names["preview"] = f"{name}_preview.png"
+    return names
+
+
+def write_layers(
+    paths: Mapping[str, Path],
+    result: Decomposition,
+    *,
+    format: ImageFormat,
+    half: bool,
+    image: np.ndarray | None = None,
+) -> None:
+    """Writes `paths` (of `output_names`). half: half floats, in EXR only. image: (H, W, 3) linear, if still at hand; None
+    for the layers' product."""
+    source, albedo, shading = result.source, result.albedo, result.shading
+    half = half and format == "exr"
+    if half:
+        image = _product(result) if image is None else image
+        albedo, shading = finish(image, albedo, "half", result.settings.get("shading", "rgb"))
+    integer = format in LEVELS
+    scale = integer_scale(shading) if integer else 1.0
+    store = {"format": format, "alpha": source.alpha, "dtype": "half" if half else "float"}
+    write_image(paths["albedo"], albedo, **store)
+    write_image(paths["shading"], shading / scale if integer else shading, **store)
+    if integer:
+        write_facts(
+            paths["sidecar"],
+            source.name,
+            result.settings,
+            scale,
+            clipped_fraction(shading, scale),
+            decoding=f"linear shading = shading_scale * srgb_to_linear(value / {LEVELS[format]})",
+            exposure_gain=result.exposure_gain,
+        )
+    if "preview" in paths:
+        write_image(paths["preview"], preview_of(result, image), format="png")
+
+
+def preview_of(result: Decomposition, image: np.ndarray | None = None, side: int = PANEL_SIDE) -> np.ndarray:
+    """Image, albedo and shading in a row, see `side_by_side`. image: (H, W, 3) linear; None for the layers' product."""
+    gain = 1.0 if result.source.bit_depth in (8, 16) else result.exposure_gain
+    image = _product(result) if image is None else image
+    return side_by_side(image, result.albedo, result.shading, integer_scale(result.shading), gain, side)
+
+
+def save_layers(
+    result: Decomposition,
+    folder: Path,
+    name: str | None,
+    *,
+    format: ImageFormat | None,
+    half: bool,
+    preview: bool,
+    overwrite: bool,
+) -> dict[str, Path]:
+    """See `Decomposition.save`."""
+    source = result.source
+    if format is not None and format not in SUFFIXES:
+        raise ValueError(f"format {format!r}, expected one of {', '.join(SUFFIXES)}")
+    format = default_format(source.path, source.bit_depth) if format is None else format
+    if half and format != "exr":
+        raise ValueError(f"half floats in {format}, expected format exr")
+    if name is None:
+        name = Path(source.name).stem if source.name else "image"
+    if not name or Path(name).name != name or os.sep in name or "/" in name:
+        raise ValueError(f"name {name!r}, expected a file name without folder and suffix")
+    names = output_names(name, format, preview)
+    protected = frozenset() if source.path is None else frozenset({os.path.realpath(source.path)})
+    outputs = OutputSet(folder, list(names.values()), overwrite=overwrite, protected=protected)
+    there = [name for name in outputs.names if os.path.lexists(folder / name)]
+    if there and not overwrite:
+        raise FileExistsError(f"{folder / there[0]}: found a file, expected none, or overwrite=True")
+    outputs.all_exist()
+    with outputs:
+        write_layers({kind: outputs.path(file) for kind, file in names.items()}, result, format=format, half=half)
+    return {kind: folder / file for kind, file in names.items()}
+
+
+def _product(result: Decomposition) -> np.ndarray:
+    # Light close to the largest float32 may round beyond it.
+    with np.errstate(over="ignore"):
+        return np.minimum(result.albedo * result.shading, np.finfo(np.float32).max)

@@ -1,0 +1,78 @@
+"""The worker without a cluster: what it makes of units, and of what a killed one left."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from runtime.batch import _parse
+from runtime.cluster.units import plan_units
+from runtime.cluster.worker import Worker
+from runtime.images import write_image
+
+
+@pytest.fixture
+def photo(tmp_path, scene):
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "photo.png", scene / scene.max())
+    return tmp_path / "in" / "photo.png"
+
+
+@pytest.fixture
+def settings(tiny_bundle):
+    return _parse(["x.png", "--bundle", str(tiny_bundle), "--resolution", "64", "--backend", "cpu"])[0]
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+OUTPUTS = ["photo_albedo.png", "photo_shading.json", "photo_shading.png"]
+
+
+def test_what_a_killed_worker_left_is_removed_and_replaced(photo, tmp_path, settings):
+    out = tmp_path / "out"
+    (unit,) = plan_units([photo], out).units
+    left = out / f".decompose-{unit.mark}-abc.partial"
+    left.mkdir(parents=True)
+    (out / ".decompose-other-abc.partial").mkdir()
+    (out / "photo_albedo.png").write_text("published before the other one")
+    worker = Worker(settings, frozenset())
+    report = worker.run(unit)
+    assert report.state == "failed" and "no photo_shading.png" in report.reason
+    (out / f".decompose-{unit.mark}.begun").touch()
+    report = worker.run(unit)
+    assert (report.state, report.images, report.megapixels) == ("done", 1, pytest.approx(90 * 140 / 1e6))
+    assert names(out) == [".decompose-other-abc.partial", *OUTPUTS]
+    assert worker.run(unit).state == "skipped"
+
+
+@pytest.mark.parametrize("remote", ["source", "folder", "both"])
+def test_addresses_are_read_and_written_as_paths_are(photo, tmp_path, settings, remote):
+    pytest.importorskip("fsspec", reason="fsspec is not installed (extra cluster)")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
+    out = tmp_path / "out" / "deep"
+    (unit,) = plan_units(
+        [f"local://{photo}" if remote != "folder" else photo], out if remote == "source" else f"local://{out}"
+    ).units
+    worker = Worker(settings, frozenset())
+    report = worker.run(unit)
+    assert report.state == "done", report.reason
+    assert names(out) == OUTPUTS
+    assert sorted(report.outputs) == [f"{unit.folder}/{name}" for name in OUTPUTS]
+    assert json.loads((out / "photo_shading.json").read_text())["source"] == "photo.png"
+    assert worker.run(unit).state == "skipped"
+    (out / "photo_shading.png").unlink()
+    assert worker.run(unit).state == "failed"
+    protected = frozenset([f"{unit.folder}/photo_albedo.png"])
+    report = Worker(replace(settings, overwrite=True), protected).run(unit)
+    assert report.state == "failed" and "an input of this run" in report.reason
+
+
+def test_a_bad_file_is_a_report_with_its_reason(tmp_path, settings):
+    (tmp_path / "bad.png").write_text("no picture")
+    (unit,) = plan_units([tmp_path / "bad.png"], tmp_path / "out").units
+    report = Worker(settings, frozenset()).run(unit)
+    assert report.state == "failed" and report.reason.startswith(f"{tmp_path}/bad.png: found")
