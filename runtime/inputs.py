@@ -23,8 +23,7 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
     """The pixels, and where they came from.
 
     Arrays stay as they are. Files and PIL images become (H, W, 3) float32, linear light, Rec.709 primaries. Raises
-    InputError
-    for a bad file, ValueError for a PIL image of another mode.
+    InputError for a bad file, ValueError for a PIL image of another mode.
     """
     if isinstance(image, (str, os.PathLike)):
         from runtime.images import read_image
@@ -41,7 +40,9 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
 
 
 def _depth(dtype: np.dtype) -> BitDepth:
-    return {"uint8": 8, "uint16": 16, "float16": "half"}.get(dtype.name, "float")
+    if dtype == np.uint8:
+        return 8
+    return 16 if dtype == np.uint16 else "half" if dtype == np.float16 else "float"
 
 
 def _from_pillow(image: PIL.Image.Image) -> tuple[np.ndarray, Source]:

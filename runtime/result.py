@@ -69,9 +69,8 @@ class Decomposition:
         preview:   also NAME_preview.png, image, albedo and shading in a row.
         overwrite: replaces files that are there.
         The source's alpha goes into both layers. Returns the paths by what they hold: "albedo", "shading", and where
-        written
-        "sidecar" and "preview". Raises FileExistsError without `overwrite`, InputError where an output would replace the
-        source or a folder, ValueError for a bad name or format, OSError where a file cannot be written.
+        written "sidecar" and "preview". Raises FileExistsError without `overwrite`, InputError where an output would
+        replace the source or a folder, ValueError for a bad name or format, OSError where a file cannot be written.
         """
         from runtime.layer_files import save_layers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -153,7 +153,7 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
     return kept
 
 
-def is_output(folder: str, others: Sequence[str]) -> bool:
+def is_output(folder: str, others: Collection[str]) -> bool:
     """Whether a folder holds one layer of an earlier run: x_albedo beside x_shading."""
     match = _OUTPUT.fullmatch(folder)
     partial = ".partial" if folder.endswith(".partial") else ""
