@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -128,24 +125,3 @@ def test_the_shipped_networks_run_with_any_number_of_steps(scene):
         with Decomposer.load("small", backend, steps=1, resolution=64, precision="fp32", threads=1) as model:
             albedo.append(model.decompose(scene).albedo)
     np.testing.assert_allclose(albedo[0], albedo[1], atol=2e-3)
-
-
-def test_signals_arrive_after_the_last_engine_is_closed(tiny_bundle):
-    """The plugin's signal stack outlives the engine. In a process of its own, since the failure is a crash."""
-    code = """
-import faulthandler, signal, sys
-import numpy as np
-from runtime.bundle import Bundle
-from runtime.engines import open_engine
-faulthandler.enable()
-engine = open_engine(Bundle.load(sys.argv[1]), "openvino")
-engine.run("vae_encoder", {"albedo": np.zeros((1, 3, 64, 64), np.float32)})
-engine.close()
-del engine
-signal.signal(signal.SIGINT, lambda number, frame: print("handled"))
-signal.raise_signal(signal.SIGINT)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_bundle.folder)], capture_output=True, text=True, timeout=120
-    )
-    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
