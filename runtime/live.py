@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from runtime.color import srgb_to_linear
 from runtime.errors import InputError
@@ -173,7 +173,7 @@ class _Webcam:
         self.average_rate: Fraction | None = self._rate
         self.sample_aspect_ratio = Fraction(1)
 
-    def _next(self):
+    def _next(self) -> Any:
         found, picture = self._capture.read() if self._capture.isOpened() else (False, None)
         return picture if found else None
 
