@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from export.graphs import graph_modules
 from export.guided_upsampler import GuidedUpsampler
@@ -110,8 +111,8 @@ def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET)
         for name, module in modules.items():
             graphs[name] = export_graph(module, specs[name], opset)
             share_weights(graphs[name], weights)
-        parts = (graphs[name] for name in ("encoder", "velocity_step", "decoder"))
-        graphs["decompose_2step"] = merge_loop(*parts, specs["decompose_2step"], STEPS)
+        encoder, step, decoder = (graphs[name] for name in ("encoder", "velocity_step", "decoder"))
+        graphs["decompose_2step"] = merge_loop(encoder, step, decoder, specs["decompose_2step"], STEPS)
         graphs["low_shading"] = export_graph(LowShading(), specs["low_shading"], opset)
         if precision == "fp32":
             graphs["upsampler"] = export_graph(GuidedUpsampler(), specs["upsampler"], opset)
@@ -119,7 +120,7 @@ def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET)
             save_graph(graph, folder / graph_file(name, precision))
 
 
-def summary(report: Mapping[str, object]) -> str:
+def summary(report: Mapping[str, Any]) -> str:
     """The report's worst figures as a table, one graph a line."""
     lines = [f"{'graph':18s}{'fp32 error':>12s}{'fp16 error':>12s}{'fp16 PSNR':>12s}{'largest':>10s}"]
     worst, activations = report["worst"], report["largest_activations"]

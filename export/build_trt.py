@@ -65,7 +65,8 @@ def build_engines(
     progress = progress or Progress(quiet=True)
     bundle.verify()
     builder: PlanBuilder | None = None
-    sidecars, seconds = [], []
+    sidecars: list[EngineSidecar] = []
+    seconds: list[float] = []
     graphs = [name for name in PLAN_GRAPHS if name in REQUIRED_GRAPHS or bundle.has(name, graph_precision(name, precision))]
     for number, graph in enumerate(graphs, 1):
         label = f"[{number}/{len(graphs)}] {graph}"
@@ -139,8 +140,8 @@ def _unchanged(wanted: EngineSidecar) -> EngineSidecar | None:
         there.verify()
     except InputError:
         return None
-    facts = dict(tensors=there.tensors, plan_sha256=there.plan_sha256, plan_bytes=there.plan_bytes)
-    return there if there == dataclasses.replace(wanted, **facts) else None
+    built = dataclasses.replace(wanted, tensors=there.tensors, plan_sha256=there.plan_sha256, plan_bytes=there.plan_bytes)
+    return there if there == built else None
 
 
 def _publish(wanted: EngineSidecar, built: BuiltPlan) -> EngineSidecar:

@@ -77,6 +77,7 @@ def export_graph(module: nn.Module, spec: GraphSpec, opset: int = DEFAULT_OPSET)
             )
     finally:
         logger.setLevel(level)
+    assert program is not None, "torch.onnx.export with dynamo=True returns a program"
     model = program.model_proto
     _strip(model)
     _check_interface(model, spec)
@@ -202,7 +203,7 @@ def _parts(dim: str | int) -> tuple[int, str]:
 
 
 def _slots_by_value(weights: Path) -> dict[tuple[np.dtype, bytes], Slot]:
-    dtypes = {"F16": np.dtype(np.float16), "F32": np.dtype(np.float32)}
+    dtypes: dict[str, np.dtype] = {"F16": np.dtype(np.float16), "F32": np.dtype(np.float32)}
     content = weights.read_bytes()
     return {
         (dtypes[slot.dtype], content[slot.offset : slot.offset + slot.length]): slot

@@ -19,9 +19,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -194,7 +195,7 @@ def _environment(bundle: Bundle) -> dict[str, object]:
     return {**machine, **versions, "bundle": bundle.name, "untrained": bool(source.get("untrained", False))}
 
 
-def format_report(report: dict[str, object]) -> str:
+def format_report(report: Mapping[str, Any]) -> str:
     """Tables for the terminal: the worst of all cases by rung, graph and tensor; the rungs; the largest FP16 tensors."""
     lines = [
         f"{'rung':18s}{'graph':17s}{'tensor':12s}{'max':>9s}{'mean':>9s}{'p99':>9s}{'PSNR dB':>9s}{'1-cosine':>10s}"

@@ -256,9 +256,9 @@ def _plans(bundle: Bundle, folder: Path, precision: Precision | None) -> dict[st
     for graph, sidecar in sidecars.items():
         spec = bundle.spec(graph, sidecar.precision)
         expected = {tensor.name: tensor.dtype for tensor in (*spec.inputs, *spec.outputs)}
-        found = {tensor.name: tensor.dtype for tensor in sidecar.tensors}
-        if found != expected:
-            raise InputError(sidecar.path, f"tensors {found}", f"tensors {expected}")
+        there_are = {tensor.name: tensor.dtype for tensor in sidecar.tensors}
+        if there_are != expected:
+            raise InputError(sidecar.path, f"tensors {there_are}", f"tensors {expected}")
         if graph in LOOP_PARTS and (least := _batches(sidecar)[0]) > 1:
             raise InputError(sidecar.path, f"batches from {least} on", f"batches from 1 on ({command})")
         sidecar.verify()

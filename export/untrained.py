@@ -35,7 +35,7 @@ def untrained_model(name: str, seed: int = SEED) -> IntrinsicFlow:
                 elif isinstance(module, SelfAttention):
                     module.out.weight.mul_(BRANCH_GAIN)
             for head in (model.vae.decoder.head, model.unet.head[-1], model.vae.encoder.head[-1]):
-                head.weight.mul_(BRANCH_GAIN)
+                head.get_parameter("weight").mul_(BRANCH_GAIN)
             # At 0 and 1 graph optimisers would remove the affine at the VAE's edges.
             model.vae.latent_mean.normal_(std=0.3)
             model.vae.latent_std.uniform_(0.5, 2.0)

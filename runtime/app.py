@@ -17,12 +17,16 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from runtime.cli.interrupt import interrupts
 from runtime.demo.worker import Worker
 from runtime.demo.workspace import Workspace
 from runtime.engines import BACKENDS
 from runtime.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from runtime.demo.interface import DemoSettings
 
 DONE, WRONG_USAGE = 0, 2
 
@@ -49,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
 
 
-def _serve(settings: object, worker: Worker, workspace: Workspace, host: str, port: int) -> int:
+def _serve(settings: DemoSettings, worker: Worker, workspace: Workspace, host: str, port: int) -> int:
     from runtime.demo.interface import build_demo, launch_options
 
     demo = build_demo(settings, worker, workspace)

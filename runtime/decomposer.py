@@ -107,8 +107,7 @@ class Decomposer:
         """
         loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         plans = None if engines is None else Path(engines)
-        options = {"threads": threads, "precision": precision, "engines": plans, "device": device}
-        engine = open_engine(loaded, backend, **options)
+        engine = open_engine(loaded, backend, threads=threads, precision=precision, engines=plans, device=device)
         try:
             return cls(loaded, engine, steps=steps, seed=seed, resolution=resolution, shading=shading, mode=mode)
         except BaseException:
@@ -167,7 +166,7 @@ class Decomposer:
         return replace(result, source=source, settings=self.settings())
 
     def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
-        size = working_size.working_size(*image.shape[:2], self.resolution)
+        size = working_size.working_size(image.shape[0], image.shape[1], self.resolution)
         low = working_size.resize(image, size.height, size.width)
         gain = exposure_gain(low, self._tone_map)
         if state is not None:

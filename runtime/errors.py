@@ -18,7 +18,7 @@ class InputError(Exception):
         self.expected = _one_line(expected)
         super().__init__(f"{_one_line(self.path)}: found {self.found}, expected {self.expected}")
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[InputError], tuple[object, ...]]:
         # Exceptions are pickled by their message; a process pool needs the three arguments instead.
         return type(self), (self.path, self.found, self.expected)
 

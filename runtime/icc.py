@@ -62,10 +62,10 @@ def parse_matrix_profile(data: bytes) -> MatrixProfile | None:
         if "A2B0" in tags:
             return None
         colorants = np.stack([_xyz(tags[name]) for name in ("rXYZ", "gXYZ", "bXYZ")], axis=1)
-        curves = tuple(_curve(tags[name]) for name in ("rTRC", "gTRC", "bTRC"))
+        red, green, blue = (_curve(tags[name]) for name in ("rTRC", "gTRC", "bTRC"))
     except (KeyError, ValueError, struct.error):
         return None
-    return MatrixProfile(profile_name(data), xyz_d50_to_rec709_matrix() @ colorants, curves)
+    return MatrixProfile(profile_name(data), xyz_d50_to_rec709_matrix() @ colorants, (red, green, blue))
 
 
 def _tags(data: bytes) -> dict[str, bytes]:

@@ -121,7 +121,8 @@ def _webp_header(data: bytes) -> Header:
     """RFC 9649: the first chunk is an extended header, a lossless or a lossy frame."""
     kind, bits = data[12:16], int.from_bytes(data[21:25], "little")
     if kind == b"VP8X":
-        return Header(*(1 + int.from_bytes(data[start : start + 3], "little") for start in (24, 27)))
+        width, height = (1 + int.from_bytes(data[start : start + 3], "little") for start in (24, 27))
+        return Header(width, height)
     if kind == b"VP8L":
         return Header(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
     if kind == b"VP8 ":

@@ -113,7 +113,7 @@ def write_image(
             done, data = cv2.imencode(".png", cv2.cvtColor(samples, order))
             if not done:
                 raise OSError(f"{path}: OpenCV cannot encode a PNG of {samples.shape[1]}x{samples.shape[0]} pixels")
-            temporary.write_bytes(data)
+            temporary.write_bytes(data.tobytes())
         elif format == "exr":
             _write_exr(temporary, channels, dtype)
         elif format == "npy":
@@ -278,7 +278,7 @@ def _float_image(
 ) -> Image:
     """Float RGB -> `Image`: repaired, decoded, converted by `matrix` (3, 3) to Rec.709."""
     with np.errstate(over="ignore"):
-        pixels = np.array(colors, np.float32, order="C")
+        pixels: np.ndarray = np.array(colors, np.float32, order="C")
     pixels = _repaired(path, pixels, notes)
     if colorspace == "srgb":
         pixels = srgb_to_linear(pixels)

@@ -40,7 +40,9 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
 
 
 def _depth(dtype: np.dtype) -> BitDepth:
-    return {"uint8": 8, "uint16": 16, "float16": "half"}.get(dtype.name, "float")
+    if dtype == np.uint8:
+        return 8
+    return 16 if dtype == np.uint16 else "half" if dtype == np.float16 else "float"
 
 
 def _from_pillow(image: PIL.Image.Image) -> tuple[np.ndarray, Source]:

@@ -24,13 +24,17 @@ def format_by_name(path: Path) -> ImageFormat | None:
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
         return None
-    return {".npy": "npy", ".exr": "exr", ".hdr": "exr", ".pic": "exr"}.get(suffix, "png")
+    if suffix == ".npy":
+        return "npy"
+    return "exr" if suffix in (".exr", ".hdr", ".pic") else "png"
 
 
 def default_format(path: Path | None, bit_depth: BitDepth) -> ImageFormat:
     """Default format of a source that has been read."""
     named = None if path is None else format_by_name(path)
-    return {8: "png", 16: "png16"}.get(bit_depth, "exr") if named in (None, "png") else named
+    if named not in (None, "png"):
+        return named
+    return "png" if bit_depth == 8 else "png16" if bit_depth == 16 else "exr"
 
 
 def output_names(name: str, format: ImageFormat, preview: bool) -> dict[str, str]:
@@ -61,9 +65,9 @@ def write_layers(
         albedo, shading = finish(image, albedo, "half", result.settings.get("shading", "rgb"))
     integer = format in LEVELS
     scale = integer_scale(shading) if integer else 1.0
-    store = {"format": format, "alpha": source.alpha, "dtype": "half" if half else "float"}
-    write_image(paths["albedo"], albedo, **store)
-    write_image(paths["shading"], shading / scale if integer else shading, **store)
+    shown = shading / scale if integer else shading
+    for path, layer in ((paths["albedo"], albedo), (paths["shading"], shown)):
+        write_image(path, layer, format=format, alpha=source.alpha, dtype="half" if half else "float")
     if integer:
         write_facts(
             paths["sidecar"],

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from runtime.color import srgb_to_linear
 from runtime.errors import InputError
@@ -103,7 +103,7 @@ class LiveReader:
     def __iter__(self) -> Iterator[Frame]:
         return self.read()
 
-    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Iterator[Frame]:
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """The newest frame each time one is asked for, from `start` to `end` seconds after the first came."""
         self._thread = threading.Thread(target=self._watch, name="camera", daemon=True)
         self._thread.start()
@@ -169,10 +169,11 @@ class _Webcam:
         self.height, self.width = self._first.shape[:2]
         self.bit_depth = 8
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.average_rate: Fraction | None = Fraction(rate).limit_denominator(1001) if 1 <= rate <= 1000 else Fraction(30)
+        self._rate = Fraction(rate).limit_denominator(1001) if 1 <= rate <= 1000 else Fraction(30)
+        self.average_rate: Fraction | None = self._rate
         self.sample_aspect_ratio = Fraction(1)
 
-    def _next(self):
+    def _next(self) -> Any:
         found, picture = self._capture.read() if self._capture.isOpened() else (False, None)
         return picture if found else None
 
@@ -182,7 +183,7 @@ class _Webcam:
         table = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
         picture, index = self._first, 0
         while picture is not None:
-            yield Frame(table[picture[..., ::-1]], index / self.average_rate, index)
+            yield Frame(table[picture[..., ::-1]], index / self._rate, index)
             picture, index = self._next(), index + 1
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ _BLOCK_PIXELS = 1 << 20
 FloatType = Literal["float", "half"]
 ShadingKind = Literal["rgb", "gray"]
 
-_DTYPES = {"float": np.float32, "half": np.float16}
+_DTYPES: dict[FloatType, type[np.floating]] = {"float": np.float32, "half": np.float16}
 
 
 def finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -110,7 +110,7 @@ class SequenceReader:
         """Seconds of a frame number, 0 at the first file."""
         return (max(round(number), self._files[0][0]) - self._files[0][0]) * self.time_base
 
-    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Iterator[Frame]:
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """As `VideoSource.read`, where start and end are frame numbers, both included."""
         chosen = [(number, file) for number, file in self._files if start <= number and (end is None or number <= end)]
         first = self._files[0][0]
@@ -135,8 +135,9 @@ class SequenceWriter:
 
     def __init__(self, folder: Path, name: str, format: SequenceFormat, *, half: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.name, self.format = folder, name, format
-        self._store = {"format": format, "dtype": "half" if half else "float"}
+        self.folder, self.name = folder, name
+        self.format: SequenceFormat = format
+        self._dtype: Literal["half", "float"] = "half" if half else "float"
         self.frames = 0
 
     def path(self, number: int) -> Path:
@@ -146,5 +147,5 @@ class SequenceWriter:
 
     def write(self, pixels: np.ndarray, number: int) -> None:
         """Writes one frame, (H, W, 3) float32 linear."""
-        write_image(self.path(number), pixels, **self._store)
+        write_image(self.path(number), pixels, format=self.format, dtype=self._dtype)
         self.frames += 1

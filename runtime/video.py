@@ -7,7 +7,7 @@ passes audio through. Both go through PyAV (FFmpeg).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -89,10 +89,13 @@ class VideoSource(Protocol):
     audio_streams: int
     #: How many frames will come, where known, perhaps not exactly.
     frames: int | None
-    #: What the user should know about how it was read; complete after the last frame.
-    notes: tuple[str, ...]
 
-    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Iterator[Frame]:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how it was read; complete after the last frame."""
+        ...
+
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these."""
         ...
 
@@ -214,7 +217,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         return self.read()
 
-    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Iterator[Frame]:
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """Frames whose pts lies from `start` to before `end`, both in seconds; `index` counts from 0 at the first of them,
         also over the first `skip`, which are not given. Frames that are left out are decoded all the same, since seeking
         is not exact in every file, but not converted.
@@ -222,7 +225,8 @@ class VideoReader:
         if self._index:
             raise RuntimeError("a VideoReader is iterated once; open the file again")
         # As typed: the float 0.2 is a hair more than the time of the frame at 1/5 s.
-        start, end = (None if t is None else Fraction(t).limit_denominator(1_000_000) for t in (start, end))
+        since = Fraction(start).limit_denominator(1_000_000)
+        until = None if end is None else Fraction(end).limit_denominator(1_000_000)
         last: Fraction | None = None
         pending: av.VideoFrame | None = self._first
         taken = 0
@@ -231,9 +235,9 @@ class VideoReader:
                 size = f"a frame of {pending.width}x{pending.height} after {self._index} of {self._coded_size}"
                 raise InputError(self.path, size, "one frame size")
             pts = self._time(pending, last)
-            if end is not None and pts >= end:
+            if until is not None and pts >= until:
                 return
-            if pts >= start:
+            if pts >= since:
                 if taken >= skip:
                     duration = pending.duration * self.time_base if pending.duration else None
                     yield Frame(self._converter(pending, self._flip), pts, taken, duration, taken)
@@ -246,7 +250,7 @@ class VideoReader:
             found = f"a stream that breaks off after {self._index} frames ({reason})"
             raise InputError(self.path, found, "a complete video")
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """All frames up to the end or the first damage, which is left in `_damage`."""
         try:
             for packet in self._container.demux(self._stream):
@@ -341,7 +345,9 @@ def _display_flips(frame: av.VideoFrame) -> _Flips:
     """The frame's display matrix (ISO/IEC 14496-12, 6.2.2): x' = a x + c y, y' = b x + d y in 16.16 fixed
     point.
     """
-    data = next((bytes(side) for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), b"")
+    # PyAV's type stubs take the container for a mapping's keys.
+    sides: Any = frame.side_data
+    data = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
     if len(data) < 36:
         return _Flips()
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(np.int64)
@@ -371,7 +377,9 @@ def _open_stream(stream: BinaryIO, path: Path, raw: RawFormat | None) -> Any:
         return av.open(stream, format="rawvideo", options=options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         expected = "Y4M or another video that FFmpeg reads without seeking" if raw is None else f"frames of {raw.layout}"
-        raise InputError(path, f"data that cannot be read ({error.strerror or error})", expected) from error
+        raise InputError(
+            path, f"data that cannot be read ({getattr(error, 'strerror', None) or error})", expected
+        ) from error
 
 
 def _open_input(path: Path) -> Any:
@@ -486,4 +494,4 @@ _ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
 def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
     """A 16-bit plane of a frame as (H, W) uint16, without a copy."""
     plane = frame.planes[index]
-    return np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)[:, : plane.width]
+    return np.frombuffer(memoryview(plane), np.uint16).reshape(plane.height, plane.line_size // 2)[:, : plane.width]

@@ -116,7 +116,7 @@ class VideoWriter:
         if self._codec.tag and self.path.suffix.lower() in (".mp4", ".mov", ".m4v"):
             self._stream.codec_context.codec_tag = self._codec.tag
         self._stream.time_base = self._time_base
-        if audio:
+        if audio and self._source is not None:
             self._audio = _AudioCopy(self._source.path, self._container, self._origin)
             self.notes = self._audio.notes
         self._container.start_encoding()
@@ -144,15 +144,15 @@ class VideoWriter:
                     break
                 if packet.size:
                     copy = av.Packet(_start_codes(bytes(packet)) if self._codec.crf else bytes(packet))
-                    ticks = (
-                        round(t * packet.time_base / self._time_base)
-                        for t in (packet.pts, packet.dts, packet.duration or 0)
-                    )
-                    copy.pts, copy.dts, copy.duration = ticks
+                    if packet.pts is None or packet.dts is None:
+                        raise OSError(f"{path}: found a frame without a time, expected a file of an interrupted run")
+                    unit = packet.time_base / self._time_base
+                    pts, duration = round(packet.pts * unit), round((packet.duration or 0) * unit)
+                    copy.pts, copy.dts, copy.duration = pts, round(packet.dts * unit), duration
                     copy.time_base, copy.is_keyframe = self._time_base, packet.is_keyframe
-                    self._last_tick = max(copy.pts, self._last_tick if self._last_tick is not None else copy.pts)
+                    self._last_tick = pts if self._last_tick is None else max(pts, self._last_tick)
                     self._mux_one(copy)
-                    times.append(copy.pts)
+                    times.append(pts)
                     self.frames += 1
                     if self._audio:
                         self._audio.copy_until(self._last_tick * self._time_base)
@@ -213,7 +213,7 @@ class VideoWriter:
         try:
             if self._encoder is not None:
                 self._mux(self._encoder.encode(None))
-            if self._audio:
+            if self._audio and self._last_tick is not None:
                 last = self._last_tick * self._time_base
                 self._audio.copy_until(None if self._whole else last)
                 self._audio.close()
@@ -329,7 +329,7 @@ class _AudioCopy:
     def copy_until(self, seconds: Fraction | None) -> None:
         """Copies the packets up to this time; None: all that are left."""
         while (packet := self._next) is not None:
-            if seconds is not None and packet.dts * packet.time_base > seconds:
+            if seconds is not None and packet.dts is not None and packet.dts * packet.time_base > seconds:
                 return
             packet.stream = self._outputs[packet.stream.index]
             self._output.mux(packet)
@@ -352,7 +352,8 @@ def _encoded(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
     # As one channel, because OpenCV applies a lone scalar to the first channel only.
     root = cv2.sqrt(np.clip(pixels, 0.0, 1.0, dtype=np.float32).reshape(pixels.shape[0], -1))
     # OpenCV rounds in the same pass, and its conversion takes NaN to 0.
-    return cv2.LUT(cv2.multiply(root, 65535.0, dtype=cv2.CV_16U), table).reshape(pixels.shape)
+    codes = cv2.multiply(root, 65535.0, dtype=cv2.CV_16U)  # type: ignore[call-overload]  # the stubs know no scalars
+    return cv2.LUT(codes, table).reshape(pixels.shape)
 
 
 def _encode_8bit(pixels: np.ndarray) -> av.VideoFrame:
@@ -372,7 +373,7 @@ def _encode_deep(pixels: np.ndarray) -> av.VideoFrame:
     for plane, codes in zip(frame.planes, cv2.split(yuv), strict=True):
         padded = np.zeros((plane.height, plane.line_size // 2), np.uint16)
         padded[:, : plane.width] = codes
-        plane.update(padded)
+        plane.update(memoryview(padded))  # type: ignore[arg-type]  # the stubs know no buffers but bytes
     return frame
 
 

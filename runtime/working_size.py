@@ -42,7 +42,7 @@ def working_size(height: int, width: int, resolution: int) -> WorkingSize:
     short, long = min(height, width), max(height, width)
     scale = min(1.0, resolution / short, MAX_ASPECT * resolution / long)
     scale = max(scale, min(SIDE_MULTIPLE / short, MAX_ASPECT * resolution / long))
-    return WorkingSize(*(max(SIDE_MULTIPLE, round(side * scale)) for side in (height, width)))
+    return WorkingSize(max(SIDE_MULTIPLE, round(height * scale)), max(SIDE_MULTIPLE, round(width * scale)))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from export.trt.errors import BuildError
@@ -117,17 +116,17 @@ class PlanBuilder:
             if config.add_optimization_profile(profile) < 0:
                 raise BuildError(f"TensorRT refuses a profile: {self._log.text() or dict(shapes)}")
         if self._timing_cache is not None:
-            self._use_timings(config)
+            self._use_timings(config, self._timing_cache)
         return config
 
-    def _use_timings(self, config: Any) -> None:
+    def _use_timings(self, config: Any, file: Path) -> None:
         """A cache of another GPU or version is set aside: TensorRT refuses it, and it is replaced after the build."""
         try:
-            stored = self._timing_cache.read_bytes()
+            stored = file.read_bytes()
         except FileNotFoundError:
             stored = b""
         except OSError as error:
-            raise InputError(self._timing_cache, f"{error.strerror}", "a timing cache, or a name that is free") from error
+            raise InputError(file, f"{error.strerror}", "a timing cache, or a name that is free") from error
         for content in (stored, b""):
             cache = config.create_timing_cache(content)
             if cache is not None and config.set_timing_cache(cache, False):
@@ -153,7 +152,7 @@ class PlanBuilder:
         return json.loads(text)
 
 
-def _log(trt: ModuleType) -> Any:
+def _log(trt: Any) -> Any:
     """A logger that keeps errors, for the message if the build fails."""
 
     class Log(trt.ILogger):

@@ -53,7 +53,8 @@ def profiles(spec: GraphSpec, shapes: Shapes) -> tuple[dict[str, ShapeRange], ..
         ]
         ranges = [{**sizes, "low_h": low, "low_w": low} for sizes in (small, *large)]
     else:
-        cells = tuple(side // SIDE_MULTIPLE for side in shapes.side)
+        least, usual, most = (side // SIDE_MULTIPLE for side in shapes.side)
+        cells = (least, usual, most)
         ranges = [{"batch": shapes.batch, "h": cells, "w": cells, "low_h": low, "low_w": low}]
     return tuple(
         {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 MIN_FRACTION = 0.05  # below it an estimate says nothing
@@ -54,7 +53,7 @@ def time_left(fraction: float, elapsed: float) -> float | None:
     return elapsed * (1 - fraction) / fraction if fraction >= MIN_FRACTION else None
 
 
-def progress_monitor(trt: ModuleType, report: Callable[[float, float | None], None]) -> Any:
+def progress_monitor(trt: Any, report: Callable[[float, float | None], None]) -> Any:
     """A trt.IProgressMonitor that calls `report(fraction, seconds left or None)`; None where the library has none.
 
     An exception, like the KeyboardInterrupt of Ctrl-C, must not cross the library's C++ frames: it cancels the build and

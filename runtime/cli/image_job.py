@@ -33,7 +33,7 @@ def run_image(
         image = read_image(job.path, settings.colorspace)
         format = default_format(job.path, image.bit_depth)
     names = output_names(job.name, format, settings.preview)
-    outputs = OutputSet(job.folder, names.values(), overwrite=settings.overwrite, protected=protected, mark=job.mark)
+    outputs = OutputSet(job.folder, list(names.values()), overwrite=settings.overwrite, protected=protected, mark=job.mark)
     if outputs.all_exist():
         return None
     if image is None:

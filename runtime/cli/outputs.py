@@ -89,7 +89,8 @@ class OutputSet:
                     for name in self.names:
                         self._publish(self.path(name), self.folder / name)
         finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            if self._staging is not None:
+                shutil.rmtree(self._staging, ignore_errors=True)
 
     def _publish(self, source: Path, target: Path) -> None:
         if target.is_dir() and not target.is_symlink():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -12,15 +12,16 @@ Item = TypeVar("Item")
 _POLL_SECONDS = 0.1
 
 
-def prefetch(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """Yields the items of an iterable that is drawn in a thread of its own, at most `depth` items ahead.
 
     The iterable's exceptions are raised here, after the items before them. Closing the generator stops the thread.
     """
-    ready: queue.Queue[tuple[bool, object]] = queue.Queue(depth)
+    # One item, or none and what ended the iterable.
+    ready: queue.Queue[tuple[list[Item], BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
 
-    def offer(entry: tuple[bool, object]) -> bool:
+    def offer(entry: tuple[list[Item], BaseException | None]) -> bool:
         while not stop.is_set():
             try:
                 ready.put(entry, timeout=_POLL_SECONDS)
@@ -30,25 +31,25 @@ def prefetch(items: Iterable[Item], depth: int) -> Iterator[Item]:
         return False
 
     def work() -> None:
-        error = None
+        error: BaseException | None = None
         try:
             for item in items:
-                if not offer((True, item)):
+                if not offer(([item], None)):
                     return
         except BaseException as raised:  # handed to the consumer
             error = raised
-        offer((False, error))
+        offer(([], error))
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
         while True:
-            more, value = ready.get()
-            if not more:
-                if value is not None:
-                    raise value
+            item, ended_by = ready.get()
+            if not item:
+                if ended_by is not None:
+                    raise ended_by
                 return
-            yield value
+            yield item[0]
     finally:
         stop.set()
         thread.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -64,15 +64,17 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
         try:
             if isinstance(path, str):
                 here = Path(".") if output is None else output
-                kind, name = ("pipe", "stdin") if path == PIPE else ("live", _camera_name(path))
-                plan.jobs.append(Job(Path(path), kind, here, name, address=path))
+                pipe = path == PIPE
+                name = "stdin" if pipe else _camera_name(path)
+                plan.jobs.append(Job(Path(path), "pipe" if pipe else "live", here, name, address=path))
             elif path.is_dir() and frames:
                 add(path, "sequence", path.parent if output is None else output, path.resolve().name)
             elif _is_pattern(path):
                 add(path, "sequence", path.parent if output is None else output, _pattern_name(path))
             elif path.is_dir():
                 for file in _walk(path, plan):
-                    add(file, media_kind(file), file.parent if output is None else output / file.parent.relative_to(path))
+                    if (found := media_kind(file)) is not None:
+                        add(file, found, file.parent if output is None else output / file.parent.relative_to(path))
             else:
                 add(path, _expect_media(path), path.parent if output is None else output)
         except InputError as error:
@@ -151,7 +153,7 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
     return kept
 
 
-def is_output(folder: str, others: Sequence[str]) -> bool:
+def is_output(folder: str, others: Collection[str]) -> bool:
     """Whether a folder holds one layer of an earlier run: x_albedo beside x_shading."""
     match = _OUTPUT.fullmatch(folder)
     partial = ".partial" if folder.endswith(".partial") else ""

@@ -18,7 +18,7 @@ def side_by_side(
     display range (1 for what comes from an integer file). Returns (h, 3 w, 3) float32; a panel is at most `side`
     long and has even sides, as most video codecs want.
     """
-    height, width = panel_size(*image.shape[:2], side)
+    height, width = panel_size(image.shape[0], image.shape[1], side)
     layers = ((image, gain), (albedo, 1.0), (shading, 1.0 / scale))
     with np.errstate(over="ignore"):
         panels = [np.clip(resize(layer, height, width) * np.float32(factor), 0, 1) for layer, factor in layers]
@@ -28,4 +28,4 @@ def side_by_side(
 def panel_size(height: int, width: int, side: int = PANEL_SIDE) -> tuple[int, int]:
     """(height, width) of each panel for an image's size."""
     factor = min(1.0, side / max(height, width))
-    return tuple(max(2, round(length * factor / 2) * 2) for length in (height, width))
+    return max(2, round(height * factor / 2) * 2), max(2, round(width * factor / 2) * 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +33,7 @@ from runtime.cli.progress import Counter, Progress
 from runtime.cli.sidecar import write_sidecar
 from runtime.cli.sources import open_source
 from runtime.decomposer import Decomposer
-from runtime.pipe_writer import PipeWriter
+from runtime.pipe_writer import PipeFormat, PipeWriter
 from runtime.sequence import SequenceFormat, SequenceReader, SequenceWriter
 from runtime.temporal.filter import TemporalFilter
 from runtime.video import Frame, VideoSource
@@ -60,9 +60,15 @@ def run_video(
         source = stack.enter_context(closing(open_source(job, settings)))
         run = _Run(job, settings, source, progress)
         if settings.pipe is not None:
-            return run.to_pipe(model(), stack)
-        options = {"overwrite": settings.overwrite, "protected": protected, "folders": run.folders, "mark": job.mark}
-        outputs = OutputSet(job.folder, run.names, **options)
+            return run.to_pipe(model(), stack, settings.pipe)
+        outputs = OutputSet(
+            job.folder,
+            run.names,
+            overwrite=settings.overwrite,
+            protected=protected,
+            folders=run.folders,
+            mark=job.mark,
+        )
         if outputs.all_exist():
             return None
         stack.enter_context(outputs)
@@ -93,7 +99,7 @@ class _Run:
             return ""
         return CODECS[PREVIEW_CODEC].suffix if layer == "preview" else self._codec.suffix
 
-    def to_pipe(self, model: Decomposer, stack: ExitStack) -> list[Path]:
+    def to_pipe(self, model: Decomposer, stack: ExitStack, format: PipeFormat) -> list[Path]:
         """Writes one layer to standard output."""
         settings, source = self._settings, self._source
         height, width = source.height, source.width
@@ -101,7 +107,7 @@ class _Run:
             height, width = panel_size(height, width)
             width *= 3
         rate = source.average_rate or Fraction(25)
-        writer = stack.enter_context(closing(PipeWriter(sys.stdout.buffer, width, height, rate, settings.pipe)))
+        writer = stack.enter_context(closing(PipeWriter(sys.stdout.buffer, width, height, rate, format)))
         encoder = self._encoder({settings.layer: PipeLayer(writer)}, chunk=1)
         try:
             self._all_frames(model, encoder, 0)
@@ -173,15 +179,22 @@ class _Run:
                 self._take_over(partial, writer)
             return SequenceLayer(writer)
         height, width = source.height, source.width
-        codec, depth = self._codec.name, None
+        codec = self._codec.name
         if layer == "preview":
             height, width = panel_size(height, width)
-            width, codec, depth = 3 * width, PREVIEW_CODEC, 8
-        options = {"bit_depth": depth, "codec": codec, "crf": settings.crf, "origin": self._origin()}
-        resume = (partial, keep) if keep else None
-        return VideoLayer(
-            stack.enter_context(VideoWriter(outputs.path(name), source, width, height, **options, resume=resume))
+            width, codec = 3 * width, PREVIEW_CODEC
+        video = VideoWriter(
+            outputs.path(name),
+            source,
+            width,
+            height,
+            bit_depth=8 if layer == "preview" else None,
+            codec=codec,
+            crf=settings.crf,
+            origin=self._origin(),
+            resume=(partial, keep) if keep else None,
         )
+        return VideoLayer(stack.enter_context(video))
 
     def _origin(self) -> Fraction:
         """Time in the source that becomes the output's 0."""
@@ -291,7 +304,7 @@ def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "
     return "exr" if source.floating or settings.half else "png" if source.bit_depth == 8 else "png16"
 
 
-def _pixels(frames: Iterator[Frame], waiting: deque[Frame], *, live: bool) -> Iterator[np.ndarray]:
+def _pixels(frames: Generator[Frame, None, None], waiting: deque[Frame], *, live: bool) -> Iterator[np.ndarray]:
     """Pixels of the frames, decoded ahead; the frames themselves go to `waiting`. A camera decodes ahead by itself, and
     frames that wait would grow old."""
     ahead = frames if live else prefetch(frames, FRAMES_AHEAD)

@@ -21,6 +21,8 @@ from runtime.errors import InputError
 #: Settings that change nothing in the outputs, or that every worker has its own value of.
 _INDIFFERENT = ("inputs", "output", "overwrite", "quiet", "threads", "device", "resume")
 
+State = Literal["done", "skipped", "failed"]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -31,7 +33,7 @@ class Report:
     """
 
     unit: Unit
-    state: Literal["done", "skipped", "failed"]
+    state: State
     outputs: tuple[str, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from runtime.errors import InputError, MissingExtraError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WILDCARD = re.compile(r"[*?\[]")
 
 
-def is_address(place: Path | str) -> bool:
+def is_address(place: Path | str | None) -> TypeGuard[str]:
     """Whether a place is an address, and no path of the machine's own."""
     return isinstance(place, str) and "://" in place
 
@@ -132,10 +132,12 @@ class Storage:
             self.system.delete_file(path)
 
 
-def _kind(info: FileInfo | Any) -> Literal["file", "folder", None]:
+def _kind(info: FileInfo | Any) -> Literal["file", "folder"] | None:
     from pyarrow.fs import FileType
 
-    return {FileType.File: "file", FileType.Directory: "folder"}.get(info.type)
+    if info.type == FileType.File:
+        return "file"
+    return "folder" if info.type == FileType.Directory else None
 
 
 def _base(path: str) -> str:

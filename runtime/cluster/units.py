@@ -61,9 +61,9 @@ def plan_units(inputs: Sequence[Path | str], output: Path | str | None, *, frame
     result = Units()
     paths: list[Path] = []
     addresses: list[str] = []
-    for item in inputs:
-        item = place(os.fspath(item))
-        if is_address(item):
+    for text in inputs:
+        item = place(os.fspath(text))
+        if isinstance(item, str):
             addresses.append(item)
         elif str(item) == PIPE or str(item).startswith("camera:"):
             result.errors.append(InputError(item, "a pipe or a camera", "files, folders, globs or addresses"))
@@ -78,7 +78,8 @@ def plan_units(inputs: Sequence[Path | str], output: Path | str | None, *, frame
             paths.append(item.absolute())
     # Paths of addresses lose a slash, so they only serve to tell jobs apart; `folders` knows what they stand for.
     folders: dict[Path, str] = {}
-    plan = make_plan(paths, Path(output) if is_address(output) else output and Path(output).absolute(), frames=frames)
+    local = None if output is None else Path(output) if is_address(output) else Path(output).absolute()
+    plan = make_plan(paths, local, frames=frames)
     jobs, seen = list(plan.jobs), set()
     for address in addresses:
         try:
@@ -115,15 +116,15 @@ def _address_jobs(address: str, output: Path | str | None, folders: dict[Path, s
         files, root = _media(storage.glob(path)), None
     else:
         raise InputError(address, "no such file or folder", "an image, a video, a folder or a glob")
-    kept = [Path(file) for file in files]
-    outputs = earlier_outputs(kept)
-    kept = [file for file in kept if file not in outputs]
+    media = [(Path(file), found) for file in files if (found := media_kind(Path(file))) is not None]
+    outputs = earlier_outputs([file for file, _ in media])
+    kept = [(file, found) for file, found in media if file not in outputs]
     if outputs:
         result.notes.append(f"{address}: left out {len(outputs)} outputs of an earlier run")
     if not kept:
         raise InputError(address, "no image or video", "a folder or a glob with images or videos")
     jobs = []
-    for file in kept:
+    for file, found in kept:
         parent = file.parent.as_posix()
         if output is None:
             folder = Path(storage.address(parent))
@@ -132,7 +133,7 @@ def _address_jobs(address: str, output: Path | str | None, folders: dict[Path, s
             folder = Path(output) if is_address(output) else Path(output).absolute()
             folder /= PurePosixPath(parent).relative_to(root) if root else ""
         source = storage.address(file.as_posix())
-        jobs.append(Job(Path(source), media_kind(file), folder, file.stem, address=source))
+        jobs.append(Job(Path(source), found, folder, file.stem, address=source))
     return jobs
 
 

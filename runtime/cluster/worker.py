@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from runtime.bundle import Bundle
 from runtime.cli.arguments import Settings
@@ -24,7 +24,7 @@ from runtime.cli.outputs import staging_prefix
 from runtime.cli.plan import LAYERS, Job
 from runtime.cli.progress import Notes
 from runtime.cli.run import failure_reason, load_model, run_job
-from runtime.cluster.manifest import Report
+from runtime.cluster.manifest import Report, State
 from runtime.cluster.storage import Storage, is_address
 from runtime.cluster.units import Unit
 from runtime.decomposer import Decomposer
@@ -49,7 +49,8 @@ class Worker:
         begun = time.monotonic()
         notes, meter = Notes(), _Meter(self._load)
         outputs: Sequence[str] = ()
-        reason, state = "", "failed"
+        reason = ""
+        state: State = "failed"
         try:
             with ExitStack() as stack:
                 attempt = _Attempt(unit, stack, self._protected, meter.open)
@@ -106,7 +107,7 @@ class _Attempt:
             self._storage, self._base = Storage.open(unit.folder)
             folder = scratch / "out"
             self.repeated = self._storage.kind(f"{self._base}/{self._begun}") == "file"
-            self._stand_ins(folder)
+            self._stand_ins(self._storage, folder)
         else:
             self.repeated = (folder / self._begun).exists()
             if self.repeated:
@@ -145,18 +146,18 @@ class _Attempt:
     def _names(self) -> list[str]:
         return [f"{self._unit.name}_{layer}{suffix}" for layer in LAYERS for suffix in _OUTPUT_SUFFIXES]
 
-    def _stand_ins(self, folder: Path) -> None:
+    def _stand_ins(self, storage: Storage, folder: Path) -> None:
         """Empty files in place of outputs that lie in the storage, so that the job finds them as it would on a disk."""
         folder.mkdir(parents=True)
         protected = set(self.protected)
         paths = {f"{self._base}/{name}": name for name in self._names()}
-        for path, kind in self._storage.existing(paths).items():
+        for path, kind in storage.existing(paths).items():
             target = folder / paths[path]
             if kind == "folder":
                 target.mkdir()
             else:
                 target.touch()
-            if self._storage.address(path) in protected:
+            if storage.address(path) in protected:
                 protected.add(os.path.realpath(target))
         self.protected = frozenset(protected)
 
@@ -176,7 +177,7 @@ class _Meter:
 
     def open(self) -> Decomposer:
         """The model, metered."""
-        return _Metered(self._load(), self)
+        return cast(Decomposer, _Metered(self._load(), self))
 
 
 class _Metered:

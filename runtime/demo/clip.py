@@ -76,6 +76,7 @@ def decompose_clip(
     begun = time.perf_counter()
     written = run_video(Job(path, "video", folder, path.stem[:60] or "video"), settings, lambda: model, frozenset(), log)
     seconds = time.perf_counter() - begun
+    assert written is not None, "with overwrite, a job is never skipped"
     names = ("albedo", "shading", "preview", "sidecar")
     notes = tuple(line.removeprefix(f"{path}: ") for line in log.lines)
     return Clip(dict(zip(names, written, strict=True)), size, done, seconds, notes)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gradio as gr
 
+from runtime.decomposer import Mode
 from runtime.demo.photo import Options
+from runtime.images import ColorSpace
+from runtime.product import ShadingKind
 
 MODES = [("Flow matching", "flow"), ("Autoencoder only", "vae")]
 COLOR_SPACES = [("As tagged", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]
@@ -13,7 +16,7 @@ COLOR_SPACES = [("As tagged", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]
 def untouched(component: gr.Image | gr.Video) -> None:
     """Makes a component hand over the path of the uploaded file, or None. Gradio would decode a picture with Pillow first,
     past our limits and 16 bits to 8. Not by a subclass, beside which Gradio writes a stub file."""
-    component.preprocess = lambda payload: None if payload is None else payload.path
+    component.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
 
 
 def option_controls() -> list[gr.components.Component]:
@@ -33,7 +36,7 @@ def option_controls() -> list[gr.components.Component]:
     return [mode, steps, seed, colorspace, shading]
 
 
-def options(mode: str, steps: float, seed: float | None, colorspace: str, shading: str) -> Options:
+def options(mode: Mode, steps: float, seed: float | None, colorspace: ColorSpace, shading: ShadingKind) -> Options:
     """What the controls say."""
     return Options(mode, int(steps), int(seed or 0), colorspace, shading)
 

@@ -84,7 +84,7 @@ def weights(albedo: np.ndarray, selection: Selection) -> np.ndarray:
     weight = _similarity(albedo, selection.reference, selection.tolerance)
     if selection.region is None:
         return weight
-    region = selection.region.astype(np.uint8)
+    region: np.ndarray = selection.region.astype(np.uint8)
     if region.shape != weight.shape:
         region = cv2.dilate(region, np.ones((3, 3), np.uint8))
         region = cv2.resize(region, weight.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -167,13 +167,14 @@ def parse_color(text: str) -> tuple[float, float, float]:
     """A browser's colour, #rrggbb or rgb(r, g, b) or rgba(...), sRGB-encoded -> linear. Raises ValueError."""
     text = text.strip()
     if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        codes = [int(text[i : i + 2], 16) for i in (1, 3, 5)]
+        codes = [float(int(text[i : i + 2], 16)) for i in (1, 3, 5)]
     else:
         match = re.fullmatch(r"rgba?\(\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*(?:,[^)]*)?\)", text)
         if not match:
             raise ValueError(f"colour {text[:40]!r}, expected #rrggbb")
         codes = [min(float(code), 255.0) for code in match.groups()]
-    return tuple(float(value) for value in srgb_to_linear(np.array(codes) / 255))
+    red, green, blue = (float(value) for value in srgb_to_linear(np.array(codes) / 255))
+    return red, green, blue
 
 
 def for_display(image: np.ndarray, factor: float = 1.0) -> np.ndarray:

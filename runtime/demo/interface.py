@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -70,7 +71,7 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
     return demo
 
 
-def launch_options() -> dict[str, object]:
+def launch_options() -> dict[str, Any]:
     """Arguments for `gr.Blocks.launch` that belong to the page."""
     return {
         "theme": look.theme(),

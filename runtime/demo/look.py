@@ -51,15 +51,16 @@ SHOW_RESULT = """() => {
 }"""
 
 
-# Ten shades and one, from the lightest to the darkest.
+# From the lightest to the darkest.
+_SHADES = ("c50", *(f"c{level}00" for level in range(1, 10)), "c950")
 _AMBER = "#fff8ec #feecca #fcd994 #f8bf56 #f0a52b #d98a12 #a5600a #8c5310 #6d4113 #4d2e10 #2f1c0a"
 _STONE = "#faf9f7 #f3f1ed #e6e3dd #d3cec6 #a29c92 #78726a #57524b #403c37 #2a2724 #1c1a18 #131210"
 
 
 def theme() -> gr.themes.Base:
     """Warm neutral greys, one amber accent, the system's own fonts."""
-    amber = gr.themes.Color(*_AMBER.split(), name="amber")
-    stone = gr.themes.Color(*_STONE.split(), name="stone")
+    amber = gr.themes.Color(**dict(zip(_SHADES, _AMBER.split(), strict=True)), name="amber")
+    stone = gr.themes.Color(**dict(zip(_SHADES, _STONE.split(), strict=True)), name="stone")
     return gr.themes.Base(
         primary_hue=amber,
         secondary_hue=amber,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Options:
     colorspace: ColorSpace = "auto"
     shading: ShadingKind = "rgb"
 
-    def for_model(self) -> dict[str, object]:
+    def for_model(self) -> dict[str, Any]:
         """Those of the options that `Decomposer` takes."""
         return {"mode": self.mode, "steps": self.steps, "seed": self.seed, "shading": self.shading}
 
@@ -102,10 +103,10 @@ def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, 
     scale = write_layers(paths, result, format=format, half=False)
     write_image(files["albedo.exr"], result.albedo, format="exr")
     write_image(files["shading.exr"], result.shading, format="exr")
-    small = [_small(layer) for layer in (image.pixels, result.albedo, result.shading)]
+    small, albedo, shading = (_small(layer) for layer in (image.pixels, result.albedo, result.shading))
     gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
-    size = image.pixels.shape[:2]
-    return Photo(name, *small, size, gain, scale, seconds, files, format, options, image.notes)
+    size = (image.pixels.shape[0], image.pixels.shape[1])
+    return Photo(name, small, albedo, shading, size, gain, scale, seconds, files, format, options, image.notes)
 
 
 def _small(layer: np.ndarray) -> np.ndarray:

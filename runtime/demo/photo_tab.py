@@ -37,7 +37,7 @@ DOWNLOADS = (
 )
 NO_EDITS: tuple[Recolour, ...] = ()
 PICK = "Click a surface in the picture to give it the new colour."
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def example_files() -> list[Path]:
@@ -93,7 +93,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
             )
             with gr.Column(visible=False) as results:
                 with gr.Row():
-                    slider = {
+                    slider: dict[str, Any] = {
                         "max_height": 420,
                         "interactive": False,
                         "min_width": 260,
@@ -218,7 +218,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def on_run(request: gr.Request, path: str | None, *values: Any) -> list[Any]:
         return decompose(request, path, values)
 
-    work = {
+    work: dict[str, Any] = {
         "concurrency_id": "photo",
         "concurrency_limit": 1,
         "api_visibility": "private",
@@ -304,19 +304,19 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         return on_save
 
     # Beside the queue: an edit takes milliseconds and must not wait for other visitors' pictures.
-    live = {**QUIET, "queue": False, "trigger_mode": "always_last"}
+    live: dict[str, Any] = {**QUIET, "queue": False, "trigger_mode": "always_last"}
     controls_of_edits = [*paint_controls, *light_controls]
     state = [photo, kept, active, *controls_of_edits]
     # A colour that the picker's own field or a reset sets is no user's input to Gradio, but a change.
     for control in (tolerance, everywhere, strength, contrast, kelvin):
         control.input(on_edit, state, edited, **live)
-    for control in (color, tint):
-        control.change(on_edit, state, edited, **live)
+    for picker in (color, tint):
+        picker.change(on_edit, state, edited, **live)
     edited.select(on_pick, [photo, kept, *controls_of_edits], [edited, active, note], **live)
     keep.click(on_keep, [kept, active, *paint_controls], [kept, active, note], **live)
     undo.click(on_undo, state, [edited, kept, active, note], **live)
     reset.click(on_reset, photo, [edited, kept, active, note, *light_controls], **live)
-    save = {"concurrency_id": "save", "concurrency_limit": 1, **QUIET}
+    save: dict[str, Any] = {"concurrency_id": "save", "concurrency_limit": 1, **QUIET}
     for button, kind in ((save_png, "png"), (save_exr, "exr")):
         button.click(saving(kind), state, saved, **save).success(None, saved, js=look.SAVE_FILE, api_visibility="private")
 

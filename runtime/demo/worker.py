@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
 from runtime.bundle import Bundle
 from runtime.decomposer import Decomposer, Decomposition
+from runtime.inputs import ImageInput
 
 
 class Worker:
@@ -54,10 +53,10 @@ class SharedDecomposer(Decomposer):
         super().__init__(base.bundle, base.engine, **options)
         self._turn, self._on_frame = turn, on_frame
 
-    def decompose(self, image: np.ndarray) -> Decomposition:
+    def decompose(self, image: ImageInput) -> Decomposition:
         return self.timed(image)[0]
 
-    def timed(self, image: np.ndarray) -> tuple[Decomposition, float]:
+    def timed(self, image: ImageInput) -> tuple[Decomposition, float]:
         """As `decompose`, and the seconds that it took once it was this one's turn."""
         with self._turn:
             begun = time.perf_counter()
@@ -65,7 +64,7 @@ class SharedDecomposer(Decomposer):
             return result, time.perf_counter() - begun
 
     def stream(
-        self, frames: Iterable[np.ndarray], *, temporal: bool = True, first_frame: int = 0
+        self, frames: Iterable[ImageInput], *, temporal: bool = True, first_frame: int = 0
     ) -> Iterator[Decomposition]:
         results = super().stream(frames, temporal=temporal, first_frame=first_frame)
         done = 0

@@ -15,14 +15,14 @@ class Workspace:
 
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="intrinsic-flow-demo-")).resolve()
-        self._sessions: dict[str, Path] = {}
+        self._sessions: dict[str | None, Path] = {}
         self._lock = threading.Lock()
 
     def use_for_gradio(self) -> None:
         """Makes this the folder of Gradio's own uploads and copies, in this process."""
         os.environ["GRADIO_TEMP_DIR"] = os.fspath(self.root)
 
-    def fresh(self, session: str, kind: str) -> Path:
+    def fresh(self, session: str | None, kind: str) -> Path:
         """An empty folder for a session's new result; its earlier result of that kind ("photo", "video") is removed."""
         with self._lock:
             folder = self._sessions.setdefault(session, self.root / f"session-{secrets.token_urlsafe(16)}") / kind
@@ -31,12 +31,12 @@ class Workspace:
         result.mkdir(parents=True)
         return result
 
-    def is_open(self, session: str) -> bool:
+    def is_open(self, session: str | None) -> bool:
         """Whether the session has files, that is, has not ended since its last `fresh`."""
         with self._lock:
             return session in self._sessions
 
-    def end(self, session: str) -> None:
+    def end(self, session: str | None) -> None:
         """Removes a session's files. An unknown one has none."""
         with self._lock:
             folder = self._sessions.pop(session, None)

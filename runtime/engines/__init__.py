@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from runtime.bundle import Bundle
+from runtime.bundle import Bundle, Precision
 from runtime.engines.base import Engine
 
+Arithmetic = Literal["fp32", "reduced"]
 BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx")
-TENSORRT_FLAVORS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+TENSORRT_FLAVORS: dict[str, Literal["tensorrt", "rtx"]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
 def open_engine(
@@ -22,7 +23,7 @@ def open_engine(
     *,
     threads: int | None = None,
     spinning: bool = False,
-    precision: Literal["fp32", "reduced"] | None = None,
+    precision: Arithmetic | None = None,
     engines: Path | None = None,
     device: int = 0,
 ) -> Engine:
@@ -44,22 +45,22 @@ def open_engine(
 
         def opened(name: str) -> Engine:
             # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
-            wanted = "reduced" if name == "openvino" else precision
-            options = {"threads": threads, "spinning": spinning, "engines": engines, "device": device}
-            return open_engine(bundle, name, precision=wanted, **options)
+            wanted: Arithmetic | None = "reduced" if name == "openvino" else precision
+            return open_engine(
+                bundle, name, threads=threads, spinning=spinning, precision=wanted, engines=engines, device=device
+            )
 
         return open_fastest(opened, device=device, exact=precision == "fp32")
+    stored: Precision | None = None if precision is None else "fp32" if precision == "fp32" else "fp16"
     if backend in TENSORRT_FLAVORS:
         from runtime.engines.tensorrt import TensorRt
 
         flavor = TENSORRT_FLAVORS[backend]
-        wanted = None if precision is None else "fp32" if precision == "fp32" else "fp16"
-        return TensorRt(bundle, flavor=flavor, engines=engines, device=device, precision=wanted)
+        return TensorRt(bundle, flavor=flavor, engines=engines, device=device, precision=stored)
     if backend == "cuda":
         from runtime.engines.onnxruntime_cuda import OnnxRuntimeCuda
 
-        wanted = None if precision is None else "fp32" if precision == "fp32" else "fp16"
-        return OnnxRuntimeCuda(bundle, precision=wanted, device=device)
+        return OnnxRuntimeCuda(bundle, precision=stored, device=device)
     if backend == "openvino":
         from runtime.engines.openvino_cpu import OpenVinoCpu
 

@@ -87,7 +87,8 @@ class Cuda:
         dtype = np.dtype(dtype)
         nbytes = math.prod(shape) * dtype.itemsize
         pointer = self._owned(owner, "cudaFreeHost", "cudaMallocHost", nbytes)
-        return np.frombuffer((ctypes.c_byte * nbytes).from_address(pointer), dtype).reshape(shape)
+        memory = memoryview((ctypes.c_byte * nbytes).from_address(pointer))
+        return np.frombuffer(memory, dtype).reshape(shape)
 
     def upload(self, target: DeviceArray, source: np.ndarray, stream: Any) -> None:
         """Enqueues a copy from pinned memory of the same size and type."""

@@ -242,7 +242,7 @@ def _parse(content: Any, path: Path) -> EngineSidecar:
     kind, version = fields.pop("format", None), fields.pop("version_of_format", None)
     require(kind == FORMAT, f"format {kind!r}", f'format "{FORMAT}"')
     require(version == VERSION, f"version_of_format {version!r}", f"version {VERSION} ({rebuild_command()})")
-    expected = {
+    expected: dict[str, Any] = {
         "graph": GRAPHS,
         "precision": PRECISIONS,
         "set_precision": PRECISIONS,

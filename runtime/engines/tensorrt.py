@@ -255,9 +255,9 @@ class TensorRt(Engine):
         return _Network(image, latent, decoder.outputs["albedo"], enqueue, list(contexts.values()))
 
     def _constant(self, owner: ExitStack, *values: float) -> DeviceArray:
-        array = self._cuda.array(owner, (len(values),), np.float32)
+        array = self._cuda.array(owner, (len(values),), "float32")
         with ExitStack() as sending:
-            pinned = self._cuda.pinned(sending, array.shape, np.float32)
+            pinned = self._cuda.pinned(sending, array.shape, "float32")
             pinned[:] = values
             self._cuda.upload(array, pinned, self._streams.compute)
             self._cuda.synchronize(self._streams.compute)

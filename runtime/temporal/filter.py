@@ -70,15 +70,16 @@ class TemporalFilter:
         if self._frame % BLOCK == 0:
             self._older, self._newer = self._newer, _Memory()
         thumbnail = Thumbnail.of(_exposed(low, own_gain))
-        self.cut = self._low is None or self._low.shape != low.shape or is_cut(self._thumbnail, thumbnail)
-        self._seen = None
-        if self.cut:
+        last, last_thumbnail = self._low, self._thumbnail
+        if last is None or last_thumbnail is None or last.shape != low.shape or is_cut(last_thumbnail, thumbnail):
+            self.cut, self._seen = True, None
             self._older, self._newer = _Memory(), _Memory()
         else:
+            self.cut = False
             # One gain for both, halfway, so that a change of exposure or light is seen as what it is.
             common = math.sqrt(own_gain * self._own_gain)
-            motion = self._flow(_exposed(self._low, self._own_gain), _exposed(low, own_gain))
-            self._seen = match(_exposed(self._low, common), _exposed(low, common), motion)
+            motion = self._flow(_exposed(last, self._own_gain), _exposed(low, own_gain))
+            self._seen = match(_exposed(last, common), _exposed(low, common), motion)
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
         older, newer = (math.log(memory.gains.update(own_gain)) for memory in (self._older, self._newer))
         return math.exp(older + self._fade() * (newer - older))

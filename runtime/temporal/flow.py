@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +38,8 @@ class FlowEstimator:
     """Holds DIS's buffers. Frames are (h, w, 3) float32 linear, brought to display range by the exposure's gain."""
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # OpenCV's type stubs ask for the flow to start from, which DIS does without.
+        self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def __call__(self, before: np.ndarray, now: np.ndarray) -> Motion:
         """Motion from `before` to `now`, two frames of one size."""

@@ -28,7 +28,7 @@ class AlbedoTrack:
 
         seen: how the frame continues the last one; None where it does not.
         """
-        if seen is None or self._mean is None:
+        if seen is None or self._mean is None or self._count is None:
             self._mean, self._count = log_albedo, np.ones(log_albedo.shape[:2], np.float32)
             return self._mean
         if np.any(seen.flow):

@@ -1,0 +1,83 @@
+"""Writes docs/commands.md, what every command says of itself.
+
+python docs/commands.py
+python docs/commands.py --check     # exit code 1 where the page is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGE = REPOSITORY / "docs" / "commands.md"
+PACKAGES = ("runtime", "train", "export", "benchmarks")
+# What another command starts.
+INTERNAL = ("benchmarks.fresh_process",)
+WIDTH = 100
+_INTRODUCTION = """# Commands
+
+What `--help` says, collected by `python docs/commands.py`; the README shows the commands at work. Those of `runtime`
+need no PyTorch.
+"""
+# Python 3.12 and older repeat the value: -o DIR, --output DIR.
+_REPEATED = re.compile(r"(?m)^(  -\w) (\S+), (--[\w-]+ \2)(?=\s|$)")
+
+
+def commands() -> list[str]:
+    """Modules that run as programs."""
+    found = []
+    for package in PACKAGES:
+        for file in sorted((REPOSITORY / package).rglob("*.py")):
+            module = ".".join(file.relative_to(REPOSITORY).with_suffix("").parts)
+            if '\nif __name__ == "__main__":' in file.read_text(encoding="utf-8") and module not in INTERNAL:
+                found.append(module)
+    return found
+
+
+def help_of(module: str) -> str:
+    """Its --help, the same under every version of Python and in every terminal. Raises RuntimeError if it has none."""
+    result = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": str(WIDTH), "NO_COLOR": "1"},
+    )
+    if result.returncode:
+        raise RuntimeError(f"python -m {module} --help: exit code {result.returncode}: {result.stderr.strip()[-300:]}")
+    return _REPEATED.sub(r"\1, \3", result.stdout).rstrip()
+
+
+def page() -> str:
+    """The page's text."""
+    names = commands()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        texts = list(pool.map(help_of, names))
+    contents = "\n".join(f"- [`{name}`](#{name.replace('.', '')})" for name in names)
+    sections = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in zip(names, texts, strict=True)]
+    return "\n".join([_INTRODUCTION, contents, "", *sections])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    options = parser.parse_args(arguments)
+    text = page()
+    if not options.check:
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    # argparse breaks long usage lines in other places from version to version.
+    if not PAGE.is_file() or PAGE.read_text(encoding="utf-8").split() != text.split():
+        print(f"{PAGE}: found a page that is out of date, expected what python docs/commands.py writes", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
