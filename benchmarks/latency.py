@@ -7,7 +7,8 @@
 `network` is encoder, Euler steps and decoder, host array to host array; then come its stages, and `decompose`, one picture
 through all that the runtime does. Each backend is taken at its best: of its variants (memory formats, compile modes) the
 fastest of each precision, found first, runs in rounds in which all take turns. Beside them runs what the machine can do at
-most, a large matrix product in the same precision and a large copy. Cold start and peak memory: of a fresh process.
+most, the fastest call of a large matrix product in the same precision and of a large copy. Cold start and peak memory: of a
+fresh process.
 
 Quote neither times nor ratios from a run that warns of disturbance: on cores shared with other work threads wait for one
 another, PyTorch's many times longer than others'. --threads 1 suffers least.
@@ -202,9 +203,9 @@ def _rows(
         if graph in cost:
             row["gmac_per_second"] = round(cost[graph] * 1e3 / row["p50_ms"], 1)
             if limit is not None:
-                # Over the rounds, so that both saw the same machine.
-                fastest = limit.labels["gmac"] / limit.round_medians()
-                row["fraction_of_limit"] = round(float(np.median(cost[graph] / contestant.round_medians() / fastest)), 3)
+                row["fraction_of_limit"] = round(
+                    row["gmac_per_second"] / machine_limit.limit_row(limit)["gmac_per_second"], 3
+                )
         if graph == "network":
             row["variants_ms"] = entry.heats
             if variant.phases is not None:

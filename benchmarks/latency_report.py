@@ -34,7 +34,7 @@ _NETWORK = (
     "backend", "precision", "variant", *_TIMES, "frames_per_second", "gmac_per_second", "fraction_of_limit",
     "cold_start_ms", "peak_mib", "device_mib", *_PARTS,
 )  # fmt: skip
-_LIMITS = ("graph", "precision", "p50_ms", "gmac_per_second", "gigabytes_per_second")
+_LIMITS = ("graph", "precision", "min_ms", "p50_ms", "gmac_per_second", "gigabytes_per_second")
 
 
 def tables(report: Mapping[str, object]) -> str:

@@ -83,8 +83,8 @@ def test_the_machines_limit_is_measured_in_each_precision_and_counted(report) ->
     precisions = {row["precision"] for row in report["rows"]}
     assert set(limits) == {("matrix product", p) for p in precisions} | {("copy", "")}
     product, copy = limits["matrix product", "fp32"], limits["copy", ""]
-    assert product["gmac_per_second"] == pytest.approx(2048**3 / 1e6 / product["p50_ms"], rel=1e-2)
-    assert copy["gigabytes_per_second"] == pytest.approx(2 * 2**28 / 1e6 / copy["p50_ms"], rel=1e-2)
+    assert product["gmac_per_second"] == pytest.approx(2048**3 / 1e6 / product["min_ms"], rel=1e-2)
+    assert copy["gigabytes_per_second"] == pytest.approx(2 * 2**28 / 1e6 / copy["min_ms"], rel=1e-2)
     network = rows_of(report, "onnxruntime-cpu")["network"]
     assert network["gmac_per_second"] > 0 and network["fraction_of_limit"] > 0
 
@@ -191,7 +191,7 @@ def test_the_report_has_table_chart_and_command(report, tmp_path) -> None:
 
 
 def test_the_table_for_the_terminal_is_aligned(report) -> None:
-    lines = [line for line in format_rows(report).splitlines() if line.startswith("|") and "min, ms" in line]
+    lines = [line for line in format_rows(report).splitlines() if line.startswith("| backend") and "min, ms" in line]
     assert len(lines) == 1
     text = format_rows(report).split("\n\n")
     assert all(len({len(line) for line in block.splitlines()}) == 1 for block in text if block.startswith("|"))
