@@ -8,6 +8,7 @@ import torch
 from train.data.augment import AugmentConfig, fill_invalid, plain_batch, random_batch
 from train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
 from train.data.draws import Draws
+from train.data.patterns import paint, random_field, transmittance
 from train.data.procedural import procedural_views
 from train.data.store import build_views
 
@@ -50,11 +51,12 @@ def test_a_batch_is_a_function_of_its_seed(views):
     assert not torch.equal(first.image, other.image)
 
 
+@pytest.mark.parametrize("config", [AugmentConfig(), AugmentConfig(paint=0.7, cast_shadows=0.7)], ids=["plain", "patterns"])
 @pytest.mark.parametrize("world", [2, 3])
-def test_processes_make_the_rows_that_one_would_make(views, world):
-    whole = draw(views, 5)
+def test_processes_make_the_rows_that_one_would_make(views, world, config):
+    whole = draw(views, 5, config)
     for rank in range(world):
-        part = draw(views, 5, rows=slice(rank, 4, world))
+        part = draw(views, 5, config, rows=slice(rank, 4, world))
         for name in ("image", "albedo", "mask"):
             torch.testing.assert_close(getattr(part, name), getattr(whole, name)[rank::world], rtol=0, atol=1e-6)
 
@@ -176,3 +178,56 @@ def test_jpeg_error_grows_with_its_scale():
 def test_srgb_curve_and_its_inverse_cancel():
     x = torch.linspace(0, 1, 1001)
     torch.testing.assert_close(srgb_to_linear(linear_to_srgb(x)), x, atol=1e-5, rtol=1e-5)
+
+
+def test_paint_is_on_the_albedo_and_seen_in_the_image(views):
+    plain, painted = (draw(views, 3, dataclasses.replace(STILL, paint=share), (64, 64), (1,)) for share in (0.0, 1.0))
+    assert painted.albedo.mean() < 0.95 * plain.albedo.mean()
+    # What the albedo leaves of the image is the light, which paint does not change but for gloss and exposure. Patterns are
+    # drawn before the flip, which may therefore differ.
+    for row in range(4):
+        spread = []
+        for turn in (lambda x: x, lambda x: x.flip(-1)):
+            image, albedo = turn(plain.image[row]), turn(plain.albedo[row])
+            mask = (turn(plain.mask[row]) > 0) & (painted.image[row] < 1) & (image < 1) & (painted.albedo[row] > 0.05)
+            ratio = (painted.image[row] / painted.albedo[row])[mask] / (image / albedo)[mask]
+            spread.append(ratio.log().std())
+            assert (painted.albedo[row] / albedo)[mask].log().std() > 0.02
+        assert min(spread) < 0.25
+
+
+def test_cast_shadows_leave_the_albedo_alone(views):
+    before, after = (draw(views, 3, dataclasses.replace(STILL, cast_shadows=s), (64, 64), (1,)) for s in (0.0, 1.0))
+    for row in range(4):
+        valid = before.mask[row].expand(3, -1, -1) > 0
+        turn = min(
+            (lambda x: x, lambda x: x.flip(-1)), key=lambda f: (f(after.albedo[row]) - before.albedo[row]).abs().sum()
+        )
+        torch.testing.assert_close(turn(after.albedo[row])[valid], before.albedo[row][valid])
+        # The exposure brings what is left back to the same brightness, so that some places gain and others lose.
+        lit = before.image[row] > 0.02
+        ratio = turn(after.image[row])[lit] / before.image[row][lit]
+        assert ratio.max() / ratio.min() > 1.5
+
+
+def test_shadows_of_the_only_light_are_not_black(views):
+    alone, share = torch.tensor([True, False, True, False]), 1.0
+    through = torch.stack([transmittance((48, 64), alone, share, draws(seed)) for seed in range(20)])
+    assert through.shape == (20, 4, 1, 48, 64) and through.min() >= 0 and through.max() <= 1
+    assert through[:, alone].min() >= 0.099 > through[:, ~alone].min()
+    assert torch.equal(transmittance((8, 8), alone, 0.0, draws(0)), torch.ones(4, 1, 8, 8))
+
+
+def test_a_field_has_unit_variance_and_the_pattern_of_its_seed():
+    field = random_field(draws(1), (40, 64), (3, 10))
+    assert field.shape == (4, 1, 40, 64)
+    torch.testing.assert_close(field.std((2, 3)), torch.ones(4, 1), atol=1e-3, rtol=0)
+    assert torch.equal(field, random_field(draws(1), (40, 64), (3, 10)))
+    assert not torch.allclose(field, random_field(draws(2), (40, 64), (3, 10))[:, :, :40, :64])
+
+
+def test_paint_leaves_views_alone_that_are_not_drawn():
+    albedo = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(paint(albedo, 0.0, draws(0)), albedo)
+    changed = torch.stack([(paint(albedo, 0.5, draws(seed)) != albedo).flatten(1).any(1) for seed in range(50)]).float()
+    assert 0.35 < changed.mean() < 0.65

@@ -1,7 +1,8 @@
 """Batched augmentation on the device: from stored views to pairs of (image, albedo).
 
 Everything comes from one `Draws`, so that a batch is a function of its seed. The light changes (groups
-recombined with random gains and colours), the surfaces change (recoloured, desaturated), then the camera does
+recombined with random gains and colours, the strongest behind something), the surfaces change (recoloured, desaturated,
+painted), then the camera does
 (exposure after the tone map, white balance, and `degrade`, on the input only).
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from train.data.degrade import degrade
 from train.data.draws import Draws
+from train.data.patterns import paint, transmittance
 from train.data.store import Views, ViewStore
 from train.networks.config import SIDE_MULTIPLE
 from train.tone_map import exposure_gain, luminance
@@ -47,6 +49,8 @@ class AugmentConfig:
     """Strengths of the augmentation. Standard deviations are of natural logarithms unless said otherwise.
 
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
+    paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
+    light (see `train.data.patterns`).
     """
 
     light_gain: float = 0.8
@@ -60,6 +64,8 @@ class AugmentConfig:
     white_balance: float = 0.08
     degrade: float = 1.0
     residual_light: bool = True
+    paint: float = 0.0
+    cast_shadows: float = 0.0
 
 
 def _decode_log(codes: Tensor, code: Tensor, gain: Tensor) -> Tensor:
@@ -185,18 +191,28 @@ def random_batch(
     gains = torch.where(weak, gains.clamp(max=config.weak_light_max_gain), gains)
     gains = gains * torch.exp(config.white_balance * normal(1, 3))
     layers = torch.zeros(count, 2, 3, *size, device=device)
+    through = None
+    if config.cast_shadows:
+        # Sky and lamps are seen as they are.
+        through = 1 - mask * (1 - transmittance(size, (share > 0).sum(1) < 2, config.cast_shadows, draws))
     for cut in cuts:
         lit = (cut.store.light_share[cut.views] > 0).cpu()
         for group, chosen in enumerate(lit.unbind(1)):
             if chosen.any():
                 rows = cut.rows[chosen]
                 codes = cut.of(cut.store.layers[:, :, group], chosen)
-                layers[rows] += _decode_log(codes, cut.store.code[cut.views[chosen], :, group], gains[rows, group])
+                light = _decode_log(codes, cut.store.code[cut.views[chosen], :, group], gains[rows, group])
+                if through is not None:
+                    shadowed = (share[rows].argmax(1) == group)[:, None, None, None]
+                    light *= torch.where(shadowed, through[rows], torch.ones_like(through[rows]))[:, None]
+                layers[rows] += light
 
     recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
     gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
     keep = torch.where(gray > 0, 1 - gray / luminance(albedo)[:, None].clamp(min=1e-6), torch.ones_like(gray))
     albedo = ((albedo * keep + gray) * recolor).clamp(0, 1)
+    if config.paint:
+        albedo = paint(albedo, config.paint, draws)
 
     flip = uniform(1, 1, 1) < 0.5
     diffuse, residual = albedo * layers[:, 0], layers[:, 1]
