@@ -139,7 +139,7 @@ def _cell(value: object) -> str:
 
 
 def _write_chart(path: Path, report: Mapping[str, object]) -> None:
-    """Median latency of the network, one panel a workload, each backend a bar with a mark at its 90th percentile."""
+    """Median latency of the network, one panel a workload, each backend a bar with a whisker to its 90th percentile."""
     from matplotlib.figure import Figure
 
     networks = [row for row in report["rows"] if row["graph"] == "network"]
@@ -151,15 +151,17 @@ def _write_chart(path: Path, report: Mapping[str, object]) -> None:
         rows = [row for row in networks if _workload(row) == workload]
         names = [f"{row['backend']} {row['precision']}" for row in rows]
         colors = ["#9aa5b1" if row["backend"].startswith("torch") else "#2b6cb0" for row in rows]
-        drawn = panel.barh(names, [row["p50_ms"] for row in rows], color=colors, height=0.6)
-        panel.plot([row["p90_ms"] for row in rows], range(len(rows)), "|", color="#333333", markersize=10)
-        panel.bar_label(drawn, fmt=" %.1f", padding=8, fontsize=8)
+        medians = [row["p50_ms"] for row in rows]
+        slow = [[0.0] * len(rows), [row["p90_ms"] - row["p50_ms"] for row in rows]]
+        whiskers = {"ecolor": "#333333", "capsize": 3, "elinewidth": 1}
+        drawn = panel.barh(names, medians, color=colors, height=0.6, xerr=slow, error_kw=whiskers)
+        panel.bar_label(drawn, [f"{median:.1f}" for median in medians], padding=5, fontsize=8)
         panel.invert_yaxis()
         panel.margins(x=0.15)
         panel.spines[["top", "right"]].set_visible(False)
         resolution, steps, batch = workload
         panel.set_title(f"batch {batch}, {resolution}x{resolution}, {steps} steps", fontsize=9, loc="left")
-    axes[-1].set_xlabel("network, ms: median, and a mark at the 90th percentile")
+    axes[-1].set_xlabel("network, ms: median, and a whisker to the 90th percentile")
     content = io.BytesIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
     with replace_when_complete(path) as temporary:

@@ -31,10 +31,8 @@ class Drawing:
     def text(
         self, x: float, y: float, text: str, *, size: int = 13, bold: bool = False, ink: str = INK, anchor: str = "middle"
     ) -> None:
-        weight = ' font-weight="600"' if bold else ""
-        self.elements.append(
-            f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{ink}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
-        )
+        style = f'font-size="{size}" fill="{ink}" text-anchor="{anchor}"' + (' font-weight="600"' if bold else "")
+        self.elements.append(f'<text x="{x:g}" y="{y:g}" {style}>{escape(text)}</text>')
 
     def box(self, x: float, y: float, width: float, height: float, fill: str, *lines: str, dashed: bool = False) -> None:
         """A box with its first line bold, all centred."""
@@ -73,7 +71,6 @@ class Drawing:
 def widths(field: str, stage: int) -> str:
     """Channels of a stage in each named configuration, "96 | 192"."""
     return " | ".join(str(getattr(CONFIGS[name], field)[stage]) for name in NAMES)
-
 
 
 def draw() -> str:
