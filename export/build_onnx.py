@@ -186,6 +186,12 @@ def _check_target(bundle: Path) -> None:
         raise InputError(bundle, kind, "a bundle to replace, or a name that is free")
 
 
+def _check_untrained(source: Mapping[str, object], bundle: Path) -> None:
+    """Random weights are not shipped. Raises InputError."""
+    if source.get("untrained") and bundle.resolve().parent == MODELS.resolve():
+        raise InputError(bundle, "random weights for a shipped model", "a folder outside the shipped models")
+
+
 def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
     """Puts the finished folder in the place of `bundle`: two renames, the first undone if the second fails."""
     old = temporary / "old"
@@ -219,8 +225,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.run is None) == (options.untrained is None):
         parser.error("expected either RUN or --untrained NETWORK")
-    if options.untrained and options.output.resolve().parent == MODELS.resolve():
-        parser.error(f"--untrained: found output {options.output}, expected one outside the shipped models")
     images = options.images
     if images is None:
         images = [path for pattern in EXAMPLES for path in sorted(REPOSITORY.glob(pattern))]
@@ -238,11 +242,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _build(options: argparse.Namespace, images: list[Path]) -> dict[str, object]:
     if options.run and (options.run / MANIFEST).is_file():
         origin = Bundle.load(options.run)
+        _check_untrained(origin.manifest["source"], options.output)
         return rebuild_bundle(origin, options.output, name=options.name, images=images, opset=options.opset)
     if options.untrained:
         model, source = untrained_model(options.untrained), untrained_source(options.untrained)
     else:
         model, source = load_run(options.run)
+    _check_untrained(source, options.output)
     opset = options.opset or DEFAULT_OPSET
     return build_bundle(model, options.output, name=options.name, source=source, images=images, opset=opset)
 

@@ -263,6 +263,19 @@ def test_a_bundle_whose_graphs_are_not_those_of_its_weights_stays_as_it_was(
     assert list(tmp_path.iterdir()) == [older_bundle]
 
 
+def test_random_weights_are_not_shipped(
+    older_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((older_bundle / MANIFEST).read_text())
+    (older_bundle / MANIFEST).write_text(json.dumps({**manifest, "source": {"untrained": True}}))
+    monkeypatch.setattr(build_onnx, "MODELS", tmp_path / "models")
+    for what in ([str(older_bundle)], ["--untrained", "tiny"]):
+        assert main([*what, "-o", str(tmp_path / "models" / "tiny")]) == 1
+        error = capsys.readouterr().err
+        assert "random weights for a shipped model" in error and error.count("\n") == 1
+    assert not (tmp_path / "models").exists()
+
+
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none"), "-o", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
