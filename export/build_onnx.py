@@ -2,7 +2,11 @@
 
     python -m export.build_onnx runs/small -o runtime/models/small
     python -m export.build_onnx runs/base -o out/base --name base --images photo.jpg render.exr
+    python -m export.build_onnx runtime/models/small -o out/small           # a bundle again, with this version's graphs
     python -m export.build_onnx --untrained base -o out/base-untrained      # random weights, to measure latency with
+
+From a bundle the graphs are made anew, those that an older version did not have too; its weights file, name, source and
+model card are taken over. BUNDLE may be the same folder.
 
 Every graph is compared with PyTorch on pictures and random inputs first; if one fails, nothing is published.
 """
@@ -29,13 +33,14 @@ from export.untrained import untrained_model
 from export.verify import (
     STEPS,
     VerificationError,
+    check_graphs_of_weights,
     largest_activations,
     photo_case,
     procedural_case,
     random_cases,
     verify,
 )
-from export.weights import round_weights, save_weights
+from export.weights import load_model, round_weights, save_weights
 from runtime.bundle import (
     MANIFEST,
     MODELS,
@@ -64,11 +69,13 @@ def build_bundle(
     source: Mapping[str, object],
     images: Iterable[Path] = (),
     opset: int = DEFAULT_OPSET,
+    origin: Bundle | None = None,
 ) -> dict[str, object]:
     """Builds, verifies and publishes the folder `bundle`; returns the verification report.
 
     name: in the manifest, by default the folder's. source: where the weights come from. images: pictures to verify on,
-    beside a procedural one and random inputs. Files in an existing bundle that are not the build's own, like a model
+    beside a procedural one and random inputs. origin: the bundle that the model was read from; its weights file, settings
+    of the runtime and files beside are taken over. Files in an existing bundle that are not the build's own, like a model
     card, stay. Raises VerificationError, ExportError, InputError or ValueError and leaves what was there.
     """
     _check_target(bundle)
@@ -78,6 +85,8 @@ def build_bundle(
     with tempfile.TemporaryDirectory(prefix=f".{bundle.name}-", dir=bundle.parent) as temporary:
         folder = Path(temporary) / bundle.name
         folder.mkdir()
+        if origin is not None:
+            _take_over(origin, folder)
         write_graphs(model, folder, opset)
         report = verify(folder, model, cases, opset)
         report["largest_activations"] = largest_activations(model, cases)
@@ -88,22 +97,48 @@ def build_bundle(
             feature_channels=model.config.feature_channels,
             latent_mean=model.vae.latent_mean.tolist(),
             latent_std=model.vae.latent_std.tolist(),
-            tone_map=ToneMap(),
+            tone_map=origin.tone_map if origin else ToneMap(),
             opset=opset,
             source=source,
             verification=report,
-            steps=STEPS,
-            noise_scale=SAMPLING_NOISE_SCALE,
+            steps=origin.steps if origin else STEPS,
+            noise_scale=origin.noise_scale if origin else SAMPLING_NOISE_SCALE,
         )
         Bundle.load(folder, verify=True)
         _publish(folder, bundle, Path(temporary))
     return report
 
 
+def rebuild_bundle(
+    origin: Bundle, bundle: Path, *, name: str | None = None, images: Iterable[Path] = (), opset: int | None = None
+) -> dict[str, object]:
+    """Builds the folder `bundle` from the weights of another bundle, or the same; returns the verification report.
+
+    name, opset: by default the origin's. Raises what `build_bundle` raises, VerificationError also where the origin's own
+    graphs compute something else than this version's networks with its weights.
+    """
+    origin.verify()
+    model = load_model(origin)
+    check_graphs_of_weights(origin.folder, model, procedural_case())
+    return build_bundle(
+        model,
+        bundle,
+        name=name or origin.name,
+        source=origin.manifest["source"],
+        images=images,
+        opset=opset or origin.manifest["opset"],
+        origin=origin,
+    )
+
+
 def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET) -> None:
-    """Writes the weights file and every graph. model: FP32 with FP16-rounded weights (`round_weights`)."""
+    """Writes every graph, and the weights file where there is none yet.
+
+    model: FP32 with FP16-rounded weights (`round_weights`), those of the file.
+    """
     weights = folder / WEIGHTS
-    save_weights(model, weights)
+    if not weights.exists():
+        save_weights(model, weights)
     for precision in PRECISIONS:
         specs = graph_specs(model.config.feature_channels, precision)
         modules = graph_modules(model if precision == "fp32" else half_copy(model))
@@ -136,11 +171,25 @@ def summary(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _take_over(origin: Bundle, folder: Path) -> None:
+    """Copies the weights file and what is not the build's own. Folders stay behind: plans are those of other graphs."""
+    graphs = all_graph_specs(origin.feature_channels)
+    for file in origin.folder.iterdir():
+        if file.is_file() and file.name != MANIFEST and file.name not in graphs:
+            shutil.copy2(file, folder / file.name)
+
+
 def _check_target(bundle: Path) -> None:
     """A folder that is no bundle is never replaced. Raises InputError."""
     if bundle.exists() and (not bundle.is_dir() or (any(bundle.iterdir()) and not (bundle / MANIFEST).is_file())):
         kind = "a folder with other files" if bundle.is_dir() else "a file"
         raise InputError(bundle, kind, "a bundle to replace, or a name that is free")
+
+
+def _check_untrained(source: Mapping[str, object], bundle: Path) -> None:
+    """Random weights are not shipped. Raises InputError."""
+    if source.get("untrained") and bundle.resolve().parent == MODELS.resolve():
+        raise InputError(bundle, "random weights for a shipped model", "a folder outside the shipped models")
 
 
 def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
@@ -163,30 +212,24 @@ def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="run folder of train.flow")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="run folder of train.flow, or a bundle's folder")
     parser.add_argument(
         "--untrained", metavar="NETWORK", help="instead of a run: seeded random weights for a network's name or YAML file"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="folder to publish")
-    parser.add_argument("--name", help="name in the manifest (default: the folder's)")
-    parser.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="ONNX opset (default: %(default)s)")
+    parser.add_argument("--name", help="name in the manifest (default: the folder's; from a bundle, its own)")
+    parser.add_argument("--opset", type=int, help=f"ONNX opset (default: {DEFAULT_OPSET}; from a bundle, its own)")
     parser.add_argument(
         "--images", type=Path, nargs="+", metavar="FILE", help="pictures to verify on (default: the project's examples)"
     )
     options = parser.parse_args(arguments)
     if (options.run is None) == (options.untrained is None):
         parser.error("expected either RUN or --untrained NETWORK")
-    if options.untrained and options.output.resolve().parent == MODELS.resolve():
-        parser.error(f"--untrained: found output {options.output}, expected one outside the shipped models")
     images = options.images
     if images is None:
         images = [path for pattern in EXAMPLES for path in sorted(REPOSITORY.glob(pattern))]
     try:
-        if options.untrained:
-            model, source = untrained_model(options.untrained), untrained_source(options.untrained)
-        else:
-            model, source = load_run(options.run)
-        report = build_bundle(model, options.output, name=options.name, source=source, images=images, opset=options.opset)
+        report = _build(options, images)
     except (CheckpointError, InputError, ExportError, VerificationError, ValueError, OSError) as error:
         print(f"export.build_onnx: {error}", file=sys.stderr)
         return 1
@@ -194,6 +237,20 @@ def main(arguments: list[str] | None = None) -> int:
     size = sum(path.stat().st_size for path in options.output.iterdir()) / 1e6
     print(f"{options.output}: {size:.1f} MB")
     return 0
+
+
+def _build(options: argparse.Namespace, images: list[Path]) -> dict[str, object]:
+    if options.run and (options.run / MANIFEST).is_file():
+        origin = Bundle.load(options.run)
+        _check_untrained(origin.manifest["source"], options.output)
+        return rebuild_bundle(origin, options.output, name=options.name, images=images, opset=options.opset)
+    if options.untrained:
+        model, source = untrained_model(options.untrained), untrained_source(options.untrained)
+    else:
+        model, source = load_run(options.run)
+    _check_untrained(source, options.output)
+    opset = options.opset or DEFAULT_OPSET
+    return build_bundle(model, options.output, name=options.name, source=source, images=images, opset=opset)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,19 @@ def verify(folder: Path, model: IntrinsicFlow, cases: Iterable[Case], opset: int
     return report
 
 
+def check_graphs_of_weights(folder: Path, model: IntrinsicFlow, case: Case) -> None:
+    """Compares the loop over the FP32 graphs of a finished bundle with a model from its weights.
+
+    Raises VerificationError where they are not the same network, as after a change of the networks' code.
+    """
+    run = runner(folder, graph_specs(model.config.feature_channels), "fp32")
+    albedo = run_loop(run, case.image.numpy(), case.z.numpy())
+    with torch.inference_mode():
+        expected = model(case.image, case.z, STEPS).numpy()
+    row = _compare(f"{folder}: end_to_end", "fp32", case.name, {"albedo": albedo}, {"albedo": expected}, ("albedo",))
+    _require_limits([row])
+
+
 def check_graphs(folder: Path, feature_channels: tuple[int, int, int]) -> None:
     """Runs the ONNX checker over every graph file. Raises VerificationError."""
     for precision in PRECISIONS:

@@ -72,9 +72,10 @@ class Cuda:
         """A stream that does not wait for the default one."""
         return self._owned(owner, "cudaStreamDestroy", "cudaStreamCreateWithFlags", self._cudart.cudaStreamNonBlocking)
 
-    def event(self, owner: ExitStack) -> Any:
-        """An event without timing."""
-        return self._owned(owner, "cudaEventDestroy", "cudaEventCreateWithFlags", self._cudart.cudaEventDisableTiming)
+    def event(self, owner: ExitStack, *, timing: bool = False) -> Any:
+        """An event. timing: with the time at which it happens, for `elapsed`; that costs the GPU a little."""
+        flags = self._cudart.cudaEventDefault if timing else self._cudart.cudaEventDisableTiming
+        return self._owned(owner, "cudaEventDestroy", "cudaEventCreateWithFlags", flags)
 
     def array(self, owner: ExitStack, shape: tuple[int, ...], dtype: np.dtype | str) -> DeviceArray:
         """Uninitialised device memory."""
@@ -118,9 +119,18 @@ class Cuda:
         """The calling thread waits for the event."""
         self.call("cudaEventSynchronize", event)
 
+    def elapsed(self, start: Any, end: Any) -> float:
+        """Milliseconds between two events with timing that have happened, to about half a microsecond."""
+        return float(self.call("cudaEventElapsedTime", start, end))
+
     def synchronize(self, stream: Any) -> None:
         """The calling thread waits for the stream."""
         self.call("cudaStreamSynchronize", stream)
+
+    def drain(self) -> None:
+        """The calling thread waits for all work of this device; after an error too, which it leaves to other calls."""
+        self.use()
+        self._cudart.cudaDeviceSynchronize()
 
     def capture(self, owner: ExitStack, stream: Any, enqueue: Callable[[], None]) -> Any:
         """What `enqueue` puts on the stream, as an executable graph, without running it.
@@ -161,8 +171,7 @@ class Cuda:
 
     def _free(self, function: str, handle: Any) -> None:
         # The owner may be closed by another thread than the one that allocated, and after an error with work under way.
-        self.use()
-        self._cudart.cudaDeviceSynchronize()
+        self.drain()
         self.call(function, handle)
 
     @staticmethod

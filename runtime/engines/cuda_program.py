@@ -6,8 +6,10 @@ to SLOTS sets of input and output memory, so that one call's copies run beside a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from runtime.engines.cuda_memory import Cuda, DeviceArray
 SLOTS = 2
 
 Tensors = Mapping[str, DeviceArray]
+Span = Callable[[str, Any], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -107,31 +110,24 @@ class Program:
 
         At most SLOTS calls are under way; one more waits for the oldest, whose result stays available.
         """
-        if self._closed:
-            raise RuntimeError("the engine is closed")
-        cuda, streams = self._cuda, self._streams
-        slot = self._free_slot()
-        for name, pinned in slot.sent.items():
-            np.copyto(pinned, feeds[name], casting="same_kind")
-            cuda.upload(slot.inputs[name], pinned, streams.up)
-        for name in self._kept:
-            self._keep(name, feeds[name])
-        cuda.record(slot.arrived, streams.up)
-        cuda.follow(streams.compute, slot.arrived)
-        if slot.graph is not None:
-            cuda.launch(slot.graph, streams.compute)
-        else:
-            self._enqueue(slot.inputs, slot.outputs, streams.compute)
-        cuda.record(slot.computed, streams.compute)
-        cuda.follow(streams.down, slot.computed)
-        names = tuple(name for name in self._interface.outputs if wanted is None or name in wanted)
-        for name in names:
-            if name not in slot.received:
-                slot.received[name] = cuda.pinned(self._owner, *self._interface.outputs[name])
-            cuda.download(slot.received[name], slot.outputs[name], streams.down)
-        cuda.record(slot.done, streams.down)
-        slot.waiting = Pending(self, slot, names)
-        return slot.waiting
+        return self._start(feeds, wanted, lambda part, stream: nullcontext())
+
+    def phases(self, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Milliseconds of one call's parts, of a call that runs alone and whose kept inputs are there already.
+
+        "h2d_ms", "compute_ms" and "d2h_ms": between events with timing before and after the uploads, the computation and
+        the downloads, each on their stream. "enqueue_ms": what the host took to put the computation on its stream.
+        """
+        self.submit(feeds).result()
+        for slot in self._slots:
+            if slot.waiting is not None:
+                slot.waiting.result()
+        with ExitStack() as owner:
+            stopwatch = _Stopwatch(self._cuda, owner)
+            self._start(feeds, None, stopwatch.span).result()
+            names = {"h2d_ms": "up", "compute_ms": "compute", "d2h_ms": "down"}
+            parts = {name: stopwatch.elapsed(part) for name, part in names.items()}
+            return {**parts, "enqueue_ms": stopwatch.host["compute"]}
 
     def close(self) -> None:
         """Waits for what is under way, then frees everything."""
@@ -140,6 +136,37 @@ class Program:
         self._closed = True
         self._slots.clear()
         self._owner.close()
+
+    def _start(self, feeds: Mapping[str, np.ndarray], wanted: Collection[str] | None, span: Span) -> Pending:
+        """See `submit`. `span(part, stream)` surrounds what goes on a stream: "up", "compute", "down"."""
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        cuda, streams = self._cuda, self._streams
+        slot = self._free_slot()
+        for name, pinned in slot.sent.items():
+            np.copyto(pinned, feeds[name], casting="same_kind")
+            with span("up", streams.up):
+                cuda.upload(slot.inputs[name], pinned, streams.up)
+        for name in self._kept:
+            self._keep(name, feeds[name])
+        cuda.record(slot.arrived, streams.up)
+        cuda.follow(streams.compute, slot.arrived)
+        with span("compute", streams.compute):
+            if slot.graph is not None:
+                cuda.launch(slot.graph, streams.compute)
+            else:
+                self._enqueue(slot.inputs, slot.outputs, streams.compute)
+        cuda.record(slot.computed, streams.compute)
+        cuda.follow(streams.down, slot.computed)
+        names = tuple(name for name in self._interface.outputs if wanted is None or name in wanted)
+        for name in names:
+            if name not in slot.received:
+                slot.received[name] = cuda.pinned(self._owner, *self._interface.outputs[name])
+            with span("down", streams.down):
+                cuda.download(slot.received[name], slot.outputs[name], streams.down)
+        cuda.record(slot.done, streams.down)
+        slot.waiting = Pending(self, slot, names)
+        return slot.waiting
 
     def _collect(self, slot: _Slot, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         if self._closed:
@@ -188,3 +215,26 @@ class Program:
             self._owner.push(building.pop_all())
         self._slots.append(slot)
         return slot
+
+
+class _Stopwatch:
+    """Spans of work on streams, timed by the GPU and by the host, in ms by part; spans of one part add up."""
+
+    def __init__(self, cuda: Cuda, owner: ExitStack) -> None:
+        self._cuda, self._owner = cuda, owner
+        self._events: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+        self.host: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def span(self, part: str, stream: Any) -> Iterator[None]:
+        start, end = (self._cuda.event(self._owner, timing=True) for _ in range(2))
+        self._events[part].append((start, end))
+        self._cuda.record(start, stream)
+        began = time.perf_counter()
+        yield
+        self.host[part] += (time.perf_counter() - began) * 1e3
+        self._cuda.record(end, stream)
+
+    def elapsed(self, part: str) -> float:
+        """What the GPU took. The work must be done."""
+        return sum(self._cuda.elapsed(start, end) for start, end in self._events[part])

@@ -77,7 +77,7 @@ class OnnxRuntimeCpu(Engine):
             reason = " ".join(str(error).split())
             raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle") from error
         spec = self._bundle.spec(graph)
-        check_interface(session, spec, path)
+        check_interface([tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())], spec, path)
         if session.get_providers()[0] != "CPUExecutionProvider":
             raise RuntimeError(f"ONNX Runtime chose {session.get_providers()[0]} for {path.name}")
         self._outputs[graph] = list(spec.output_names)

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from runtime.bundle import Bundle, Precision
-from runtime.engines.base import Engine
+from runtime.engines.cuda_engine import CudaEngine
+from runtime.engines.cuda_memory import Cuda, load_cudart
+from runtime.engines.cuda_program import Interface, Program, Tensors
 from runtime.engines.onnxruntime_session import check_interface
 from runtime.engines.plan import graph_precision
 from runtime.errors import InputError, MissingExtraError
 
-MAX_PROGRAMS = 6
+EXTRA = "gpu"
 PROVIDER = "CUDAExecutionProvider"
+_DTYPES: dict[str, np.dtype] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 
 
-class OnnxRuntimeCuda(Engine):
+class OnnxRuntimeCuda(CudaEngine):
     """Runs a bundle's graphs on ONNX Runtime's CUDA provider.
 
-    Sessions are made for fixed shapes, so that ONNX Runtime folds all arithmetic on shapes away and the graph can be
-    captured as a CUDA graph; a new size costs a second or two, and the MAX_PROGRAMS latest stay. Two steps run as the
-    bundle's merged graph; for other numbers, features and latents are bound from one graph to the next on the device.
+    Sessions are made for fixed shapes, so that ONNX Runtime folds all arithmetic on shapes away and captures the graph as a
+    CUDA graph, and run on the engine's stream, which orders them with copies and with one another; a new size costs a
+    second or two. Two steps run as the bundle's merged graph, other numbers as one graph each for encoder, steps and
+    decoder; features and latents stay on the device.
 
     Tuning: convolution algorithms are chosen by cuDNN's heuristics and not by trial, because what a trial picks differs
-    from run to run, and with it the last bits of the result. TensorRT is faster where plans can be built.
+    from run to run, and with it the last bits of the result. ONNX Runtime from before June 2026 waits for a captured
+    graph's end (microsoft/onnxruntime#28686): `network_many` then overlaps only the copies back. TensorRT is faster where
+    plans can be built.
     """
 
     name = "cuda"
@@ -35,86 +42,95 @@ class OnnxRuntimeCuda(Engine):
     def __init__(self, bundle: Bundle, *, precision: Precision | None = None, device: int = 0) -> None:
         """precision: None for FP16 where the bundle has such graphs. device: CUDA's number of the GPU.
 
-        Raises MissingExtraError without ONNX Runtime's GPU package.
+        Raises MissingExtraError without ONNX Runtime's GPU package or cuda-python, CudaError and RuntimeError without a GPU
+        that they can use.
         """
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
-            raise MissingExtraError("onnxruntime-gpu", "gpu") from error
+            raise MissingExtraError("onnxruntime-gpu", EXTRA) from error
         if PROVIDER not in onnxruntime.get_available_providers():
-            raise MissingExtraError("onnxruntime-gpu (in place of onnxruntime)", "gpu")
+            raise MissingExtraError("onnxruntime-gpu (in place of onnxruntime)", EXTRA)
         # The libraries of CUDA and cuDNN as pip packages bring them; where those are missing, the system's are found.
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
         self._ort, self._bundle, self._device = onnxruntime, bundle, device
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
-        self._programs: OrderedDict[tuple[object, ...], _Program] = OrderedDict()
-        self._closed = False
-        # The smallest session: that the provider starts is known now and not at the first image.
-        self._session("decoder", {"z": (1, 12, 4, 4)})
+        super().__init__(Cuda(load_cudart(EXTRA), device))
+        with self._owner:
+            # The smallest session: that the provider starts is known now and not at the first image.
+            with ExitStack() as trial:
+                self._session("decoder", {"z": (1, 12, 4, 4)}, trial)
+            self._owner = self._owner.pop_all()
 
-    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a graph. Raises InputError when it cannot be loaded, RuntimeError where the GPU does not take it."""
-        shapes = {name: tuple(value.shape) for name, value in feeds.items()}
-        key = (graph, *sorted(shapes.items()))
-        return self._program(key, lambda: self._graph_program(graph, shapes))(feeds)
-
-    def network(self, image: np.ndarray, noise: np.ndarray, steps: int) -> np.ndarray:
-        """As one CUDA graph for two steps; for others as one each for encoder, steps and decoder."""
-        feeds = {"image": image, "z": noise}
-        if steps == 2 and self._bundle.has("decompose_2step", self._precision):
-            return self.run("decompose_2step", feeds)["albedo"]
-        key = ("network", image.shape, steps)
-        return self._program(key, lambda: self._network_program(image.shape, steps))(feeds)["albedo"]
+    @property
+    def precision(self) -> str:
+        """ "fp32" or "fp16": what the networks compute in."""
+        return self._precision
 
     def describe(self) -> str:
         """One line for logs and reports."""
         return f"ONNX Runtime {self._ort.__version__}, {PROVIDER}, device {self._device}, {self._precision}"
 
-    def close(self) -> None:
-        """Drops sessions and buffers, and with them the device memory."""
-        self._programs.clear()
-        self._closed = True
+    def _release(self) -> None:
+        """Sessions belong to programs."""
 
-    def _program(self, key: tuple[object, ...], build: Callable[[], _Program]) -> _Program:
-        if self._closed:
-            raise RuntimeError("the engine is closed")
-        if key not in self._programs:
-            # Room first: memory on the device is what there is least of.
-            while len(self._programs) >= MAX_PROGRAMS:
-                self._programs.popitem(last=False)
-            self._programs[key] = build()
-        self._programs.move_to_end(key)
-        return self._programs[key]
+    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
+        session = self._session(graph, shapes, owner)
 
-    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]]) -> _Program:
-        session = self._session(graph, shapes)
-        inputs, outputs = self._tensors(session.get_inputs()), self._tensors(session.get_outputs())
-        return _Program(inputs, outputs, [self._launch(session, {**inputs, **outputs}, "1")])
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            session.enqueue({**inputs, **outputs})
 
-    def _network_program(self, shape: tuple[int, ...], steps: int) -> _Program:
-        sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
-        sessions = {}
-        for graph in ("encoder", "velocity_step", "decoder"):
-            spec = self._bundle.spec(graph, graph_precision(graph, self._precision))
-            sessions[graph] = self._session(graph, {tensor.name: tensor.resolve(**sizes) for tensor in spec.inputs})
-        encoder, step, decoder = sessions.values()
-        image, features = self._tensors(encoder.get_inputs()), self._tensors(encoder.get_outputs())
-        noise = self._tensors(step.get_inputs()[:1])["z"]
+        return self._new_program(Interface(session.inputs, session.outputs), enqueue, owner)
+
+    def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
+        if steps == 2 and self._bundle.has("decompose_2step", self._precision):
+            return self._merged_program(shape, owner)
+        cuda = self._cuda
+        encoder, step, decoder = (
+            self._session_of(graph, shape, owner) for graph in ("encoder", "velocity_step", "decoder")
+        )
+        features = {name: cuda.array(owner, *spec) for name, spec in encoder.outputs.items()}
         # Each step reads one and writes the other; the noise itself stays for the next call.
-        latents = [self._tensors(step.get_outputs())["z_next"] for _ in range(min(2, steps))]
-        albedo = self._tensors(decoder.get_outputs())
-        launches, z = [self._launch(encoder, {**image, **features}, "1")], noise
-        for index in range(steps):
-            time = {"t": self._constant(index / steps), "dt": self._constant(1 / steps)}
-            tensors = {"z": z, **time, **features, "z_next": latents[index % 2]}
-            # Captured apart: each has addresses of its own.
-            launches.append(self._launch(step, tensors, str(index + 1)))
-            z = latents[index % 2]
-        launches.append(self._launch(decoder, {"z": z, **albedo}, "1"))
-        return _Program({**image, "z": noise}, albedo, launches)
+        latents = [cuda.array(owner, *step.outputs["z_next"]) for _ in range(min(2, steps))]
+        times = [self._constant(owner, index / steps) for index in range(steps)]
+        duration = self._constant(owner, 1 / steps)
+        inputs = {"image": encoder.inputs["image"], "noise": step.inputs["z"]}
 
-    def _session(self, graph: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            encoder.enqueue({"image": inputs["image"], **features})
+            z = inputs["noise"]
+            for index, time in enumerate(times):
+                z_next = latents[index % 2]
+                step.enqueue({"z": z, "t": time, "dt": duration, **features, "z_next": z_next})
+                z = z_next
+            decoder.enqueue({"z": z, "albedo": outputs["albedo"]})
+
+        return self._new_program(Interface(inputs, decoder.outputs, frozenset({"noise"})), enqueue, owner)
+
+    def _merged_program(self, shape: tuple[int, ...], owner: ExitStack) -> Program:
+        session = self._session_of("decompose_2step", shape, owner)
+        inputs = {"image": session.inputs["image"], "noise": session.inputs["z"]}
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            session.enqueue({"image": inputs["image"], "z": inputs["noise"], "albedo": outputs["albedo"]})
+
+        return self._new_program(Interface(inputs, session.outputs, frozenset({"noise"})), enqueue, owner)
+
+    def _new_program(
+        self, interface: Interface, enqueue: Callable[[Tensors, Tensors, Any], None], owner: ExitStack
+    ) -> Program:
+        # ONNX Runtime captures by itself, at the first run over a set of addresses.
+        return Program(self._cuda, self._streams, interface, enqueue, lambda: False, owner)
+
+    def _session_of(self, graph: str, shape: tuple[int, ...], owner: ExitStack) -> _Session:
+        """A graph's session for images of a shape."""
+        sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
+        spec = self._bundle.spec(graph, graph_precision(graph, self._precision))
+        return self._session(graph, {tensor.name: tensor.resolve(**sizes) for tensor in spec.inputs}, owner)
+
+    def _session(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> _Session:
+        """A graph's session for these shapes. Raises InputError where it does not load, RuntimeError without a GPU."""
         ort, precision = self._ort, graph_precision(graph, self._precision)
         path, spec = self._bundle.path(graph, precision), self._bundle.spec(graph, precision)
         options = ort.SessionOptions()
@@ -127,66 +143,68 @@ class OnnxRuntimeCuda(Engine):
         provider = {
             "device_id": str(self._device),
             "enable_cuda_graph": "1",
+            "user_compute_stream": str(int(self._streams.compute)),
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": "0",
         }
         try:
-            session = ort.InferenceSession(os.fspath(path), options, providers=[(PROVIDER, provider)])
+            session = _Session(ort, path, options, provider, self._cuda, owner)
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             reason = " ".join(str(error).split())
-            raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle and a CUDA GPU") from error
-        check_interface(session, spec, path)
-        if session.get_providers()[0] != PROVIDER:
+            # Its traceback would keep what there is of the session beyond the stream's end.
+            cause = error.with_traceback(None)
+            raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle and a CUDA GPU") from cause
+        check_interface([*session.inputs, *session.outputs], spec, path)
+        if session.provider != PROVIDER:
             raise RuntimeError(
-                f"ONNX Runtime chose {session.get_providers()[0]} instead of {PROVIDER}: no usable GPU, or not the "
-                'libraries of CUDA and cuDNN that it was built for: pip install "intrinsic-flow[gpu]"'
+                f"ONNX Runtime chose {session.provider} instead of {PROVIDER}: no usable GPU, or not the libraries of "
+                'CUDA and cuDNN that it was built for: pip install "intrinsic-flow[gpu]"'
             )
         return session
 
-    def _tensors(self, infos: Any) -> dict[str, Any]:
-        dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-        make = self._ort.OrtValue.ortvalue_from_shape_and_type
-        return {info.name: make(info.shape, dtypes[info.type], "cuda", self._device) for info in infos}
 
-    def _constant(self, value: float) -> Any:
-        return self._ort.OrtValue.ortvalue_from_numpy(np.array([value], np.float32), "cuda", self._device)
+class _Session:
+    """A session of fixed shapes on the engine's stream. inputs, outputs: their shapes and dtypes by name.
 
-    def _launch(self, session: Any, tensors: Mapping[str, Any], graph_id: str) -> _Launch:
-        binding = session.io_binding()
-        for info in session.get_inputs():
-            binding.bind_ortvalue_input(info.name, tensors[info.name])
-        for info in session.get_outputs():
-            binding.bind_ortvalue_output(info.name, tensors[info.name])
+    ONNX Runtime's own object is held nowhere else, so that it ends with the owner: before the stream that it uses.
+    """
+
+    def __init__(
+        self, ort: Any, path: Path, options: Any, provider: Mapping[str, str], cuda: Cuda, owner: ExitStack
+    ) -> None:
+        self._ort, self._cuda = ort, cuda
+        self._runs: dict[tuple[int, ...], tuple[Any, Any]] = {}
+        self._session = ort.InferenceSession(os.fspath(path), options, providers=[(PROVIDER, provider)])
+        owner.callback(self._release)
+        self.provider = self._session.get_providers()[0]
+        self.inputs, self.outputs = _tensors(self._session.get_inputs()), _tensors(self._session.get_outputs())
+
+    def enqueue(self, tensors: Tensors) -> None:
+        """Puts one run over these tensors on the stream. Each set of addresses is captured at its first run."""
+        addresses = tuple(tensors[name].pointer for name in (*self.inputs, *self.outputs))
+        if addresses not in self._runs:
+            self._runs[addresses] = self._bind(tensors)
+        binding, options = self._runs[addresses]
+        self._session.run_with_iobinding(binding, options)
+
+    def _bind(self, tensors: Tensors) -> tuple[Any, Any]:
+        binding, device = self._session.io_binding(), self._cuda.device
+        for names, bind in ((self.inputs, binding.bind_input), (self.outputs, binding.bind_output)):
+            for name in names:
+                array = tensors[name]
+                bind(name, "cuda", device, array.dtype.type, array.shape, array.pointer)
         options = self._ort.RunOptions()
-        options.add_run_config_entry("gpu_graph_id", graph_id)
-        return _Launch(session, binding, options)
+        options.add_run_config_entry("gpu_graph_id", str(len(self._runs) + 1))
+        # What follows is ordered by events on the stream; waiting is for who reads the result.
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        return binding, options
+
+    def _release(self) -> None:
+        # Work under way uses the session's memory.
+        self._cuda.drain()
+        self._runs.clear()
+        self._session = None
 
 
-class _Launch:
-    """One run of a session over bound device memory; the second or third run is captured, later ones are replayed."""
-
-    def __init__(self, session: Any, binding: Any, options: Any) -> None:
-        self._session, self._binding, self._options = session, binding, options
-
-    def __call__(self) -> None:
-        # A binding orders neither the copies before a run nor other sessions' work: each is a stream of its own.
-        self._binding.synchronize_inputs()
-        self._session.run_with_iobinding(self._binding, self._options)
-        self._binding.synchronize_outputs()
-
-
-class _Program:
-    """Launches in order, over inputs that are overwritten in place."""
-
-    def __init__(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], launches: list[_Launch]) -> None:
-        self._inputs, self._outputs, self._launches = inputs, outputs, launches
-        self._dtypes = {
-            name: np.float16 if value.data_type() == "tensor(float16)" else np.float32 for name, value in inputs.items()
-        }
-
-    def __call__(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for name, value in self._inputs.items():
-            value.update_inplace(np.ascontiguousarray(feeds[name], self._dtypes[name]))
-        for launch in self._launches:
-            launch()
-        return {name: value.numpy().astype(np.float32, copy=False) for name, value in self._outputs.items()}
+def _tensors(infos: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    return {info.name: (tuple(info.shape), _DTYPES[info.type]) for info in infos}

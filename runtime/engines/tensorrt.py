@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,27 +16,25 @@ from typing import Any
 import numpy as np
 
 from runtime.bundle import Bundle, GraphSpec, Precision
-from runtime.engines.base import Engine
+from runtime.engines.cuda_engine import CudaEngine
 from runtime.engines.cuda_memory import Cuda, CudaError, DeviceArray, load_cudart
-from runtime.engines.cuda_program import Interface, Pending, Program, Streams, Tensors
+from runtime.engines.cuda_program import Interface, Program, Tensors
 from runtime.engines.gpu import find_gpu, why_no_gpu
 from runtime.engines.plan import LIBRARIES, EngineSidecar, Flavor, graph_precision
 from runtime.engines.plan_files import NEEDED, find_plans
 from runtime.errors import InputError, MissingExtraError
 from runtime.low_shading import as_guide
 
-MAX_PROGRAMS = 6
 _MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 
 
-class TensorRt(Engine):
+class TensorRt(CudaEngine):
     """Runs plans that `export.build_trt` built for this GPU.
 
     Encoder, Euler steps and decoder run as one CUDA graph per batch, size and number of steps: the image goes up, the
     albedo comes down. With a plan of low_shading, `decompose` is one such graph too, the upsampler included; plans of a
-    bundle without that graph take the host's way. The first call of a size takes longer (buffers, warm-up, capture); the
-    MAX_PROGRAMS latest stay.
+    bundle without that graph take the host's way. Shapes outside the plans' profiles raise ValueError with the valid range.
 
     Tuning: build the profile's `--opt` shapes at what you run. Batches raise throughput, not latency; `network_many`
     overlaps one batch's copies with the next one's computation. Full TensorRT searches for the fastest kernels when it
@@ -61,10 +58,7 @@ class TensorRt(Engine):
         """
         self.name = "tensorrt" if flavor == "tensorrt" else "tensorrt-rtx"
         self._bundle, self._flavor = bundle, flavor
-        self._owner = ExitStack()
         self._graphs: dict[str, _Graph] = {}
-        self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
-        self._closed = False
         self._trt = _load_library(flavor)
         # The GPU first: without one, TensorRT's runtime object is one whose use ends the process.
         gpu = find_gpu(device)
@@ -73,38 +67,18 @@ class TensorRt(Engine):
         self._gpu = gpu
         version = self._trt.__version__
         self._plans = find_plans(bundle, engines, flavor=flavor, version=version, gpu=gpu, precision=precision)
-        self._cuda = Cuda(load_cudart(EXTRAS[flavor]), device)
+        super().__init__(Cuda(load_cudart(EXTRAS[flavor]), device))
         with self._owner:
-            self._streams = Streams(*(self._cuda.stream(self._owner) for _ in range(3)))
             self._log = _messages(self._trt)
             self._runtime = self._trt.Runtime(self._log)
             for graph in NEEDED:
                 self._graph(graph)
             self._owner = self._owner.pop_all()
 
-    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a graph. Raises ValueError for shapes outside the plan's profiles, with the valid range."""
-        return self._submit(graph, feeds, None).result()
-
-    def run_many(
-        self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None
-    ) -> Iterator[dict[str, np.ndarray]]:
-        """One call ahead: its copies run beside the computation of the one before."""
-        return _one_ahead(calls, lambda feeds: self._submit(graph, feeds, outputs))
-
-    def network(self, image: np.ndarray, noise: np.ndarray, steps: int) -> np.ndarray:
-        """As one CUDA graph. Raises ValueError for shapes outside the plans' profiles, with the valid range."""
-        return self._submit_network(image, noise, steps).result()["albedo"]
-
-    def network_many(self, images: Iterable[np.ndarray], noise: np.ndarray, steps: int) -> Iterator[np.ndarray]:
-        """One call ahead: its copies run beside the computation of the one before."""
-        for outputs in _one_ahead(images, lambda image: self._submit_network(image, noise, steps)):
-            yield outputs["albedo"]
-
     def decompose(
         self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
     ) -> np.ndarray:
-        """As one CUDA graph. Raises ValueError for shapes outside the plans' profiles, with the valid range."""
+        """As one CUDA graph, where there is a plan of low_shading."""
         if "low_shading" not in self._plans.sidecars:
             return super().decompose(image, noise, steps, guide, full)
         key = ("decompose", image.shape, guide.shape, full.shape, steps)
@@ -114,21 +88,14 @@ class TensorRt(Engine):
         feeds = {"image": image, "noise": noise, "guide": as_guide(guide), "full": full}
         return program.submit(feeds).result()["albedo"]
 
+    @property
+    def precision(self) -> str:
+        """ "fp32" or "fp16": what the plans compute in."""
+        return self._plans.precision
+
     def describe(self) -> str:
         """One line for logs and reports."""
-        return f"{LIBRARIES[self._flavor]} {self._trt.__version__}, {self._gpu.name}, {self._plans.precision}"
-
-    def close(self) -> None:
-        """Frees programs, plans, streams and buffers."""
-        if self._closed:
-            return
-        self._closed = True
-        self._cuda.use()
-        with self._owner:
-            # The last one added runs first: programs with their contexts, then plans, then what they lie on.
-            self._owner.callback(self._release)
-            while self._programs:
-                self._owner.callback(self._programs.popitem()[1].close)
+        return f"{LIBRARIES[self._flavor]} {self._trt.__version__}, {self._gpu.name}, {self.precision}"
 
     def _release(self) -> None:
         self._graphs.clear()
@@ -143,34 +110,11 @@ class TensorRt(Engine):
             self._graphs[name] = _Graph(self._trt, self._runtime, sidecar, spec, self._plans.command, self._log)
         return self._graphs[name]
 
-    def _submit(self, graph: str, feeds: Mapping[str, np.ndarray], wanted: Collection[str] | None) -> Pending:
-        shapes = {name: tuple(value.shape) for name, value in feeds.items()}
-        key = (graph, *sorted(shapes.items()))
-        return self._program(key, lambda owner: self._graph_program(graph, shapes, owner)).submit(feeds, wanted)
-
-    def _submit_network(self, image: np.ndarray, noise: np.ndarray, steps: int) -> Pending:
-        key = ("network", image.shape, steps)
-        program = self._program(key, lambda owner: self._network_program(image.shape, steps, owner))
-        return program.submit({"image": image, "noise": noise})
-
-    def _program(self, key: tuple[object, ...], build: Callable[[ExitStack], Program]) -> Program:
-        if self._closed:
-            raise RuntimeError("the engine is closed")
-        self._cuda.use()
-        if key not in self._programs:
-            with ExitStack() as owner:
-                # Room first: memory on the device is what there is least of.
-                while len(self._programs) >= MAX_PROGRAMS:
-                    self._programs.popitem(last=False)[1].close()
-                self._programs[key] = build(owner)
-        self._programs.move_to_end(key)
-        return self._programs[key]
-
-    def _graph_program(self, name: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
-        graph = self._graph(name)
-        context = graph.context(shapes, self._cuda, self._streams.compute, owner)
+    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
+        loaded = self._graph(graph)
+        context = loaded.context(shapes, self._cuda, self._streams.compute, owner)
         interface = Interface(
-            {tensor.name: (shapes[tensor.name], np.dtype(tensor.dtype)) for tensor in graph.spec.inputs},
+            {tensor.name: (shapes[tensor.name], np.dtype(tensor.dtype)) for tensor in loaded.spec.inputs},
             context.outputs,
         )
 
@@ -253,15 +197,6 @@ class TensorRt(Engine):
 
         image = (tuple(shape), np.dtype(self._graph("encoder").spec.inputs[0].dtype))
         return _Network(image, latent, decoder.outputs["albedo"], enqueue, list(contexts.values()))
-
-    def _constant(self, owner: ExitStack, *values: float) -> DeviceArray:
-        array = self._cuda.array(owner, (len(values),), "float32")
-        with ExitStack() as sending:
-            pinned = self._cuda.pinned(sending, array.shape, "float32")
-            pinned[:] = values
-            self._cuda.upload(array, pinned, self._streams.compute)
-            self._cuda.synchronize(self._streams.compute)
-        return array
 
     def _new_program(
         self,
@@ -427,17 +362,6 @@ def _messages(trt: Any) -> Any:
             return "; ".join(self._lines[-2:]) or "TensorRT gives no reason"
 
     return Messages()
-
-
-def _one_ahead(calls: Iterable[Any], submit: Callable[[Any], Pending]) -> Iterator[dict[str, np.ndarray]]:
-    before: Pending | None = None
-    for call in calls:
-        pending = submit(call)
-        if before is not None:
-            yield before.result()
-        before = pending
-    if before is not None:
-        yield before.result()
 
 
 def _within(shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]) -> bool:

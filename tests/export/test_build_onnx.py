@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from export import build_onnx
-from export.build_onnx import build_bundle, main
+from export.build_onnx import build_bundle, main, rebuild_bundle
 from export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError
 from export.weights import load_model, read_slots
 from runtime.bundle import MANIFEST, WEIGHTS, Bundle, all_graph_specs
@@ -187,6 +187,93 @@ def test_the_command_builds_from_a_run_and_prints_the_errors(
     assert (manifest["source"]["run"], manifest["source"]["step"]) == ("run", 7)
     printed = capsys.readouterr().out
     assert "end_to_end" in printed and "dB" in printed
+
+
+@pytest.fixture
+def older_bundle(exported_bundle: Path, tmp_path: Path) -> Path:
+    """The exported bundle as an older version would have made it: no low_shading, settings and a card of its own."""
+    folder = shutil.copytree(exported_bundle, tmp_path / "older")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for file in ("low_shading.onnx", "low_shading.fp16.onnx"):
+        (folder / file).unlink()
+        del manifest["files"][file], manifest["graphs"][file]
+    manifest |= {"name": "mine", "noise_scale": 0.25, "steps": 3}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / "MODEL_CARD.md").write_text("card")
+    (folder / "engines").mkdir()
+    (folder / "engines" / "encoder.plan").write_text("of another graph")
+    return folder
+
+
+def test_a_bundle_gives_itself_again_with_the_graphs_that_came_later(
+    exported_bundle: Path, older_bundle: Path, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in older_bundle.rglob("*.*")}
+    photo = tmp_path / "photo.png"
+    write_image(photo, np.random.default_rng(0).random((40, 60, 3), dtype=np.float32), format="png", colorspace="srgb")
+    assert main([str(older_bundle), "-o", str(tmp_path / "again"), "--images", str(photo)]) == 0
+    found, expected = contents(tmp_path / "again"), contents(exported_bundle)
+    assert {name for name in found if found[name] != expected.get(name)} == {MANIFEST, "MODEL_CARD.md"}
+    assert set(found) == {*expected, "MODEL_CARD.md"} and found["MODEL_CARD.md"] == b"card"
+    again, older = Bundle.load(tmp_path / "again", verify=True), Bundle.load(older_bundle)
+    assert again.has("low_shading") and again.has("low_shading", "fp16") and not older.has("low_shading")
+    kept = set(older.manifest) - {"graphs", "files", "verification"}
+    assert {key: again.manifest[key] for key in kept} == {key: older.manifest[key] for key in kept}
+    image = np.random.default_rng(0).random((50, 70, 3), dtype=np.float32)
+    results = []
+    for bundle in (older, again):
+        with Decomposer.load(bundle.folder, resolution=64, backend="cpu") as model:
+            results.append(model.decompose(image))
+    assert results[0].albedo.tobytes() == results[1].albedo.tobytes()
+    assert results[0].shading.tobytes() == results[1].shading.tobytes()
+    assert {path: path.read_bytes() for path in older_bundle.rglob("*.*")} == before
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+def test_a_bundle_may_be_rebuilt_in_its_own_place(older_bundle: Path, tmp_path: Path) -> None:
+    rebuild_bundle(Bundle.load(older_bundle), older_bundle)
+    bundle = Bundle.load(older_bundle, verify=True)
+    assert bundle.name == "mine" and bundle.has("low_shading")
+    assert (older_bundle / "MODEL_CARD.md").read_text() == "card"
+    assert (older_bundle / "engines" / "encoder.plan").exists()
+    assert list(tmp_path.iterdir()) == [older_bundle]
+
+
+@pytest.mark.usefixtures("prepared_graphs")
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda manifest: manifest["config"].update(prediction="velocity"), VerificationError, "older: end_to_end fp32"),
+        (lambda manifest: manifest["files"][WEIGHTS].update(sha256="0" * 64), InputError, "safetensors: found sha256"),
+        (lambda manifest: manifest["config"].update(depth=3), ValueError, "unknown .*depth"),
+    ],
+)
+def test_a_bundle_whose_graphs_are_not_those_of_its_weights_stays_as_it_was(
+    older_bundle: Path, tmp_path: Path, damage: Callable[[dict], None], error: type[Exception], message: str
+) -> None:
+    manifest = json.loads((older_bundle / MANIFEST).read_text())
+    damage(manifest)
+    (older_bundle / MANIFEST).write_text(json.dumps(manifest))
+    (older_bundle / "engines" / "encoder.plan").unlink()
+    (older_bundle / "engines").rmdir()
+    before = contents(older_bundle)
+    with pytest.raises(error, match=message):
+        rebuild_bundle(Bundle.load(older_bundle), older_bundle)
+    assert contents(older_bundle) == before
+    assert list(tmp_path.iterdir()) == [older_bundle]
+
+
+def test_random_weights_are_not_shipped(
+    older_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((older_bundle / MANIFEST).read_text())
+    (older_bundle / MANIFEST).write_text(json.dumps({**manifest, "source": {"untrained": True}}))
+    monkeypatch.setattr(build_onnx, "MODELS", tmp_path / "models")
+    for what in ([str(older_bundle)], ["--untrained", "tiny"]):
+        assert main([*what, "-o", str(tmp_path / "models" / "tiny")]) == 1
+        error = capsys.readouterr().err
+        assert "random weights for a shipped model" in error and error.count("\n") == 1
+    assert not (tmp_path / "models").exists()
 
 
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,8 @@ def model() -> IntrinsicFlow:
     return excited(IntrinsicFlow(CONFIGS["tiny"]))
 
 
-@pytest.mark.parametrize(("name", "parameters", "gmac"), [("small", 6e6, 3.0), ("base", 30e6, 16.0)])
+# base: two bytes a parameter and 0.7 MB of graphs and manifest are a bundle of less than 60 MB.
+@pytest.mark.parametrize(("name", "parameters", "gmac"), [("small", 6e6, 3.0), ("base", 29.5e6, 16.0)])
 def test_configuration_stays_within_its_budget(name, parameters, gmac):
     cost = count(CONFIGS[name])
     assert 0.8 * parameters < cost.total_parameters <= parameters

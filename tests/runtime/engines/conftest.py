@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,15 @@ def picture():
         return rng.random((batch, 3, height, width), np.float32), noise
 
     return make
+
+
+@pytest.fixture
+def collect_quickly() -> Iterator[None]:
+    """`gc.collect()` looks only at what the test makes, not at all that is loaded."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

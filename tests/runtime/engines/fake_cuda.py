@@ -26,6 +26,7 @@ class Status(IntEnum):
     cudaErrorInsufficientDriver = 35
     cudaErrorInvalidDevice = 101
     cudaErrorInvalidResourceHandle = 400
+    cudaErrorNotReady = 600
     cudaErrorLaunchFailure = 719
     cudaErrorStreamCaptureUnsupported = 900
     cudaErrorStreamCaptureInvalidated = 901
@@ -56,6 +57,21 @@ class _Stream:
 
 
 @dataclass
+class _Record:
+    """What an event waits for. stamp: the clock when it happened, of an event with timing."""
+
+    stream: _Stream
+    position: int
+    stamp: float | None = None
+
+
+@dataclass
+class _Event:
+    timing: bool
+    record: _Record | None = None
+
+
+@dataclass
 class _Block:
     kind: str
     device: int
@@ -66,10 +82,12 @@ class FakeCuda:
     """The module's functions, each returning (status, value) or (status,).
 
     late: when work runs. devices: how many there are; 0 behaves as a machine without a driver. `fail(n)` lets the n-th
-    call from then on fail, frees excepted. `calls` names all calls; `live()` what was not freed.
+    call from then on fail, frees excepted. `calls` names all calls; `live()` what was not freed. `clock` is the device's
+    time in ms: each copy and each kernel takes one.
     """
 
     cudaStreamNonBlocking = 1
+    cudaEventDefault = 0
     cudaEventDisableTiming = 2
     cudaMemcpyKind = CopyKind
     cudaStreamCaptureMode = CaptureMode
@@ -77,10 +95,11 @@ class FakeCuda:
     def __init__(self, *, late: bool, devices: int = 2) -> None:
         self.late, self.devices = late, devices
         self.current = 0
+        self.clock = 0.0
         self.calls: list[str] = []
         self.blocks: dict[int, _Block] = {}
         self.streams: dict[int, _Stream] = {}
-        self.events: dict[int, tuple[_Stream, int] | None] = {}
+        self.events: dict[int, _Event] = {}
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self.executables: dict[int, list[Callable[[], None]]] = {}
         self._handles = itertools.count(0x7000, 16)
@@ -228,31 +247,45 @@ class FakeCuda:
 
     def cudaEventCreateWithFlags(self, flags: int) -> int:
         self._not_while_capturing()
-        handle = next(self._handles)
-        self.events[handle] = None
-        return handle
+        if flags not in (self.cudaEventDefault, self.cudaEventDisableTiming):
+            raise _Refused(Status.cudaErrorInvalidValue)
+        return self._new(self.events, _Event(flags == self.cudaEventDefault))
 
     def cudaEventDestroy(self, handle: int) -> None:
         self._event(handle)
         del self.events[handle]
 
     def cudaEventRecord(self, handle: int, stream: int) -> None:
-        self._event(handle)
-        found = self.stream(stream)
+        event, found = self._event(handle), self.stream(stream)
         self._no_capture_of(found)
-        self.events[handle] = (found, len(found.queue))
+        record = event.record = _Record(found, len(found.queue) + event.timing)
+        if event.timing:
+
+            def stamp() -> None:
+                record.stamp = self.clock
+
+            self.enqueue(stream, stamp, takes=0)
 
     def cudaStreamWaitEvent(self, stream: int, handle: int, flags: int) -> None:
-        recorded = self._event(handle)
+        record = self._event(handle).record
         self._no_capture_of(self.stream(stream))
-        if recorded is not None:
-            self.enqueue(stream, lambda: self._advance(*recorded))
+        if record is not None:
+            self.enqueue(stream, lambda: self._advance(record.stream, record.position), takes=0)
 
     def cudaEventSynchronize(self, handle: int) -> None:
         self._not_while_capturing()
-        recorded = self._event(handle)
-        if recorded is not None:
-            self._advance(*recorded)
+        record = self._event(handle).record
+        if record is not None:
+            self._advance(record.stream, record.position)
+
+    def cudaEventElapsedTime(self, start: int, end: int) -> float:
+        events = self._event(start), self._event(end)
+        if not all(event.timing and event.record for event in events):
+            raise _Refused(Status.cudaErrorInvalidResourceHandle)
+        first, last = (event.record.stamp for event in events)
+        if first is None or last is None:
+            raise _Refused(Status.cudaErrorNotReady)
+        return last - first
 
     def stream(self, handle: int) -> _Stream:
         """A live stream of the current device."""
@@ -262,15 +295,25 @@ class FakeCuda:
             raise Violation("a stream used under another device than its own")
         return self.streams[handle]
 
-    def enqueue(self, handle: int, work: Callable[[], None]) -> None:
-        """Puts work on a stream, or into the graph that it captures."""
+    def enqueue(self, handle: int, work: Callable[[], None], takes: float = 1.0) -> None:
+        """Puts work on a stream, or into the graph that it captures. takes: ms."""
         stream = self.stream(handle)
         if stream.capture is not None:
             stream.capture.append(work)
             return
-        stream.queue.append(work)
+
+        def timed() -> None:
+            work()
+            self.clock += takes
+
+        stream.queue.append(timed)
         if not self.late:
             self._advance(stream, len(stream.queue))
+
+    def finish(self, handle: int) -> None:
+        """Runs what a stream holds."""
+        stream = self.stream(handle)
+        self._advance(stream, len(stream.queue))
 
     def _advance(self, stream: _Stream, position: int) -> None:
         while stream.done < position:
@@ -322,7 +365,7 @@ class FakeCuda:
         held[handle] = value
         return handle
 
-    def _event(self, handle: int) -> tuple[_Stream, int] | None:
+    def _event(self, handle: int) -> _Event:
         if handle not in self.events:
             raise _Refused(Status.cudaErrorInvalidResourceHandle)
         return self.events[handle]
@@ -343,6 +386,7 @@ _GIVERS = {
     "MallocHost",
     "StreamCreateWithFlags",
     "EventCreateWithFlags",
+    "EventElapsedTime",
     "StreamEndCapture",
     "GraphInstantiate",
 }

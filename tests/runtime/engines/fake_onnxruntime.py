@@ -1,73 +1,50 @@
-"""ONNX Runtime with a CUDA provider, on the CPU: the real one computes, this part refuses what a GPU would suffer from.
+"""ONNX Runtime with a CUDA provider over `fake_cuda`: the real one computes, on the CPU, what lies in the fake's memory.
 
-Device memory can only be reached through OrtValues. A run needs its inputs synchronised since they were written; a value
-is read only after the run that wrote it was synchronised. With CUDA graphs a graph id belongs to the addresses that it was
-first run with, and shapes must be fixed.
+A run is work on the session's stream and returns before it is done, unless it is told to wait. It refuses buffers of
+another type, shape or device, bindings of another session, and shapes that are not fixed; a graph id belongs to the
+addresses that it was captured with. Raises GpuMisuse or `fake_cuda.Violation` for what a GPU would suffer from.
 """
 
 from __future__ import annotations
 
+import math
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 
-TYPES = {np.dtype(np.float32): "tensor(float)", np.dtype(np.float16): "tensor(float16)"}
+from tests.runtime.engines.fake_cuda import FakeCuda, Violation
+
+TYPES = {np.float32: "tensor(float)", np.float16: "tensor(float16)"}
 
 
 class GpuMisuse(AssertionError):
     """What would give wrong values or an error on a GPU."""
 
 
-class OrtValue:
-    def __init__(self, array: np.ndarray, device: int, filled: bool) -> None:
-        self.array, self.device, self.filled = array, device, filled
-        self.written = filled  # and not yet synchronised
-
-    @staticmethod
-    def ortvalue_from_shape_and_type(shape, dtype, kind, device):
-        if kind != "cuda" or not all(isinstance(side, int) for side in shape):
-            raise GpuMisuse(f"{kind} memory of shape {shape}")
-        return OrtValue(np.full(shape, np.nan, dtype), device, False)
-
-    @staticmethod
-    def ortvalue_from_numpy(array, kind, device):
-        if kind != "cuda":
-            raise GpuMisuse(f"{kind} memory")
-        return OrtValue(array.copy(), device, True)
-
-    def update_inplace(self, array):
-        if array.shape != self.array.shape or array.dtype != self.array.dtype or not array.flags.c_contiguous:
-            raise GpuMisuse(f"{array.shape} {array.dtype} into {self.array.shape} {self.array.dtype}")
-        self.array[...] = array
-        self.filled = self.written = True
-
-    def data_type(self):
-        return TYPES[self.array.dtype]
-
-    def numpy(self):
-        if not self.filled or self.written:
-            raise GpuMisuse("read before it is written, or before the run is synchronised")
-        return self.array.copy()
-
-
 class IOBinding:
-    def __init__(self) -> None:
-        self.inputs, self.outputs = {}, {}
+    """bind_input and bind_output with memory that the caller owns; ONNX Runtime does not keep it alive."""
 
-    def bind_ortvalue_input(self, name, value):
-        self.inputs[name] = value
+    def __init__(self, session) -> None:
+        self.session, self.inputs, self.outputs = session, {}, {}
 
-    def bind_ortvalue_output(self, name, value):
-        self.outputs[name] = value
+    def bind_input(self, name, device_type, device_id, element_type, shape, buffer_ptr):
+        self.inputs[name] = self._place(name, device_type, device_id, element_type, shape, buffer_ptr, self.session.ins)
 
-    def synchronize_inputs(self):
-        for value in self.inputs.values():
-            value.written = False
+    def bind_output(self, name, device_type="cpu", device_id=0, element_type=None, shape=None, buffer_ptr=None):
+        self.outputs[name] = self._place(name, device_type, device_id, element_type, shape, buffer_ptr, self.session.outs)
 
-    def synchronize_outputs(self):
-        for value in self.outputs.values():
-            value.written = False
+    def _place(self, name, device_type, device_id, element_type, shape, pointer, infos):
+        if device_type != "cuda" or device_id != self.session.device or type(pointer) is not int:
+            raise GpuMisuse(f"{name} at {pointer!r} of {device_type} {device_id}")
+        info = infos[name]
+        if (TYPES.get(element_type), tuple(shape)) != (info.type, tuple(info.shape)):
+            raise GpuMisuse(f"{name}: {shape} {element_type}, expected {info.shape} {info.type}")
+        dtype = np.dtype(element_type)
+        place = pointer, math.prod(shape) * dtype.itemsize, dtype, tuple(shape)
+        self.session.cuda.view(*place[:2])
+        return place
 
 
 class RunOptions:
@@ -88,15 +65,28 @@ class SessionOptions:
             raise GpuMisuse(f"{name} is {self.overrides[name]} and {side}")
 
 
-def fake_onnxruntime(*, providers=("CUDAExecutionProvider", "CPUExecutionProvider"), takes_cuda=True, half=()):
-    """The module. providers: that the package was built with. takes_cuda: whether sessions really get the GPU. half: per
-    graph file the tensors that are float16 in it, since the tiny bundle's files hold FP32 graphs."""
+def fake_onnxruntime(
+    cuda: FakeCuda,
+    *,
+    providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
+    takes_cuda=True,
+    replay_waits=False,
+    half=(),
+):
+    """The module. providers: that the package was built with. takes_cuda: whether sessions really get the GPU.
+    replay_waits: as in versions that wait for a captured graph whatever the run's options say. half: per graph file the
+    tensors that are float16 in it, since the tiny bundle's files hold FP32 graphs.
+
+    `sessions` are those alive; `runs` names what runs do, "first", "replay", "wait"; `violations` what went wrong where no
+    exception could tell."""
     module = SimpleNamespace(
         __version__="1.31.0",
-        OrtValue=OrtValue,
         RunOptions=RunOptions,
         SessionOptions=SessionOptions,
-        sessions=[],
+        sessions=weakref.WeakSet(),
+        made=0,
+        runs=[],
+        violations=[],
         loaded=[],
     )
     module.get_available_providers = lambda: list(providers)
@@ -110,54 +100,93 @@ def fake_onnxruntime(*, providers=("CUDAExecutionProvider", "CPUExecutionProvide
                 raise GpuMisuse("a provider to fall back to")
             if not module.loaded:
                 raise GpuMisuse("CUDA's libraries are not loaded yet")
-            self.device, self.graphs = int(provider["device_id"]), {}
+            self.cuda, self.device, self.graphs = cuda, int(provider["device_id"]), {}
+            self.stream = int(provider["user_compute_stream"])
+            if cuda.streams[self.stream].device != self.device:
+                raise GpuMisuse("a stream of another device")
             self.captures = provider["enable_cuda_graph"] == "1"
             self.deterministic = options.use_deterministic_compute and provider["cudnn_conv_algo_search"] != "EXHAUSTIVE"
             real = onnxruntime.SessionOptions()
             for dim, side in options.overrides.items():
                 real.add_free_dimension_override_by_name(dim, side)
             self.session = onnxruntime.InferenceSession(path, real, providers=["CPUExecutionProvider"])
-            self.half = set(half.get(path.rpartition("/")[2], ()))
-            module.sessions.append(self)
+            half_names = set(half.get(path.rpartition("/")[2], ()))
+            self.ins, self.outs = (
+                {i.name: SimpleNamespace(name=i.name, shape=i.shape, type=self._type(i.name in half_names)) for i in infos}
+                for infos in (self.session.get_inputs(), self.session.get_outputs())
+            )
+            module.sessions.add(self)
+            module.made += 1
+
+        def __del__(self):
+            stream = cuda.streams.get(getattr(self, "stream", None))
+            if stream is None or stream.done < len(stream.queue):
+                module.violations.append("a session dropped after its stream, or while work is under way")
+
+        @staticmethod
+        def _type(is_half):
+            return "tensor(float16)" if is_half else "tensor(float)"
 
         def get_providers(self):
             return ["CUDAExecutionProvider", "CPUExecutionProvider"] if takes_cuda else ["CPUExecutionProvider"]
 
-        def _infos(self, infos):
-            kind = {True: "tensor(float16)", False: "tensor(float)"}
-            return [SimpleNamespace(name=i.name, shape=i.shape, type=kind[i.name in self.half]) for i in infos]
-
         def get_inputs(self):
-            return self._infos(self.session.get_inputs())
+            return list(self.ins.values())
 
         def get_outputs(self):
-            return self._infos(self.session.get_outputs())
+            return list(self.outs.values())
 
         def io_binding(self):
-            return IOBinding()
+            return IOBinding(self)
 
         def run_with_iobinding(self, binding, options):
-            for info, value in (
-                *((info, binding.inputs[info.name]) for info in self.get_inputs()),
-                *((info, binding.outputs[info.name]) for info in self.get_outputs()),
-            ):
-                if tuple(info.shape) != value.array.shape or info.type != value.data_type() or value.device != self.device:
-                    raise GpuMisuse(
-                        f"{info.name}: {value.array.shape} {value.data_type()}, expected {info.shape} {info.type}"
-                    )
-            if not self.deterministic:
-                raise GpuMisuse("results that differ from run to run")
-            unready = [name for name, value in binding.inputs.items() if not value.filled or value.written]
-            if unready:
-                raise GpuMisuse(f"{unready} written after the last synchronisation, or never")
-            addresses = tuple(value.array.ctypes.data for value in (*binding.inputs.values(), *binding.outputs.values()))
-            known = self.graphs.setdefault(options.entries["gpu_graph_id"], addresses)
-            if self.captures and known != addresses:
+            if binding.session is not self:
+                raise ValueError("IOBinding must be used with the session that created it.")
+            if list(binding.inputs) != list(self.ins) or list(binding.outputs) != list(self.outs):
+                raise GpuMisuse(f"bound {[*binding.inputs, *binding.outputs]}, expected {[*self.ins, *self.outs]}")
+            if not self.deterministic or not self.captures:
+                raise GpuMisuse("results that differ from run to run, or no CUDA graph")
+            cuda.current = self.device
+            if cuda.stream(self.stream).capture is not None:
+                raise GpuMisuse("a run while its stream is captured by somebody else")
+            places = {**binding.inputs, **binding.outputs}
+            for name in binding.outputs:
+                if any(other != name and places[other][0] == places[name][0] for other in places):
+                    raise Violation(f"{name} is written where another tensor lies")
+            addresses = tuple(place[0] for place in places.values())
+            graph_id = int(options.entries["gpu_graph_id"])
+            if graph_id < 0:
+                raise GpuMisuse("a run that is not captured")
+            first = graph_id not in self.graphs
+            if self.graphs.setdefault(graph_id, addresses) != addresses:
                 raise GpuMisuse("a captured graph replayed over other addresses")
-            feeds = {name: value.array.astype(np.float32) for name, value in binding.inputs.items()}
-            for (_, value), result in zip(binding.outputs.items(), self.session.run(list(binding.outputs), feeds)):
-                value.array[...] = result.astype(value.array.dtype)
-                value.filled = value.written = True
+            module.runs.append("first" if first else "replay")
+            alive, session, inputs, outputs = weakref.ref(self), self.session, binding.inputs, binding.outputs
+
+            def compute():
+                if alive() is None:
+                    raise Violation("a run of a session that is gone")
+                compute_places(session, inputs, outputs)
+
+            # The first run allocates, the second is captured, and what was captured is replayed.
+            for _ in range(2 if first else 1):
+                cuda.enqueue(self.stream, compute)
+            asynchronous = options.entries.get("disable_synchronize_execution_providers") == "1"
+            if not asynchronous or replay_waits:
+                module.runs.append("wait")
+                cuda.finish(self.stream)
+
+    def compute_places(session, inputs, outputs):
+        feeds = {}
+        for name, (pointer, nbytes, dtype, shape) in inputs.items():
+            values = cuda.view(pointer, nbytes).view(dtype).reshape(shape)
+            if not np.isfinite(values).all():
+                raise Violation(f"{name} is read before it is written")
+            feeds[name] = values.astype(np.float32)
+        for (pointer, nbytes, dtype, shape), result in zip(outputs.values(), session.run(list(outputs), feeds)):
+            if result.shape != shape:
+                raise GpuMisuse(f"a result of {result.shape}, bound {shape}")
+            cuda.view(pointer, nbytes)[:] = result.astype(dtype).view(np.uint8).reshape(-1)
 
     module.InferenceSession = InferenceSession
     return module

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 
+import onnxruntime
 import pytest
 
 from tests.runtime.engines.fake_cuda import CaptureMode, CopyKind, FakeCuda, Status
+from tests.runtime.engines.fake_onnxruntime import IOBinding, fake_onnxruntime
 from tests.runtime.engines.fake_tensorrt import fake_tensorrt, write_plan  # noqa: F401
 
 
@@ -30,6 +32,17 @@ def test_cudas_functions_and_constants_are_those_of_the_bindings():
     ):
         for member in fake:
             assert int(getattr(enumeration, member.name)) == int(member)
+
+
+def test_onnxruntimes_methods_and_arguments_are_those_of_the_package():
+    for name in ("bind_input", "bind_output"):
+        assert inspect.signature(getattr(IOBinding, name)) == inspect.signature(getattr(onnxruntime.IOBinding, name))
+    fake = fake_onnxruntime(FakeCuda(late=False)).InferenceSession
+    for name in ("get_inputs", "get_outputs", "get_providers", "io_binding", "run_with_iobinding"):
+        ours, real = (inspect.signature(getattr(kind, name)).parameters for kind in (fake, onnxruntime.InferenceSession))
+        assert len(ours) == len(real), name
+    assert list(inspect.signature(onnxruntime.InferenceSession).parameters)[2] == "providers"
+    assert hasattr(onnxruntime.RunOptions, "add_run_config_entry")
 
 
 @pytest.mark.parametrize("module", ["tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt"])

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
+from benchmarks.latency_inputs import Workload
+from benchmarks.latency_runtime import open_variant
 from runtime.bundle import GRAPHS, Bundle, graph_file
-from runtime.engines import open_engine
-from runtime.engines.onnxruntime_cuda import MAX_PROGRAMS
+from runtime.engines import onnxruntime_cuda, open_engine
+from runtime.engines.cuda_engine import MAX_PROGRAMS
+from runtime.engines.cuda_memory import CudaError, load_cudart
 from runtime.errors import InputError, MissingExtraError
 from tests.runtime.conftest import build_tiny_bundle, rewrite_manifest
+from tests.runtime.engines.fake_cuda import FakeCuda
 from tests.runtime.engines.fake_onnxruntime import fake_onnxruntime
 
-PARTS = ("encoder", "velocity_step", "decoder", "vae_encoder")
+PARTS = ("encoder", "velocity_step", "decoder", "low_shading", "vae_encoder")
 
 
 def psnr(found, expected):
@@ -33,74 +40,219 @@ def half_bundle(tmp_path_factory):
     return Bundle.load(folder)
 
 
-@pytest.fixture
-def install(monkeypatch, half_bundle):
-    """Puts a fake ONNX Runtime in the place of the real one; options are those of `fake_onnxruntime`."""
+@pytest.fixture(scope="module")
+def merged_bundle(half_bundle, tmp_path_factory):
+    """The same with the merged graph."""
+    pytest.importorskip("torch", reason="torch, which the exporter needs, is not installed")
+    from export.merge import merge_loop
+
+    folder = shutil.copytree(half_bundle.folder, tmp_path_factory.mktemp("bundle") / "tiny")
+    parts = (onnx.load(folder / graph_file(graph)) for graph in ("encoder", "velocity_step", "decoder"))
+    merged = merge_loop(*parts, half_bundle.spec("decompose_2step"))
+    for precision in ("fp32", "fp16"):
+        onnx.save(merged, folder / graph_file("decompose_2step", precision))
+    rewrite_manifest(folder)
+    return Bundle.load(folder)
+
+
+@pytest.fixture(params=["early", "late"])
+def install(request, monkeypatch, half_bundle):
+    """Puts fakes of ONNX Runtime and CUDA in the place of the real ones; options are those of `fake_onnxruntime`."""
+    cuda = FakeCuda(late=request.param == "late")
+    modules = []
 
     def put(**options):
         half = {}
-        for graph in PARTS:
+        for graph in (*PARTS, "decompose_2step"):
             spec = half_bundle.spec(graph, "fp16")
             half[graph_file(graph, "fp16")] = [t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"]
-        module = fake_onnxruntime(half=half, **options)
+        module = fake_onnxruntime(cuda, half=half, **options)
         monkeypatch.setitem(sys.modules, "onnxruntime", module)
-        return module
+        monkeypatch.setattr(onnxruntime_cuda, "load_cudart", lambda extra: cuda)
+        modules.append(module)
+        return SimpleNamespace(ort=module, cuda=cuda)
 
-    return put
+    yield put
+    gc.collect()
+    assert [message for module in modules for message in module.violations] == []
+
+
+@pytest.fixture
+def gpu(install):
+    return install()
+
+
+@pytest.fixture
+def engine(gpu, half_bundle):
+    loaded = open_engine(half_bundle, "cuda")
+    yield loaded
+    loaded.close()
+    gc.collect()
+    assert gpu.cuda.live() == [] and not gpu.ort.sessions
+
+
+@pytest.fixture(scope="module")
+def reference(half_bundle):
+    return open_engine(half_bundle, "cpu")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("precision", ["fp32", "reduced"])
-def test_the_network_agrees_with_the_cpu_engine(half_bundle, install, picture, steps, precision):
-    reference = open_engine(half_bundle, "cpu")
-    inputs = [picture(seed=seed) for seed in range(3)]
-    expected = [reference.network(*pair, steps) for pair in inputs]
-    install()
+@pytest.mark.parametrize("replay_waits", [False, True])
+def test_the_network_agrees_with_the_cpu_engine(half_bundle, install, reference, picture, steps, precision, replay_waits):
+    gpu = install(replay_waits=replay_waits)
     engine = open_engine(half_bundle, "cuda", precision=precision, device=1)
-    for pair, albedo in zip(inputs, expected):
-        found = engine.network(*pair, steps)
+    for seed in range(3):
+        image, noise = picture(seed=seed)
+        found = engine.network(image, noise, steps)
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, albedo, atol=1e-6 if precision == "fp32" else 4e-3)
-    assert ("fp16" if precision == "reduced" else "fp32") in engine.describe()
+        tolerance = 1e-6 if precision == "fp32" else 4e-3
+        np.testing.assert_allclose(found, reference.network(image, noise, steps), atol=tolerance)
+    assert engine.precision == ("fp16" if precision == "reduced" else "fp32") and engine.precision in engine.describe()
+    assert {block.device for block in gpu.cuda.blocks.values()} == {1}
+    engine.close()
 
 
-def test_graphs_run_one_by_one_and_the_upsampler_in_fp32(half_bundle, install, picture):
-    reference = open_engine(half_bundle, "cpu")
+@pytest.mark.parametrize("precision", ["fp32", "reduced"])
+def test_two_steps_are_one_run_of_the_merged_graph(gpu, merged_bundle, reference, picture, precision):
+    engine = open_engine(merged_bundle, "cuda", precision=precision)
     image, noise = picture()
-    rng = np.random.default_rng(1)
-    low = {name: rng.random((1, 3, 30, 40), np.float32) for name in ("log_shading", "guide")}
-    feeds = {
-        "encoder": {"image": image},
-        "decoder": {"z": noise},
-        "vae_encoder": {"albedo": image},
-        "upsampler": {**low, "image": rng.random((1, 3, 50, 70), np.float32), "rows": np.array([10, 80], np.float32)},
-    }
-    expected = {graph: reference.run(graph, inputs) for graph, inputs in feeds.items()}
-    install()
-    engine = open_engine(half_bundle, "cuda")
-    for graph, inputs in feeds.items():
-        found = engine.run(graph, inputs)
-        for name, values in expected[graph].items():
-            np.testing.assert_allclose(found[name], values, atol=1e-6 if graph == "upsampler" else 4e-3)
+    for _ in range(2):
+        gpu.ort.runs.clear()
+        found = engine.network(image, noise, 2)
+    assert gpu.ort.runs == ["replay"]
+    tolerance = 1e-6 if precision == "fp32" else 4e-3
+    np.testing.assert_allclose(found, reference.network(image, noise, 2), atol=tolerance)
+    assert engine.phases(image, noise, 2)["compute_ms"] == 1
+    engine.close()
 
 
-def test_each_shape_has_its_session_and_they_are_bounded(half_bundle, install, picture):
-    module = install()
-    engine = open_engine(half_bundle, "cuda")
-    made = len(module.sessions)
+def test_graphs_run_one_by_one_and_the_upsampler_in_fp32(engine, reference, graph_feeds):
+    for graph, inputs in graph_feeds(reference).items():
+        expected = reference.run(graph, inputs)
+        for _ in range(2):
+            found = engine.run(graph, inputs)
+            assert list(found) == list(expected)
+            for name, values in expected.items():
+                assert found[name].dtype == np.float32
+                np.testing.assert_allclose(found[name], values, atol=1e-6 if graph == "upsampler" else 4e-3)
+
+
+def test_a_call_sends_one_image_replays_what_was_captured_and_fetches_one_albedo(engine, gpu, picture):
+    image, noise = picture()
+    engine.network(image, noise, 3)
+    gpu.cuda.calls.clear()
+    gpu.ort.runs.clear()
+    engine.network(image, noise, 3)
+    assert gpu.ort.runs == ["replay"] * 5
+    assert gpu.cuda.calls.count("cudaMemcpyAsync") == 2
+    assert not {name for name in gpu.cuda.calls if "Malloc" in name or "Free" in name or "StreamSynchronize" in name}
+
+
+def test_other_noise_is_sent_also_while_a_call_is_under_way(engine, reference, picture):
+    image, noise = picture()
+    calls = [(engine._submit_network(image, scale * noise, 2), scale * noise) for scale in (1, 2, 1)]
+    for pending, values in reversed(calls):
+        np.testing.assert_allclose(pending.result()["albedo"], reference.network(image, values, 2), atol=8e-3)
+
+
+def test_many_images_keep_their_order_and_results_outlive_later_calls(engine, reference, picture):
+    _, noise = picture()
+    images = [picture(seed=seed)[0] for seed in range(5)]
+    for image, result in zip(images, list(engine.network_many(iter(images), noise, 2)), strict=True):
+        np.testing.assert_allclose(result, reference.network(image, noise, 2), atol=4e-3)
+    calls = [{"albedo": image} for image in images]
+    for feeds, result in zip(calls, list(engine.run_many("vae_encoder", iter(calls))), strict=True):
+        np.testing.assert_allclose(result["z"], reference.run("vae_encoder", feeds)["z"], atol=4e-3)
+
+
+def test_the_next_call_is_begun_before_the_last_ones_result_is_awaited(engine, gpu, picture, monkeypatch):
+    _, noise = picture()
+    images = [picture(seed=seed)[0] for seed in range(4)]
+    list(engine.network_many(images, noise, 1))
+    gpu.cuda.calls.clear()
+    monkeypatch.setattr(gpu.ort, "runs", gpu.cuda.calls)
+    list(engine.network_many(images, noise, 1))
+    calls = [name for name in gpu.cuda.calls if name in ("replay", "cudaEventSynchronize")]
+    launch, wait = ["replay"] * 3, ["cudaEventSynchronize"]
+    assert calls == launch + launch + wait + launch + wait + launch + wait + wait
+
+
+def test_a_calls_parts_are_those_that_the_device_times(engine, gpu, picture):
+    image, noise = picture()
+    for _ in range(2):
+        found = engine.phases(image, noise, 3)
+        # On the fake's clock a copy takes 1 ms, and so does each of encoder, three steps and decoder.
+        assert (found["h2d_ms"], found["compute_ms"], found["d2h_ms"]) == (1, 5, 1)
+        assert 0 < found["enqueue_ms"] < 1000
+    # Those of one slot; the ones with timing are gone.
+    assert len(gpu.cuda.events) == 3
+
+
+def test_the_latency_benchmark_finds_precision_and_parts(gpu, half_bundle):
+    variant = open_variant(half_bundle, "onnxruntime-cuda", "default", Workload(1, 64, 1, 1))
+    assert variant.precision == "fp16" and variant.phases()["compute_ms"] == 3
+    for call in variant.calls.values():
+        call()
+    variant.close()
+    gc.collect()
+    assert gpu.cuda.live() == []
+
+
+def test_each_shape_has_its_session_and_they_are_bounded(engine, gpu, picture):
+    made = gpu.ort.made
     first = engine.run("decoder", {"z": picture()[1]})["albedo"]
     engine.run("decoder", {"z": picture()[1]})
-    assert len(module.sessions) == made + 1
+    assert gpu.ort.made == made + 1
     for width in range(32, 32 * (MAX_PROGRAMS + 2), 32):
         engine.run("decoder", {"z": picture(width=width)[1]})
-    assert len(engine._programs) == MAX_PROGRAMS
+    gc.collect()
+    assert len(engine._programs) == MAX_PROGRAMS == len(gpu.ort.sessions)
     np.testing.assert_array_equal(engine.run("decoder", {"z": picture()[1]})["albedo"], first)
 
 
+@pytest.mark.usefixtures("collect_quickly")
+def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, half_bundle, picture):
+    def work():
+        engine = open_engine(half_bundle, "cuda")
+        try:
+            list(engine.network_many([picture()[0]] * 3, picture()[1], 3))
+            engine.phases(*picture(), 3)
+        finally:
+            engine.close()
+
+    work()
+    total = len(gpu.cuda.calls)
+    assert total > 100
+    failures = 0
+    for number in range(0, total, 4):
+        gpu.cuda.fail(number)
+        try:
+            work()
+        except CudaError:
+            failures += 1
+        gpu.cuda.fail(10**9)
+        gc.collect()
+        assert gpu.cuda.live() == [] and not gpu.ort.sessions, f"call {number}"
+    assert failures > 20
+
+
 def test_a_session_without_cuda_is_refused_and_not_used_instead(half_bundle, install):
-    install(takes_cuda=False)
+    gpu = install(takes_cuda=False)
     with pytest.raises(RuntimeError, match="chose CPUExecutionProvider instead of CUDAExecutionProvider"):
         open_engine(half_bundle, "cuda")
+    gc.collect()
+    assert gpu.cuda.live() == [] and not gpu.ort.sessions
+
+
+def test_a_machine_without_a_gpu_is_named_before_a_session_is_made(half_bundle, gpu):
+    gpu.cuda.devices = 0
+    with pytest.raises(CudaError, match="cudaErrorInsufficientDriver"):
+        open_engine(half_bundle, "cuda")
+    gpu.cuda.devices = 1
+    with pytest.raises(CudaError, match="device 2, expected one of the 1"):
+        open_engine(half_bundle, "cuda", device=2)
+    assert gpu.ort.made == 0
 
 
 def test_the_cpu_package_names_the_extra(half_bundle, install):
@@ -109,19 +261,28 @@ def test_the_cpu_package_names_the_extra(half_bundle, install):
         open_engine(half_bundle, "cuda")
 
 
-def test_a_graph_that_does_not_load_is_named(own_bundle, install):
-    install()
+def test_missing_cuda_bindings_name_the_extra(half_bundle, gpu, monkeypatch):
+    monkeypatch.setattr(onnxruntime_cuda, "load_cudart", load_cudart)
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(MissingExtraError, match=r"cuda-bindings is not installed.*intrinsic-flow\[gpu\]"):
+        open_engine(half_bundle, "cuda")
+
+
+def test_a_graph_that_does_not_load_is_named(own_bundle, gpu):
     (own_bundle / "decoder.onnx").write_bytes(b"no graph")
     rewrite_manifest(own_bundle)
     with pytest.raises(InputError, match=r"decoder\.onnx: found a graph that does not load"):
         open_engine(Bundle.load(own_bundle), "cuda")
+    gc.collect()
+    assert gpu.cuda.live() == []
 
 
-def test_a_closed_engine_does_not_run(half_bundle, install, picture):
-    install()
-    engine = open_engine(half_bundle, "cuda")
+def test_a_closed_engine_and_its_pending_results_raise(engine, picture):
+    pending = engine._submit_network(*picture(), 2)
     engine.close()
     engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        pending.result()
     with pytest.raises(RuntimeError, match="closed"):
         engine.network(*picture(), 2)
 

@@ -12,9 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks.latency_inputs import Workload
+from benchmarks.latency_runtime import open_variant
 from runtime import Decomposer
 from runtime.bundle import WEIGHTS, Bundle, graph_file
 from runtime.engines import open_engine, tensorrt
+from runtime.engines.cuda_engine import MAX_PROGRAMS
 from runtime.engines.cuda_memory import CudaError
 from runtime.engines.gpu import Gpu
 from runtime.engines.plan import EngineSidecar, PlanTensor, ShapeRange, engine_folder, graph_precision, platform_name
@@ -255,6 +258,7 @@ def test_a_full_image_outside_the_profiles_is_named_and_the_engine_goes_on(engin
     assert engine.decompose(*inputs, full).shape == full.shape
 
 
+@pytest.mark.usefixtures("collect_quickly")
 def test_a_failure_at_any_call_of_a_decomposition_leaves_nothing_behind(gpu, model_bundle, still):
     engine = open_engine(Bundle.load(model_bundle), "tensorrt")
     gc.collect()
@@ -310,6 +314,32 @@ def test_the_next_call_is_begun_before_the_last_ones_result_is_awaited(engine, g
     assert calls == [launch, launch, wait, launch, wait, launch, wait, wait]
 
 
+def test_a_calls_parts_are_those_that_the_device_times(engine, gpu, picture):
+    image, noise = picture()
+    expected = engine.network(image, noise, 2)
+    live = gpu.cuda.live()
+    for _ in range(3):
+        found = engine.phases(image, noise, 2)
+        # On the fake's clock a copy takes 1 ms, and so does each of encoder, two steps and decoder.
+        assert (found["h2d_ms"], found["compute_ms"], found["d2h_ms"]) == (1, 4, 1)
+        assert 0 < found["enqueue_ms"] < 1000 and len(found) == 4
+    assert gpu.cuda.live() == live
+    under_way = engine._submit_network(image, noise, 2)
+    assert engine.phases(2 * image, noise, 2)["compute_ms"] == 4
+    for albedo in (under_way.result()["albedo"], engine.network(image, noise, 2)):
+        np.testing.assert_array_equal(albedo, expected)
+
+
+def test_the_latency_benchmark_finds_precision_and_parts(gpu, model_bundle):
+    variant = open_variant(Bundle.load(model_bundle), "tensorrt", "default", Workload(1, 64, 3, 1), stages=False)
+    assert variant.labels() == {"backend": "tensorrt", "precision": "fp16", "variant": "default", "device": "cuda"}
+    assert variant.phases()["compute_ms"] == 5
+    assert variant.answer().shape == (1, 3, 64, 64)
+    variant.close()
+    gc.collect()
+    assert gpu.cuda.live() == []
+
+
 def test_alternating_sizes_and_steps_give_what_each_gives_alone(engine, picture):
     calls = [(picture(1, 64, 96), 2), (picture(1, 96, 64), 2), (picture(3, 64, 96), 2), (picture(1, 64, 96), 3)]
     first = [engine.network(*inputs, steps) for inputs, steps in calls]
@@ -322,8 +352,8 @@ def test_programs_are_bounded(engine, gpu, picture):
     for height in (32, 64, 96, 128):
         for width in (32, 64, 96, 128):
             engine.network(*picture(1, height, width), 2)
-    assert len(engine._programs) == tensorrt.MAX_PROGRAMS
-    assert len(gpu.cuda.executables) == tensorrt.MAX_PROGRAMS
+    assert len(engine._programs) == MAX_PROGRAMS
+    assert len(gpu.cuda.executables) == MAX_PROGRAMS
 
 
 def test_a_shape_outside_the_profiles_is_named_with_the_valid_range(engine, picture):
@@ -381,11 +411,13 @@ def test_without_a_gpu_no_tensorrt_object_is_made(gpu, model_bundle):
         open_engine(Bundle.load(model_bundle), "tensorrt", device=3)
 
 
+@pytest.mark.usefixtures("collect_quickly")
 def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, model_bundle, picture):
     def work():
         engine = open_engine(Bundle.load(model_bundle), "tensorrt")
         try:
             list(engine.network_many([picture()[0]] * 3, picture()[1], 2))
+            engine.phases(*picture(), 2)
         finally:
             engine.close()
 
