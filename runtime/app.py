@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from runtime.cli.interrupt import interrupts
 from runtime.demo.worker import Worker
 from runtime.demo.workspace import Workspace
 from runtime.engines import BACKENDS
 from runtime.errors import InputError, MissingExtraError
+from runtime.interrupt import interrupts
 
 if TYPE_CHECKING:
     from runtime.demo.interface import DemoSettings

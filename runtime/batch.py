@@ -22,13 +22,13 @@ from pathlib import Path
 
 from runtime.bundle import SHIPPED, Bundle
 from runtime.cli.arguments import Settings, build_parser, check_settings
-from runtime.cli.interrupt import Interrupts, interrupts
 from runtime.cli.progress import Counter, Progress, duration
 from runtime.cluster.manifest import Manifest, Report, fingerprint
 from runtime.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
 from runtime.cluster.storage import is_address, place
 from runtime.cluster.units import Unit, plan_units
 from runtime.errors import InputError, MissingExtraError
+from runtime.interrupt import Interrupts, interrupts
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 MANIFEST = "intrinsic-flow-batch.jsonl"

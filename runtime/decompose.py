@@ -23,12 +23,12 @@ from functools import cache
 
 from runtime.bundle import Bundle
 from runtime.cli.arguments import Settings, parse
-from runtime.cli.interrupt import Interrupts, interrupts
 from runtime.cli.plan import Plan, make_plan
 from runtime.cli.progress import Counter, Progress, duration
 from runtime.cli.run import failure_reason, load_model, run_job
 from runtime.decomposer import Decomposer
 from runtime.errors import InputError, MissingExtraError
+from runtime.interrupt import Interrupts, interrupts
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 

@@ -72,7 +72,7 @@ class Decomposition:
         were written "sidecar" and "preview". Raises FileExistsError without `overwrite`, InputError where an output would
         replace the source or a folder, ValueError for a bad name or format, OSError where a file cannot be written.
         """
-        from runtime.layer_files import save_layers
+        from runtime.output.layer_files import save_layers
 
         return save_layers(self, Path(folder), name, format=format, half=half, preview=preview, overwrite=overwrite)
 
@@ -81,7 +81,7 @@ class Decomposition:
 
         An image of floats is shown under its exposure gain; the shading's 99.9th percentile is white.
         """
-        from runtime.layer_files import preview_of
+        from runtime.output.layer_files import preview_of
 
         return preview_of(self, side=side)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from runtime.cli.arguments import Settings
-from runtime.cli.outputs import OutputSet
 from runtime.cli.plan import Job
 from runtime.decomposer import Decomposer
 from runtime.images import Image, read_image
-from runtime.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
+from runtime.output.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
+from runtime.output.output_set import OutputSet
 from runtime.result import Source
 
 

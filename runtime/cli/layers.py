@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from runtime.cli.preview import side_by_side
 from runtime.decomposer import Decomposition
+from runtime.output.preview import side_by_side
 from runtime.pipe_writer import PipeWriter
 from runtime.product import ShadingKind, clipped_fraction, finish, integer_scale
 from runtime.sequence import SequenceWriter

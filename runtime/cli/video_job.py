@@ -13,10 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from runtime.cli import interrupt
+from runtime import interrupt
 from runtime.cli.arguments import Settings
 from runtime.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter, PipeLayer, SequenceLayer, VideoLayer
-from runtime.cli.outputs import OutputSet
 from runtime.cli.partial import (
     Interrupted,
     PartialState,
@@ -28,11 +27,12 @@ from runtime.cli.partial import (
 )
 from runtime.cli.pipeline import Sink, prefetch
 from runtime.cli.plan import Job
-from runtime.cli.preview import panel_size
 from runtime.cli.progress import Counter, Progress
-from runtime.cli.sidecar import write_sidecar
 from runtime.cli.sources import open_source
 from runtime.decomposer import Decomposer
+from runtime.output.output_set import OutputSet
+from runtime.output.preview import panel_size
+from runtime.output.sidecar import write_sidecar
 from runtime.pipe_writer import PipeFormat, PipeWriter
 from runtime.sequence import SequenceFormat, SequenceReader, SequenceWriter
 from runtime.temporal.filter import TemporalFilter

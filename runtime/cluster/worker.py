@@ -20,7 +20,6 @@ from typing import Any, cast
 
 from runtime.bundle import Bundle
 from runtime.cli.arguments import Settings
-from runtime.cli.outputs import staging_prefix
 from runtime.cli.plan import LAYERS, Job
 from runtime.cli.progress import Notes
 from runtime.cli.run import failure_reason, load_model, run_job
@@ -28,6 +27,7 @@ from runtime.cluster.manifest import Report, State
 from runtime.cluster.storage import Storage, is_address
 from runtime.cluster.units import Unit
 from runtime.decomposer import Decomposer
+from runtime.output.output_set import staging_prefix
 
 _OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", ".mp4", ".mkv", ".mov", ".json")
 

@@ -14,7 +14,7 @@ from runtime.decomposer import Mode
 from runtime.demo.editing import Light, Recolour, for_display, light_level, recompose, select
 from runtime.demo.worker import Worker
 from runtime.images import ColorSpace, ImageFormat, read_image, write_image
-from runtime.layer_files import write_layers
+from runtime.output.layer_files import write_layers
 from runtime.product import ShadingKind
 from runtime.result import Source
 from runtime.working_size import resize

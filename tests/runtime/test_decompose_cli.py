@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import runtime.cli.video_job
-import runtime.layer_files
+import runtime.output.layer_files
 from runtime.color import linear_to_srgb, srgb_to_linear
 from runtime.decompose import main
 from runtime.decomposer import Decomposer
@@ -332,7 +332,7 @@ def test_a_failure_between_two_outputs_leaves_neither(decompose, photo, tmp_path
             raise error
         write_image(path, *arguments, **options)
 
-    monkeypatch.setattr(runtime.layer_files, "write_image", fail_at_shading)
+    monkeypatch.setattr(runtime.output.layer_files, "write_image", fail_at_shading)
     code, lines = decompose(photo)
     assert code == (130 if isinstance(error, KeyboardInterrupt) else 1)
     assert list((tmp_path / "out").iterdir()) == []

@@ -19,9 +19,9 @@ from multiprocessing import resource_tracker
 import cv2
 
 from runtime.atomic_file import replace_when_complete
-from runtime.cli.interrupt import deferred, interrupts
 from runtime.cli.progress import Counter, Progress
 from runtime.errors import InputError, MissingExtraError
+from runtime.interrupt import deferred, interrupts
 from train.data.decomposed import Rejected
 from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging, encode_view
 from train.data.shards import ShardError, View

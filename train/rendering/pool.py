@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from runtime.cli.interrupt import check
+from runtime.interrupt import check
 
 
 @dataclass(frozen=True)

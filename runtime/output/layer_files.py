@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.cli.outputs import OutputSet
-from runtime.cli.preview import PANEL_SIDE, side_by_side
-from runtime.cli.sidecar import write_facts
 from runtime.images import BitDepth, ImageFormat, write_image
+from runtime.output.output_set import OutputSet
+from runtime.output.preview import PANEL_SIDE, side_by_side
+from runtime.output.sidecar import write_facts
 from runtime.product import clipped_fraction, finish, integer_scale
 from runtime.result import Decomposition
 
