@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ CALLS_PER_ROUND = 3
 # Threads of one library may wait actively for a while after a call; they must not do so in the other's turn.
 PAUSE_SECONDS = 0.02
 DISTURBED_RATIO = 1.5
+# Of a report, as JSON: text and numbers by column.
+Row = dict[str, Any]
 
 
 @dataclass
@@ -21,7 +24,7 @@ class Contestant:
     frames: pictures per call. times: one list a round.
     """
 
-    labels: dict[str, object]
+    labels: Row
     call: Callable[[], object]
     frames: int
     times: list[list[float]] = field(default_factory=list)
@@ -39,7 +42,7 @@ class Contestant:
         """Median of each round, ms."""
         return np.median(self.times, axis=1)
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> Row:
         """The report's row: labels, percentiles over all calls, pictures per second at the median.
 
         `disturbed`: the median is far from the minimum or the 90th percentile from the median, so that the times tell

@@ -58,7 +58,7 @@ from train.session import TrainingStopped
 # The project's own protocol of the sets that experiments are scored on.
 SETS = {name: BENCHMARKS[name][0] for name in ("shards", "mit")}
 PROTOCOLS: dict[str, Protocol] = {name: benchmark.protocol for name, benchmark in SETS.items()}
-STAGES = {"vae": (VaeConfig, vae.train), "flow": (FlowConfig, flow.train)}
+STAGES: dict[str, type[TrainingConfig]] = {"vae": VaeConfig, "flow": FlowConfig}
 FINISHED = "finished.json"
 SCORED = "scores.json"
 SPREAD_VIEWS = 8
@@ -102,7 +102,7 @@ def read_table(path: Path, overrides: Mapping[str, Any] | None = None) -> Table:
     if stage not in STAGES:
         raise ConfigError(f"{path}: found stage {stage!r}, expected vae or flow")
     common = (read_yaml(values["recipe"]) if values.get("recipe") else {}) | (values.get("options") or {})
-    common |= overrides or {}
+    common.update(overrides or {})
     known = {field.name for field in fields(Experiment)}
     rows: list[tuple[Experiment, TrainingConfig | None]] = []
     for entry in values.get("experiments") or []:
@@ -113,7 +113,7 @@ def read_table(path: Path, overrides: Mapping[str, Any] | None = None) -> Table:
         if experiment.folder in {other.folder for other, _ in rows}:
             raise ConfigError(f"{where}: found its name twice, expected one folder for each experiment")
         if experiment.of is None:
-            rows.append((experiment, config_from_dict(STAGES[stage][0], common | (experiment.change or {}), where)))
+            rows.append((experiment, config_from_dict(STAGES[stage], common | dict(experiment.change or {}), where)))
         elif experiment.change or experiment.of not in {other.name for other, config in rows if config}:
             raise ConfigError(f"{where}: found of {experiment.of!r}, expected one above it with its own run, and no change")
         else:
@@ -123,7 +123,7 @@ def read_table(path: Path, overrides: Mapping[str, Any] | None = None) -> Table:
     return Table(stage, tuple(rows))
 
 
-def train_once(stage: str, config: TrainingConfig, folder: Path) -> dict[str, Any]:
+def train_once(config: TrainingConfig, folder: Path) -> dict[str, Any]:
     """Train into `folder` unless it is done; returns {"step", "validation": last scores} or {"stopped": why}.
 
     Raises ConfigError for a folder that holds a run with other options.
@@ -137,7 +137,7 @@ def train_once(stage: str, config: TrainingConfig, folder: Path) -> dict[str, An
     # Graphs that the last experiment compiled are of no use to this one and count towards torch's limit.
     torch.compiler.reset()
     try:
-        scores = STAGES[stage][1](config, folder, resume=(folder / CHECKPOINT).is_file())
+        scores = _train(config, folder, resume=(folder / CHECKPOINT).is_file())
     except TrainingStopped as error:
         result: dict[str, Any] = {"stopped": str(error)}
     else:
@@ -145,6 +145,13 @@ def train_once(stage: str, config: TrainingConfig, folder: Path) -> dict[str, An
         result = {"step": step, "validation": scores}
     _write(folder / FINISHED, json.dumps(result, indent=2))
     return result
+
+
+def _train(config: TrainingConfig, folder: Path, resume: bool) -> dict[str, float]:
+    if isinstance(config, VaeConfig):
+        return vae.train(config, folder, resume)
+    assert isinstance(config, FlowConfig)
+    return flow.train(config, folder, resume)
 
 
 def score_run(run: Path, datasets: Mapping[str, list[Sample]], steps: int, device: str) -> dict[str, float]:
@@ -183,13 +190,13 @@ def run_table(
     """Train and score, one row an experiment, in order. only: names; empty for all."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folders = {experiment.name: output / experiment.folder for experiment, _ in table.rows}
-    configs = {experiment.name: config for experiment, config in table.rows}
+    configs = {experiment.name: config for experiment, config in table.rows if config is not None}
     scored_on = {name: [sample.name for sample in samples] for name, samples in datasets.items()}
     for experiment, _ in table.rows:
         if only and experiment.name not in only:
             continue
         run = experiment.of or experiment.name
-        result = train_once(table.stage, configs[run], folders[run])
+        result = train_once(configs[run], folders[run])
         row = {"experiment": experiment.name, "change": _change(experiment), "expect": experiment.expect}
         if "stopped" in result:
             yield row | {"stopped": result["stopped"]}

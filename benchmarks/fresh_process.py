@@ -80,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for _ in range(CALLS - 1):
         variant.calls["network"]()
     told["peak_mib"] = round(_peak_bytes() / 2**20, 1)
-    if free is not None and variant.device == "cuda":
-        told["device_mib"] = round((free - _device_free()) / 2**20, 1)
+    left = _device_free() if variant.device == "cuda" else None
+    if free is not None and left is not None:
+        told["device_mib"] = round((free - left) / 2**20, 1)
     print(json.dumps(told))
     return 0
 

@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import fresh_process, machine_limit
-from benchmarks.contestant import CALLS_PER_ROUND, Contestant, speedup, take_turns
+from benchmarks.contestant import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
 from benchmarks.latency_inputs import STAGES, Variant, Workload
-from benchmarks.latency_report import format_rows, write_report
+from benchmarks.latency_report import Report, format_rows, write_report
 from benchmarks.latency_runtime import ENGINES
 from benchmarks.report import environment, write_json
 from runtime.bundle import SIDE_MULTIPLE, Bundle
@@ -65,8 +65,8 @@ def measure(
     rounds: int = 20,
     processes: bool = True,
     progress: Callable[[str], None] = lambda line: None,
-) -> dict[str, object]:
-    """Runs the benchmark and returns the report, {"environment", "rows", "limits", "warnings"}.
+) -> Report:
+    """Runs the benchmark and returns the report.
 
     resolutions: sides of square pictures, multiples of 32. processes: measure cold start and memory too. A backend that
     this machine cannot run raises what its engine raises: MissingExtraError, InputError, ValueError, RuntimeError.
@@ -82,7 +82,7 @@ def measure(
             raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
         if backend in RIVALS and importlib.util.find_spec("torch") is None:
             raise MissingExtraError("torch", "export")
-    report: dict[str, list] = {"rows": [], "limits": [], "warnings": _load_warnings()}
+    report: Report = {"environment": {}, "rows": [], "limits": [], "warnings": _load_warnings()}
     for resolution in resolutions:
         for batch in batches:
             for count in steps:
@@ -93,7 +93,8 @@ def measure(
     machine = {key: value for key, value in environment(packages).items() if value is not None}
     untrained = bool(bundle.manifest["source"].get("untrained", False))
     machine |= {"threads": threads, "bundle": bundle.name, "untrained": untrained, "rounds": rounds}
-    return {"environment": machine | _gpu(), **report}
+    report["environment"] = machine | _gpu()
+    return report
 
 
 def _measure_workload(
@@ -102,7 +103,7 @@ def _measure_workload(
     workload: Workload,
     rounds: int,
     processes: bool,
-    report: dict[str, list],
+    report: Report,
     progress: Callable[[str], None],
 ) -> None:
     with ExitStack() as stack:
@@ -113,7 +114,7 @@ def _measure_workload(
             labels = {**entry.variant.labels(), **workload.labels()}
             for graph, call in entry.variant.calls.items():
                 frames = 1 if graph == "decompose" else workload.batch
-                row = {**labels, "graph": graph, "batch": frames, "workload_batch": workload.batch}
+                row: Row = {**labels, "graph": graph, "batch": frames, "workload_batch": workload.batch}
                 entry.contestants[graph] = Contestant(row, call, frames)
         limits = _limits(entries, workload.threads)
         contestants = [*(c for entry in entries for c in entry.contestants.values()), *limits.values()]
@@ -168,9 +169,11 @@ def _qualify(
         before = best.get(variant.precision)
         if before is None or time < before[0]:
             best[variant.precision] = (time, variant)
-            variant = before[1] if before else None
-        if variant is not None:
-            variant.close()
+            slower = before[1] if before else None
+        else:
+            slower = variant
+        if slower is not None:
+            slower.close()
     if not best:
         raise RuntimeError(f"{backend}: no variant runs here")
     return [Entry(variant, heats[precision]) for precision, (_, variant) in best.items()]
@@ -194,7 +197,7 @@ def _rows(
     entries: Sequence[Entry],
     limits: dict[tuple[str, str], Contestant],
     workload: Workload,
-) -> Iterable[dict[str, object]]:
+) -> Iterable[Row]:
     cost = _gmac(bundle, workload)
     variant = entry.variant
     limit = limits.get((variant.precision, variant.device))
@@ -247,7 +250,7 @@ def _disagreements(entries: Sequence[Entry]) -> list[str]:
     return warnings
 
 
-def _doubts(rows: Sequence[dict[str, object]], limits: dict[tuple[str, str], Contestant]) -> list[str]:
+def _doubts(rows: Sequence[Row], limits: dict[tuple[str, str], Contestant]) -> list[str]:
     """Why the measurement may be a bad one, a line each."""
     warnings = []
     for row in rows:

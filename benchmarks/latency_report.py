@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
+from benchmarks.contestant import Row
 from benchmarks.report import write_json, write_text
 from runtime.atomic_file import replace_when_complete
 
-Row = Mapping[str, object]
 _TIMES = ("min_ms", "p50_ms", "p90_ms", "p99_ms")
 _PARTS = ("h2d_ms", "compute_ms", "d2h_ms", "enqueue_ms")
 _TITLES = {
@@ -37,9 +38,18 @@ _NETWORK = (
 _LIMITS = ("graph", "precision", "min_ms", "p50_ms", "gmac_per_second", "gigabytes_per_second")
 
 
-def tables(report: Mapping[str, object]) -> str:
+class Report(TypedDict):
+    """environment: machine, versions and bundle. rows: of the backends; limits: of the machine; warnings: a line each."""
+
+    environment: Row
+    rows: list[Row]
+    limits: list[Row]
+    warnings: list[str]
+
+
+def tables(report: Report) -> str:
     """All rows in Markdown: for each workload the networks, how many times faster than PyTorch, stages, limits."""
-    rows, parts = report["rows"], []
+    rows, parts = report["rows"], list[str]()
     for workload in dict.fromkeys(_workload(row) for row in rows):
         resolution, steps, batch = workload
         mine = [row for row in rows if _workload(row) == workload]
@@ -54,13 +64,13 @@ def tables(report: Mapping[str, object]) -> str:
     return "\n\n".join(parts)
 
 
-def format_rows(report: Mapping[str, object]) -> str:
+def format_rows(report: Report) -> str:
     """The report for the terminal: the tables and the warnings."""
     warnings = "\n".join(f"warning: {line}" for line in report["warnings"])
     return tables(report) + (f"\n\n{warnings}" if warnings else "")
 
 
-def write_report(stem: Path, report: Mapping[str, object], arguments: Sequence[str]) -> None:
+def write_report(stem: Path, report: Report, arguments: Sequence[str]) -> None:
     """Writes STEM.md, STEM.json and STEM.svg. arguments: those of the command, to be shown in the report."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     machine = report["environment"]
@@ -138,7 +148,7 @@ def _cell(value: object) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _write_chart(path: Path, report: Mapping[str, object]) -> None:
+def _write_chart(path: Path, report: Report) -> None:
     """Median latency of the network, one panel a workload, each backend a bar with a whisker to its 90th percentile."""
     from matplotlib.figure import Figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *,
 
     Raises what `open_engine` raises, among it MissingExtraError.
     """
-    precision = "fp32" if name == "fp32" else None
+    precision: Literal["fp32"] | None = "fp32" if name == "fp32" else None
     engine = open_engine(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
     image, noise, steps = workload.image, workload.noise, workload.steps
     network = partial(engine.network, image, noise, steps)

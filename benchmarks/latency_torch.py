@@ -54,7 +54,8 @@ def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *,
     if precision == "fp16":
         model = half_copy(model)
     layout = FORMATS.get(way, torch.channels_last if where == "cuda" else torch.contiguous_format)
-    model = model.to(where).to(memory_format=layout)
+    # A documented overload that torch's stub lacks.
+    model = model.to(where).to(memory_format=layout)  # type: ignore[call-overload]
     run = _Run(model, workload, where, layout, precision)
     if backend == "torch-compile":
         run.compile(way)
@@ -80,7 +81,8 @@ class _Run:
 
     def __init__(self, model: IntrinsicFlow, workload: Workload, where: str, layout: torch.memory_format, precision: str):
         self._steps, self._device, self._precision = workload.steps, where, precision
-        self._model, self._function = model, model
+        self._model = model
+        self._function: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor] = model
         dtype = torch.float16 if precision == "fp16" else torch.float32
         image = torch.from_numpy(workload.image).to(dtype).contiguous(memory_format=layout)
         noise = torch.from_numpy(workload.noise).contiguous(memory_format=layout)
@@ -130,7 +132,7 @@ class _Run:
         return {"h2d_ms": h2d, "compute_ms": compute, "d2h_ms": d2h, "enqueue_ms": enqueue}
 
     def close(self) -> None:
-        self._model = self._function = None
+        del self._model, self._function
         torch._dynamo.reset()
 
     def _stage(self, function: Callable[..., object], *arguments: object) -> Call:

@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from benchmarks.contestant import Contestant
+from benchmarks.contestant import Contestant, Row
 
 SIDE = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}
@@ -24,8 +24,8 @@ def product_contestant(precision: str, device: str, threads: int) -> Contestant 
     if importlib.util.find_spec("torch") is None:
         if (precision, device) != ("fp32", "cpu"):
             return None
-        a, b, c = (np.ones((side, side), np.float32) for _ in range(3))
-        return Contestant({**labels, "gmac": side**3 / 1e9}, lambda: np.matmul(a, b, out=c), 1)
+        left, right, out = (np.ones((side, side), np.float32) for _ in range(3))
+        return Contestant({**labels, "gmac": side**3 / 1e9}, lambda: np.matmul(left, right, out=out), 1)
     import torch
 
     torch.set_num_threads(threads)
@@ -63,7 +63,7 @@ def copy_contestant(device: str) -> Contestant:
     return Contestant(labels, call, 1)
 
 
-def limit_row(contestant: Contestant) -> dict[str, object]:
+def limit_row(contestant: Contestant) -> Row:
     """The contestant's row with what it reached in its fastest call: "gmac_per_second" or "gigabytes_per_second"."""
     row = contestant.row()
     row.pop("frames_per_second")

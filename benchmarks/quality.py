@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +35,9 @@ from train.data.shards import ShardError
 SHOWN = {"best": 0.0, "worst": 1.0, "median": 0.5, "first quartile": 0.25, "last quartile": 0.75}
 
 
-def summarise(records: Sequence[Record], protocol: Protocol, common: dict[str, object]) -> list[dict[str, object]]:
+def summarise(records: Sequence[Record], protocol: Protocol, common: dict[str, object]) -> list[dict[str, Any]]:
     """Records of single views -> one row for each (method, layer): scores, their intervals and the count of views."""
-    groups: dict[tuple[object, object], list[Record]] = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record["method"], record["layer"]), []).append(record)
     rows = []
@@ -79,6 +80,7 @@ def pictures(records: Sequence[Record], dataset: Dataset, protocol: Protocol, op
     methods, strips = options.build(), []
     for caption, view, value in shown_views(records, protocol):
         row = judge_view(dataset, view, protocol, methods, with_strip=True).strip
+        assert row is not None, "views that are shown have records"
         strips.append(captioned(row, f"{caption}: {view} {value * protocol.rank.factor:.4f}"))
     return grid(strips) if strips else None
 

@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def table(rows: Sequence[Mapping[str, object]], scores: Sequence[Score]) -> str:
+def table(rows: Sequence[Mapping[str, Any]], scores: Sequence[Score]) -> str:
     """The rows as a Markdown table, layer by layer, best first by the first score.
 
     The first score stands with its 95% interval.

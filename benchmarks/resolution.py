@@ -86,12 +86,13 @@ def judge(sample: Sample, model: Decomposer) -> tuple[dict[str, float | None], L
     seconds = time.perf_counter() - begun
     window = max(8, round(min(sample.mask.shape) * 20 / 256))
     options = {"window": window, "stride": max(1, window // 2)}
+    albedo, shading = sample.dense()
     scores = {
-        "albedo_lmse": lmse(result.albedo, sample.albedo, sample.mask, **options),
-        "shading_lmse": lmse(result.shading, sample.shading, sample.mask, **options),
-        "albedo_ssim": ssim(result.albedo, sample.albedo, sample.mask),
-        "shading_ssim": ssim(result.shading, sample.shading, sample.mask),
-        "edge_error": edge_error(result.shading, sample.shading, shading_edges(sample.shading, sample.mask)),
+        "albedo_lmse": lmse(result.albedo, albedo, sample.mask, **options),
+        "shading_lmse": lmse(result.shading, shading, sample.mask, **options),
+        "albedo_ssim": ssim(result.albedo, albedo, sample.mask),
+        "shading_ssim": ssim(result.shading, shading, sample.mask),
+        "edge_error": edge_error(result.shading, shading, shading_edges(shading, sample.mask)),
         "ms": 1e3 * seconds,
     }
     return scores, Layers(result.albedo, result.shading)
@@ -104,7 +105,7 @@ def measure(
     engine = open_engine(bundle, "cpu", threads=threads)
     engines = {"guided": engine, "bilinear": BilinearEngine(engine)}
     shown: list[dict[str, Layers]] = [{} for _ in samples[:GRID_ROWS]]
-    rows = []
+    rows: list[dict[str, object]] = []
     for resolution, upsampler in itertools.product(resolutions, UPSAMPLERS):
         model = Decomposer(bundle, engines[upsampler], resolution=resolution)
         scores = []

@@ -73,16 +73,27 @@ def judge_views(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: dict[str, object] = {}
+@dataclass(frozen=True)
+class _Worker:
+    """What a process judges with."""
+
+    dataset: Dataset
+    protocol: Protocol
+    methods: Mapping[str, Method]
+
+
+_worker: _Worker | None = None
 
 
 def _start_worker(dataset: Dataset, protocol: Protocol, options: MethodOptions) -> None:
+    global _worker
     cv2.setNumThreads(1)
-    _worker.update(dataset=dataset, protocol=protocol, methods=options.build())
+    _worker = _Worker(dataset, protocol, options.build())
 
 
 def _judge_in_worker(name: str) -> ViewResult:
-    return judge_view(_worker["dataset"], name, _worker["protocol"], _worker["methods"])
+    assert _worker is not None, "the pool starts every process with _start_worker"
+    return judge_view(_worker.dataset, name, _worker.protocol, _worker.methods)
 
 
 class Progress:

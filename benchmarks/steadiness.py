@@ -58,7 +58,7 @@ def _relative(layer: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return values / np.maximum(luminance(values).mean(axis=0), _LEAST)[:, None]
 
 
-def warped_error(images: Sequence[np.ndarray], layers: Sequence[np.ndarray]) -> float:
+def warped_error(images: Sequence[np.ndarray] | np.ndarray, layers: Sequence[np.ndarray] | np.ndarray) -> float:
     """Warped temporal error (as in Lai et al. 2018): root mean square difference of a layer to the last frame's, carried
     along the flow of the images, relative to both frames' luminance, over lit pixels that are visible in both.
 

@@ -29,7 +29,8 @@ def mean_and_interval(
     """
     draws = np.log(np.maximum(values, _SMALLEST)) if average == "geometric" else values
     _, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(index, draws), np.bincount(index).astype(np.float64)
+    sums: np.ndarray = np.bincount(index, draws)
+    counts: np.ndarray = np.bincount(index).astype(np.float64)
     if equal_groups:
         sums, counts = sums / counts, np.ones_like(counts)
     value, bounds = float(sums.sum() / counts.sum()), _interval_of_ratio(sums, counts)

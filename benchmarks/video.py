@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from benchmarks.clips import Clip, read_clips
 from benchmarks.metrics.layers import lmse
 from benchmarks.report import environment, write_json
 from benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
-from benchmarks.video_report import markdown, table
+from benchmarks.video_report import Report, markdown, table
 from runtime.bundle import Bundle
 from runtime.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
 from runtime.engines import BACKENDS
@@ -51,8 +52,8 @@ def build_methods(
     seeds = itertools.count(seed)
 
     def fresh(frame: np.ndarray) -> Decomposition:
-        options = {"steps": steps, "seed": next(seeds), "resolution": resolution}
-        return Decomposer(bundle, model.engine, **options).decompose(frame)
+        once = Decomposer(bundle, model.engine, steps=steps, seed=next(seeds), resolution=resolution)
+        return once.decompose(frame)
 
     return {"temporal": _stepwise(model), "fixed noise": model.decompose, "fresh noise": fresh}
 
@@ -125,7 +126,8 @@ def judge_video(path: Path, methods: dict[str, Method], *, start: float, seconds
 
 
 def _judge(name: str, frames: Iterator[np.ndarray], window: int, methods: dict[str, Method]) -> list[dict[str, object]]:
-    sums, count, share = {method: _Sums() for method in (*methods, INPUT)}, 0, []
+    sums, count = {method: _Sums() for method in (*methods, INPUT)}, 0
+    share: list[float] = []
     while images := list(itertools.islice(frames, window)):
         albedos = {method: np.stack([run(image).albedo for image in images]) for method, run in methods.items()}
         stacked = np.stack(images)
@@ -198,7 +200,7 @@ def judge_clip(clip: Clip, methods: dict[str, Method]) -> list[dict[str, object]
     return _with_ratios([{**common, "method": method, **total.row()} for method, total in sums.items()])
 
 
-def _with_ratios(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Adds how each deviation compares with the input's and with the one from fixed noise."""
     by_method = {row["method"]: row for row in rows}
     for row in rows:
@@ -250,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks.video: {error}", file=sys.stderr)
         return 1
     print(table(rows))
-    report = {"environment": environment(("numpy", "onnxruntime", "av")), "rows": rows}
+    report: Report = {"environment": environment(("numpy", "onnxruntime", "av")), "rows": rows}
     if args.json:
         write_json(args.json, report)
     if args.report:

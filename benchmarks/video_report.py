@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
 
-Row = Mapping[str, object]
-
-
-def _percent(value: object) -> str:
-    return "" if value is None else f"{100 * float(value):.2f} %"
+# Rows as JSON: text, numbers and lists of numbers, by column.
+Row = Mapping[str, Any]
 
 
-def _number(digits: int) -> Callable[[object], str]:
-    return lambda value: "" if value is None else f"{float(value):.{digits}f}"
+class Report(TypedDict):
+    """What `benchmarks.video` writes as JSON. environment: as `benchmarks.report.environment`."""
+
+    environment: Mapping[str, object]
+    rows: Sequence[Row]
 
 
-def _shares(values: object) -> str:
-    return "" if not values else " ".join(f"{value:.2f}" for value in values)
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _number(digits: int) -> Callable[[float], str]:
+    return lambda value: f"{value:.{digits}f}"
+
+
+def _shares(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
 
 
 _STEADY = (
@@ -55,7 +64,7 @@ def table(rows: Sequence[Row]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, Callable[[object], str]]]) -> str:
+def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> str:
     if not rows:
         return ""
     lines = ["| " + " | ".join(title for _, title, _ in columns) + " |", "|" + "---|" * len(columns)]
@@ -65,7 +74,7 @@ def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, Callable[[obje
     return "\n".join(lines)
 
 
-def markdown(report: Mapping[str, object]) -> str:
+def markdown(report: Report) -> str:
     """The report as a page: what was measured, on what, and the tables."""
     machine, rows = report["environment"], report["rows"]
     steady = [row for row in rows if "method" in row]

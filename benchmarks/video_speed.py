@@ -63,7 +63,7 @@ def stages(
                     taken[stage].append(time.perf_counter() - begun)
     seconds = {stage: float(np.median(times)) for stage, times in taken.items()}
     alone = {stage: seconds[stage] for stage in ("decode", "inference", "encode both layers")}
-    slowest = max(alone, key=alone.get)
+    slowest = max(alone, key=alone.__getitem__)
     note = (
         f"{seconds['pipeline'] / alone[slowest] - 1:+.0%} on {slowest} alone, "
         f"{seconds['pipeline'] / sum(alone.values()) - 1:+.0%} on all in turn"
@@ -117,7 +117,7 @@ def memory(bundle: Bundle) -> list[dict[str, object]]:
 
     The network runs at its smallest size, since how memory grows with the clip's length is what is asked.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for seconds in MEMORY_SECONDS:
             path = Path(folder) / f"clip{seconds}.mp4"

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from train.checkpoint import CheckpointError
-from train.config import ConfigError, TrainingConfig, add_options, config_from_dict, read_yaml, resolve_config
+from train.config import Config, ConfigError, TrainingConfig, add_options, config_from_dict, read_yaml, resolve_config
 from train.data.shards import ShardError
 from train.distributed import is_lost_peer, leave_processes
 from train.perceptual import PerceptualError
@@ -28,15 +28,18 @@ class Stopped(BaseException):
         self.number = number
 
 
-class Train(Protocol):
+ConfigIn = TypeVar("ConfigIn", bound=TrainingConfig, contravariant=True)
+
+
+class Train(Protocol[ConfigIn]):
     """Trains into `folder`; returns the last validation scores."""
 
     def __call__(
-        self, config: TrainingConfig, folder: Path, resume: bool = False, init: str | None = None
+        self, config: ConfigIn, folder: Path, resume: bool = False, init: str | None = None
     ) -> dict[str, float]: ...
 
 
-def run_stage(kind: type[TrainingConfig], train: Train, description: str, argv: Sequence[str] | None = None) -> None:
+def run_stage(kind: type[Config], train: Train[Config], description: str | None, argv: Sequence[str] | None = None) -> None:
     """Parse flags into a configuration of `kind` and train. Raises what `train` raises."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", help="run folder (required unless --resume)")

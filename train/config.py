@@ -197,7 +197,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type[TrainingConfig]) -> 
 def config_from_dict(kind: type[Config], values: dict, origin: str) -> Config:
     """Build and check a configuration. ConfigError names `origin` and the unknown or mistyped entry."""
     hints = typing.get_type_hints(kind)
-    resolved = {}
+    resolved: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
             raise ConfigError(f"{origin}: found unknown option {name!r}, expected one of {', '.join(sorted(hints))}")

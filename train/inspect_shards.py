@@ -257,7 +257,7 @@ def photo_statistics(folder: Path, side: int, progress: Progress) -> tuple[list[
             continue
         height, width = pixels.shape[:2]
         small = reduce(pixels, np.ones((height, width), bool), min(side, height, width))
-        rows, columns = windows(*small.shape[:2], 1)[0]
+        rows, columns = windows(small.shape[0], small.shape[1], 1)[0]
         pictures.append(picture_statistics(small[rows, columns]))
         progress.show(f"read {path.name}")
     progress.show("")

@@ -103,7 +103,7 @@ class TrainingLoop:
         norm = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
         means = self.mean(losses | {"gradient_norm": norm})
         optimizer.step()
-        ema: EMA = self.parts["ema"]
+        ema: EMA[nn.Module] = self.parts["ema"]
         ema.update(model)
         return means
 

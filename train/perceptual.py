@@ -13,7 +13,9 @@ from __future__ import annotations
 import fnmatch
 import warnings
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +54,7 @@ def open_distance(network: str, weights: str | Path | None = None, layers: Seque
     raise PerceptualError(f"perceptual network: found {network!r}, expected {expected}")
 
 
-def import_torchvision_models():
+def import_torchvision_models() -> ModuleType:
     """torchvision.models, also where torchvision's compiled operators do not load (its wheel beside a CPU-only torch).
 
     Declaring the missing operators first lets the import succeed; classification networks never call them.
@@ -87,12 +89,16 @@ class PerceptualDistance(nn.Module):
     names. What lies behind the last of them is not computed. The parameters are frozen.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: str, weights: str | Path | None, layers: Sequence[str] = ()):
         super().__init__()
         model = _classifier(network, weights)
         layers = tuple(layers) or next((v for k, v in _LAYERS.items() if fnmatch.fnmatch(network, k)), ())
         known = [name for name, _ in model.named_modules() if name]
-        if wrong := [layer for layer in layers if layer not in known] or not layers:
+        wrong = [layer for layer in layers if layer not in known]
+        if wrong or not layers:
             found = f"no layers for {network}" if not layers else f"layers {', '.join(wrong)} for {network}"
             some = ", ".join(known[:12])
             raise PerceptualError(f"perceptual layers: found {found}, expected some of its modules: {some}, ...")
@@ -100,7 +106,8 @@ class PerceptualDistance(nn.Module):
 
         for module in model.modules():
             if hasattr(module, "inplace"):
-                module.inplace = False  # it would overwrite the features that it follows
+                # In place, it would overwrite the features that it follows. (torch's stub takes tensors and modules only.)
+                module.inplace = False  # type: ignore[assignment]
         self.features = create_feature_extractor(model.eval(), list(layers)).eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(_STD)[:, None, None])
@@ -114,7 +121,8 @@ class PerceptualDistance(nn.Module):
         """(B, 3, H, W) display-encoded images in [0, 1] -> (B,) distances. Gradients flow into `prediction` only."""
         with torch.no_grad():
             references = self.extract(target)
-        return sum((a - b).square().sum(1).mean((1, 2)) for a, b in zip(self.extract(prediction), references, strict=True))
+        features = zip(self.extract(prediction), references, strict=True)
+        return reduce(torch.add, ((a - b).square().sum(1).mean((1, 2)) for a, b in features))
 
 
 class LpipsDistance(nn.Module):
@@ -136,9 +144,11 @@ class LpipsDistance(nn.Module):
             distance = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
         self.distance = distance.eval().requires_grad_(False)
         # lpips names the slices of its backbone by the places of their modules in the classifier's `features`.
+        features = classifier.features
+        assert isinstance(features, nn.Sequential)
         for part in self.distance.net.children():
             for place, module in part.named_children():
-                module.load_state_dict(classifier.features[int(place)].state_dict())
+                module.load_state_dict(features[int(place)].state_dict())
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """As `PerceptualDistance.forward`."""

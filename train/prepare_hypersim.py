@@ -157,7 +157,8 @@ def _run(argv: Sequence[str] | None, progress: Progress) -> int:
     data = Path(options.data)
     frames = find_frames(data, options.size, options.crops)
     split_of = read_split(Path(options.split_csv) if options.split_csv else data / SPLIT_CSV)
-    jobs, skipped = [], Counter()
+    jobs: list[Job[Frame]] = []
+    skipped: Counter[str] = Counter()
     for frame in frames:
         split, reason = split_of.get((frame.scene, frame.camera, frame.number), (None, "not in the split file"))
         if split is None:

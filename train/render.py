@@ -28,7 +28,7 @@ from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
 from train.rendering.pool import JobFailed, PoolError, WorkerPool
 from train.rendering.tracing.llvm import LlvmError, find_library
 from train.rendering.tracing.quality import Quality
-from train.rendering.worker import ClipJob, Rendered, SceneJob, start
+from train.rendering.worker import ClipJob, SceneJob, start
 from train.rendering.world.generate import KINDS
 from train.rendering.world.motion import CLIP_KINDS
 
@@ -144,7 +144,6 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
                     raise PoolError(f"found {failures} failed scenes in a row, expected most to render")
                 continue
             failures = 0
-            assert isinstance(result, Rendered)
             reasons = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items())
             staging.add(job.split, job.unit, result.views, reasons or "gave no view")
             left_out.update(result.rejected)

@@ -6,9 +6,9 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 import torch._functorch.config
@@ -64,11 +64,20 @@ class Session:
     def place(self, module: ModuleT) -> ModuleT:
         """Move to the device; channels-last on CUDA only (on CPUs its group-norm backward crashes in torch 2.13)."""
         module = module.to(self.device)
-        return module.to(memory_format=torch.channels_last) if self.device.type == "cuda" else module
+        if self.device.type == "cuda":
+            # A documented overload that torch's stub lacks.
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module
 
-    def prepare(self, module: nn.Module) -> nn.Module:
-        """`compile` the module (if configured), a graph for each bucket's shape, for use in the training step."""
-        return torch.compile(module, dynamic=False) if self.config.compile else module
+    @overload
+    def prepare(self, function: nn.Module) -> nn.Module: ...
+
+    @overload
+    def prepare(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]: ...
+
+    def prepare(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`compile` a module or one of its methods (if configured), a graph for each bucket's shape, for training steps."""
+        return torch.compile(function, dynamic=False) if self.config.compile else function
 
     def plan(self, step: int, whole: bool = False) -> StepPlan:
         """What `step` trains on, a function of seed and step alone: resuming needs no saved state, and any number of
@@ -79,7 +88,7 @@ class Session:
         """
         seed, count = self.config.seed, len(self.buckets)
         turn, place = divmod(step, count)
-        number = _permutation(count, seed * 104_729 + turn)[place].item()
+        number = int(_permutation(count, seed * 104_729 + turn)[place])
         bucket, fitting = self.buckets[number], self.fitting[number]
         positions = torch.arange(turn * bucket.batch, (turn + 1) * bucket.batch)
         index = torch.empty(bucket.batch, dtype=torch.long)

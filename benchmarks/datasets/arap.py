@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ class Encoding:
     deviation from it; what is not 0 is gloss, lamps, clipping or a wrong guess.
     """
 
-    files: tuple[str, str, str]
+    files: tuple[str, ...]
     albedo_factor: float
     product_factor: float
     product_error: float
@@ -113,14 +114,16 @@ class ArapDataset(Dataset):
     def duplicates(self) -> dict[str, str]:
         """Name -> the earlier name whose picture and albedo look the same, at any size and exposure."""
         if self._duplicates is None:
-            self._duplicates, seen = {}, {}
+            duplicates: dict[str, str] = {}
+            seen: dict[str, np.ndarray] = {}
             for name in self._scenes:
                 thumbnail = self._thumbnail(name)
                 twin = next((other for other, seen_one in seen.items() if np.abs(seen_one - thumbnail).max() < _SAME), None)
                 if twin:
-                    self._duplicates[name] = twin
+                    duplicates[name] = twin
                 else:
                     seen[name] = thumbnail
+            self._duplicates = duplicates
         return self._duplicates
 
     def describe(self) -> Mapping[str, object]:
@@ -131,7 +134,7 @@ class ArapDataset(Dataset):
             "duplicates_left_out": self.unique,
         }
 
-    def remarks(self, description: Mapping[str, object]) -> list[str]:
+    def remarks(self, description: Mapping[str, Any]) -> list[str]:
         """How many scenes have which encoding, which fit badly, and the duplicates."""
         encodings = description["encodings"]
         kinds = Counter(
@@ -171,6 +174,7 @@ class ArapDataset(Dataset):
             factor, error = _product(layers)
             if best is None or error < _CLEARLY * best[0]:
                 best = (error, factor, layers, curved)
+        assert best is not None, "there is at least one way to read the files"
         error, factor, layers, curved = best
         albedo_factor = _albedo_factor(layers["albedo"]) if "albedo" not in coded else 1.0
         encoding = Encoding(

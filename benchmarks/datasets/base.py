@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -46,6 +46,12 @@ class Sample:
     group: str = ""
     lights: tuple[np.ndarray, ...] = ()
     labels: Labels | None = None
+
+    def dense(self) -> tuple[np.ndarray, np.ndarray]:
+        """Albedo and shading of a sample whose truth is dense. ValueError for one that has only labels."""
+        if self.albedo is None or self.shading is None:
+            raise ValueError(f"{self.name}: found no dense truth, expected albedo and shading")
+        return self.albedo, self.shading
 
     @property
     def valid_share(self) -> float:
@@ -100,7 +106,7 @@ class Dataset(ABC):
         """What a report should say about the files, as JSON values; empty where there is nothing to say."""
         return {}
 
-    def remarks(self, description: Mapping[str, object]) -> list[str]:
+    def remarks(self, description: Mapping[str, Any]) -> list[str]:
         """Lines for a reader, drawn from what `describe` returned."""
         return []
 

@@ -32,9 +32,10 @@ class IiwDataset(Dataset):
         """path: the release's folder or its data folder. Raises InputError where there is no photo with judgements."""
         super().__init__(path, split)
         places = (path, path / "data", path / "iiw-dataset" / "data")
-        self._folder = next((place for place in places if place.is_dir() and any(_numbered(place))), None)
-        if self._folder is None:
+        folder = next((place for place in places if place.is_dir() and any(_numbered(place))), None)
+        if folder is None:
             raise self.wrong_layout("no ID.json")
+        self._folder = folder
         numbers = sorted((path.stem for path in _numbered(self._folder)), key=int)
         self.names = numbers[::5] if self.split == "test" else numbers
         missing = [name for name in self.names if not (self._folder / f"{name}.png").is_file()]

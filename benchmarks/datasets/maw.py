@@ -36,8 +36,8 @@ class MawDataset(Dataset):
         for part, found in ((table, table.is_file()), (self._images, self._images.is_dir())):
             if not found:
                 raise self.wrong_layout(f"no {part.relative_to(path)}")
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file, delimiter="\t") if row]
+        with table.open(newline="", encoding="utf-8") as text:
+            rows = [row for row in csv.reader(text, delimiter="\t") if row]
         if not rows or any(len(row) < 4 for row in rows):
             raise self.wrong_layout("no table with at least 4 columns, separated by tabs", table)
         self._rows: dict[str, tuple[Path, Path, Path]] = {}
@@ -52,11 +52,11 @@ class MawDataset(Dataset):
 
     def load(self, name: str) -> Sample:
         """Raises InputError for an unreadable file or colours without regions."""
-        photo, mask, colors = self._rows[name]
+        photo, mask_path, colors = self._rows[name]
         image = read_photo(photo)
-        regions = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        regions = cv2.imread(str(mask_path), cv2.IMREAD_UNCHANGED)
         if regions is None or regions.ndim not in (2, 3):
-            raise InputError(mask, "no picture", "a mask with one value a region")
+            raise InputError(mask_path, "no picture", "a mask with one value a region")
         regions = regions if regions.ndim == 2 else regions[..., 0]
         try:
             measured = np.asarray(np.load(colors), np.float64).reshape(-1, 3)
@@ -64,7 +64,7 @@ class MawDataset(Dataset):
             raise InputError(colors, f"no colours ({error})", "a NumPy file (N, 3)") from None
         indices = [int(index) for index in np.unique(regions) if index]
         if not indices or len(indices) > len(measured):
-            raise InputError(mask, f"{len(indices)} regions", f"1 to {len(measured)}, the colours in {colors.name}")
+            raise InputError(mask_path, f"{len(indices)} regions", f"1 to {len(measured)}, the colours in {colors.name}")
         labels = MeasuredRegions(regions, dict(zip(indices, adobe_to_rec709(measured), strict=False)))
         size = fitted(image.shape, min(LONG_SIDE, max(image.shape[:2])))
         small = resized(image, size)

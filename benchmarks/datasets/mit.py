@@ -49,7 +49,7 @@ class MitDataset(Dataset):
         self.names = sorted(folder.name for folder in folders if wanted is None or folder.name in wanted)
         if not self.names:
             found = f"no object of the split {self.split!r} among {len(folders)}"
-            raise InputError(path, found, f"{', '.join(sorted(wanted))}, or another --split")
+            raise InputError(path, found, f"{', '.join(sorted(wanted or ()))}, or another --split")
         for name in self.names:
             missing = [f"{layer}.png" for layer in self.files if not (path / name / f"{layer}.png").is_file()]
             if missing:

@@ -34,8 +34,8 @@ class SawDataset(Dataset):
         self._labels = labels / LABELS if (labels / LABELS).is_dir() else labels
         self._images = path / "saw_images_512"
         ids = path / "saw_splits" / f"{self.split}_ids.npy"
-        for part, found in ((self._images, self._images.is_dir()), (labels, labels.is_dir()), (ids, ids.is_file())):
-            if not found:
+        for part, there in ((self._images, self._images.is_dir()), (labels, labels.is_dir()), (ids, ids.is_file())):
+            if not there:
                 raise self.wrong_layout(f"no {part.relative_to(path)}")
         self.names = [str(name) for name in _array(ids).ravel()]
         missing = [name for name in self.names if not (self._images / f"{name}.png").is_file()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -36,7 +37,7 @@ def local_change(albedos: list[np.ndarray], mask: np.ndarray) -> float:
     return _mean_of_pairs(albedos, lambda a, b: (lmse(a, b, mask) + lmse(b, a, mask)) / 2)
 
 
-def _mean_of_pairs(values, measure) -> float:
+def _mean_of_pairs(values: list[np.ndarray], measure: Callable[[np.ndarray, np.ndarray], float]) -> float:
     if len(values) < 2:
         raise ValueError("constancy needs two lights")
     return float(np.mean([measure(a, b) for a, b in combinations(values, 2)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from benchmarks.baselines import Layers, Method, as_gray
 from benchmarks.datasets.base import Sample
 from benchmarks.summary import mean_and_interval
 
-Record = dict[str, object]
+# The scores of one view, as JSON: text, numbers and lists of them.
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)

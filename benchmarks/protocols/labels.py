@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from benchmarks.baselines import TRIVIAL, Layers, Method
 from benchmarks.datasets.base import Sample
 from benchmarks.metrics import constancy, lmse, measured_albedo, shading_gradient
-from benchmarks.metrics.whdr import DELTA, whdr, with_offset
+from benchmarks.metrics.whdr import DELTA, Judgements, whdr, with_offset
 from benchmarks.protocols.base import Column, Protocol, Record, Score, checked
 from benchmarks.summary import interval_of_sums
 from runtime.color import linear_to_srgb, luminance
+
+Kind = TypeVar("Kind")
+
+
+def labels_of(sample: Sample, kind: type[Kind]) -> Kind:
+    """The sample's labels. TypeError: they are of another kind than the protocol judges."""
+    if not isinstance(sample.labels, kind):
+        raise TypeError(f"{sample.name}: found {type(sample.labels).__name__} as labels, expected {kind.__name__}")
+    return sample.labels
 
 
 class SawProtocol(Protocol):
@@ -46,6 +56,7 @@ class SawProtocol(Protocol):
         """One record with the photo's counts and, where it has all three classes, its own average precision."""
         if layers.shading is None:
             return []
+        labels = labels_of(sample, shading_gradient.ShadingLabels)
         gray = layers.shading.mean(-1)
         peak = float(np.percentile(gray, 99)) or 1.0
         gray = gray / peak if self._log else np.clip(gray / peak, 0, 1)
@@ -54,9 +65,9 @@ class SawProtocol(Protocol):
         weights = None
         if self._challenge:
             photo = linear_to_srgb(np.clip(sample.image, 0, 1)).mean(-1)
-            weights = shading_gradient.region_weights(photo, sample.labels)
+            weights = shading_gradient.region_weights(photo, labels)
         counts = shading_gradient.smooth_counts(
-            gray, sample.labels, self._thresholds, filter_smooth=not self._log, weights=weights
+            gray, labels, self._thresholds, filter_smooth=not self._log, weights=weights
         )
         complete = bool((counts.sum(-1) > 0).all())
         own = shading_gradient.average_precision(counts) if complete else None
@@ -94,13 +105,13 @@ class IiwProtocol(Protocol):
         """One record for a method with albedo."""
         if layers.albedo is None:
             return []
-        gray = layers.albedo.mean(-1, dtype=np.float64)
+        judgements, gray = labels_of(sample, Judgements), layers.albedo.mean(-1, dtype=np.float64)
         return [
             {
                 "layer": "albedo",
-                "whdr": whdr(gray, sample.labels),
-                "whdr_luminance": whdr(luminance(layers.albedo), sample.labels),
-                "whdr_offset": whdr(with_offset(gray), sample.labels),
+                "whdr": whdr(gray, judgements),
+                "whdr_luminance": whdr(luminance(layers.albedo), judgements),
+                "whdr_offset": whdr(with_offset(gray), judgements),
             }
         ]
 
@@ -120,9 +131,10 @@ class MawProtocol(Protocol):
 
     def score(self, sample: Sample, layers: Layers) -> list[Record]:
         """One record for a method with albedo; none for a photo whose every region vanishes at the scores' size."""
-        if layers.albedo is None or not sample.labels.visible:
+        labels = labels_of(sample, measured_albedo.MeasuredRegions)
+        if layers.albedo is None or not labels.visible:
             return []
-        regions = measured_albedo.region_means(layers.albedo, sample.labels)
+        regions = measured_albedo.region_means(layers.albedo, labels)
         intensity, chromaticity = measured_albedo.intensity_error(*regions), measured_albedo.chromaticity_error(*regions)
         return [{"layer": "albedo", "intensity": intensity, "chromaticity": chromaticity}]
 
@@ -149,17 +161,19 @@ class ConstancyProtocol(Protocol):
             return [], {}
         lit = constancy.lit_in_all([luminance(light) for light in sample.lights], sample.mask)
         head = {"view": sample.name, "group": sample.name, "layer": "albedo", "lights": len(sample.lights)}
-        records, shown = [], {}
+        truth, _ = sample.dense()
+        records: list[Record] = []
+        shown: dict[str, Layers] = {}
         for name, method in methods.items():
             answers = [checked(name, method(light, sample.mask), sample) for light in sample.lights]
             if name not in TRIVIAL:
                 shown |= {f"{name} {word}": Layers(answers[i].albedo) for word, i in (("first", 0), ("last", -1))}
-            albedos = [answer.albedo for answer in answers]
-            if albedos[0] is not None:
+            albedos = [answer.albedo for answer in answers if answer.albedo is not None]
+            if albedos:
                 changes = {
                     "change": constancy.change(albedos, lit),
                     "local_change": constancy.local_change(albedos, lit),
-                    "lmse": float(np.mean([lmse(albedo, sample.albedo, lit) for albedo in albedos])),
+                    "lmse": float(np.mean([lmse(albedo, truth, lit) for albedo in albedos])),
                 }
                 records.append(head | {"method": name} | changes)
         return records, shown

@@ -24,7 +24,7 @@ class NativeProtocol(LayerProtocol):
     """The project's own: native size, linear light, everything masked, one scale a layer."""
 
     name = "native"
-    scores = (LMSE, SI_MSE, RMSE, SSIM)
+    scores: tuple[Score, ...] = (LMSE, SI_MSE, RMSE, SSIM)
     rank = LMSE
     text = (
         "native size, linear light, masked, mean over views of a score per view; one least-squares scale per view and "
@@ -77,7 +77,7 @@ class FlowIidProtocol(LayerProtocol):
     """ARAP as FlowIID's published script measures it (mithleshsingla/FlowIID: eval/eval_arap.py)."""
 
     name = "flowiid"
-    scores = (
+    scores: tuple[Score, ...] = (
         LMSE,
         Score("rmse", "RMSE, unaligned"),
         SSIM,
@@ -99,9 +99,7 @@ class FlowIidProtocol(LayerProtocol):
     def prepare(self, sample: Sample) -> Sample:
         """Squash, clip and mask."""
         size = (self.side, self.side)
-        image, albedo, shading = (
-            np.clip(resized(layer, size), 0, 1) for layer in (sample.image, sample.albedo, sample.shading)
-        )
+        image, albedo, shading = (np.clip(resized(layer, size), 0, 1) for layer in (sample.image, *sample.dense()))
         shading = shading.mean(-1, keepdims=True).repeat(3, -1)
         least = np.minimum(albedo.mean(-1), shading.mean(-1))
         mask = least >= self.threshold
@@ -149,7 +147,7 @@ class CareagaProtocol(LayerProtocol):
     def prepare(self, sample: Sample) -> Sample:
         """Shrink or grow to 512, grey shading."""
         size = fitted(sample.image.shape, self.long_side)
-        image, albedo, shading = (resized(layer, size) for layer in (sample.image, sample.albedo, sample.shading))
+        image, albedo, shading = (resized(layer, size) for layer in (sample.image, *sample.dense()))
         mask = resized(sample.mask.astype(np.float32)[..., None].repeat(3, -1), size)[..., 0] > 0.999
         shading = over_99th_percentile(self._gray(shading), mask)
         return replace(sample, image=image, albedo=albedo, shading=shading, mask=mask, gray_shading=True)

@@ -193,6 +193,14 @@ def test_saw_protocols_give_their_own_numbers_for_one_shading() -> None:
     assert found["unweighted"]["shading"]["ap"] == pytest.approx(1.0)
 
 
+def test_a_view_whose_truth_is_of_another_kind_is_named() -> None:
+    labelled, shading = saw_sample()
+    with pytest.raises(TypeError, match="v: found NoneType as labels, expected ShadingLabels"):
+        SawProtocol("weighted").score(sample_of(shading, shading), Layers(shading=shading))
+    with pytest.raises(ValueError, match="v: found no dense truth, expected albedo and shading"):
+        FlowIidProtocol().prepare(labelled)
+
+
 def test_the_saw_challenge_counts_smooth_regions_by_the_photos_gradient() -> None:
     """Two smooth regions of ten pixels: A is smooth in shading and photo, B has more gradient than the boundaries."""
     sample, shading = saw_sample()

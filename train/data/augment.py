@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -122,8 +123,10 @@ def _cuts(views: Views, index: Tensor, size: tuple[int, int], zooms: tuple[float
         fitting = [zoom for zoom in zooms if zoom <= fit] or [fit]
         zoom = fitting[int(choice * len(fitting))]
         height, width = (min(round(side * zoom), whole) for side, whole in zip(size, store.size))
-        corner = [(x[rows] * (whole - cut + 1)).long() for x, whole, cut in zip((top, left), store.size, (height, width))]
-        yield _Cut(store, rows, inside, *corner, height, width, size)
+        y, x = (
+            (place[rows] * (whole - cut + 1)).long() for place, whole, cut in zip((top, left), store.size, (height, width))
+        )
+        yield _Cut(store, rows, inside, y, x, height, width, size)
 
 
 def _gather(cuts: list[_Cut], count: int, channels: int, part: Callable[[ViewStore], Tensor]) -> Tensor:
@@ -149,10 +152,11 @@ def plain_batch(store: ViewStore, index: Tensor) -> ValidationBatch:
     """Views under their default light, nothing random: what validation sees. Sides are cut down to multiples of 32."""
     height, width = (side - side % SIDE_MULTIPLE for side in store.size)
     white = torch.ones(len(index), 3, device=store.device)
-    layers = sum(
+    groups = (
         _decode_log(store.layers[index, :, k, :, :height, :width].float(), store.code[index, :, k], white)
         for k in range(store.layers.shape[2])
     )
+    layers = reduce(torch.add, groups)
     albedo = store.albedo[index, :, :height, :width].float().div(255).square()
     mask = store.mask[index, :, :height, :width].float()
     diffuse, residual = albedo * layers[:, 0], layers[:, 1]

@@ -162,14 +162,15 @@ def picture_views(
     albedo = reduce(albedo, valid, size)
     mask &= albedo.max(-1) >= MIN_ALBEDO
     found, reasons = [], []
-    for rows, columns in windows(*mask.shape, crops):
+    height, width = mask.shape
+    for rows, columns in windows(height, width, crops):
         try:
             check_view(image[rows, columns], mask[rows, columns], min_valid)
         except Rejected as reason:
             reasons.append(reason)
             continue
-        layers = (layer[rows, columns] for layer in (image, albedo, mask))
-        found.append(decompose(*layers, meta, None if shading is None else shading[rows, columns]))
+        light = None if shading is None else shading[rows, columns]
+        found.append(decompose(image[rows, columns], albedo[rows, columns], mask[rows, columns], meta, light))
     if not found:
         raise reasons[0]
     return found

@@ -8,13 +8,14 @@ import multiprocessing
 import os
 import signal
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from multiprocessing import resource_tracker
+from typing import Generic, TypeVar
 
 import cv2
 
@@ -32,13 +33,16 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 _NAMED = 20
 
 
+Source = TypeVar("Source")
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(Generic[Source]):
     """One unit to make. split, unit: as in `Staging`. source: what its worker needs, picklable. name: for messages."""
 
     split: str
     unit: str
-    source: object
+    source: Source
     name: str
 
 
@@ -108,8 +112,8 @@ def open_staging(folder: str, name: str, settings: dict) -> Staging:
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    convert: Callable[[object], list[View]],
+    jobs: Sequence[Job[Source]],
+    convert: Callable[[Source], list[View]],
     staging: Staging,
     progress: Progress,
     *,
@@ -164,7 +168,7 @@ def publish(staging: Staging, split: str, final: bool) -> None:
 Result = list[dict[str, bytes]] | Rejected | InputError | OSError
 
 
-def _convert(convert: Callable[[object], list[View]], source: object) -> Result:
+def _convert(convert: Callable[[Source], list[View]], source: Source) -> Result:
     """In the worker: errors come back as values, so that one bad file does not end the others."""
     try:
         return [encode_view(view) for view in convert(source)]
@@ -194,7 +198,9 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _results(jobs: Sequence[Job], convert: Callable[[object], list[View]], workers: int) -> Iterator[tuple[Job, Result]]:
+def _results(
+    jobs: Sequence[Job[Source]], convert: Callable[[Source], list[View]], workers: int
+) -> Generator[tuple[Job[Source], Result], None, None]:
     """Results as they come, few of them in flight; in this process for one worker."""
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
@@ -204,12 +210,12 @@ def _results(jobs: Sequence[Job], convert: Callable[[object], list[View]], worke
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_worker)
     try:
-        flying: dict[Future[Result], Job] = {}
+        flying: dict[Future[Result], Job[Source]] = {}
         remaining = iter(jobs)
         while True:
-            while len(flying) < 2 * workers and (job := next(remaining, None)) is not None:
+            while len(flying) < 2 * workers and (new := next(remaining, None)) is not None:
                 with _without_interrupts():
-                    flying[pool.submit(_convert, convert, job.source)] = job
+                    flying[pool.submit(_convert, convert, new.source)] = new
             if not flying:
                 return
             for future in wait(flying, return_when=FIRST_COMPLETED).done:

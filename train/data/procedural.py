@@ -15,11 +15,11 @@ from train.data.shards import CodedView
 _LOG_SLOPE = float(np.log1p(10.0))
 
 
-def _polygon(rng: np.random.Generator, side: int) -> np.ndarray:
+def _polygon(rng: np.random.Generator, side: int) -> list[np.ndarray]:
     center, radius = rng.uniform(0, side, 2), rng.uniform(0.1, 0.5) * side
     angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 7)))
     points = center + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
-    return points.round().astype(np.int32)[None]
+    return [points.round().astype(np.int32)]
 
 
 def _smooth_field(rng: np.random.Generator, side: int) -> np.ndarray:

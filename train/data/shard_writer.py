@@ -228,14 +228,14 @@ class Staging:
         self._read_index()
         result = {}
         for split in SPLITS:
-            staged = {}
+            staged: dict[str, int] = {}
             for path in self._staged_tars(split):
                 # Gone or unreadable: another process has just published it, or `publish` will name it.
                 with suppress(ShardError):
                     staged.update(unit_counts(path))
             staged = {unit: views for unit, views in staged.items() if unit not in self._published}
             shards = [units for name, units in self._shards.items() if name.startswith(f"{split}-")]
-            packed = Counter()
+            packed: Counter[str] = Counter()
             for units in shards:
                 packed.update(units)
             rejected = sum(1 for _ in (self._root / split).glob("[!.]*.rejected"))

@@ -163,18 +163,19 @@ def decode_members(members: dict[str, bytes]) -> CodedView:
 def raw_views(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Iterate over a shard without decoding: (key, members). Raises ShardError for a missing or broken tar."""
     path = Path(path)
-    key, members = None, {}
+    key, members = "", dict[str, bytes]()
     try:
         with tarfile.open(path) as tar:
             for entry in tar:
-                if not entry.isfile():
+                content = tar.extractfile(entry) if entry.isfile() else None
+                if content is None:
                     continue
                 stem, _, extension = Path(entry.name).name.partition(".")
                 if stem != key and members:
                     yield key, members
                     members = {}
                 key = stem
-                members[extension] = tar.extractfile(entry).read()
+                members[extension] = content.read()
     except FileNotFoundError:
         raise ShardError(f"{path}: found no such file, expected a tar shard") from None
     except (tarfile.TarError, EOFError, OSError) as error:

@@ -16,6 +16,9 @@ from train.data.shards import MAX_LIGHT_GROUPS, CodedView, ShardError, decode_me
 
 log = logging.getLogger(__name__)
 
+# Stands where an array of a row was.
+_TAKEN = np.empty(0)
+
 
 @dataclass(frozen=True)
 class ViewStore:
@@ -132,17 +135,21 @@ def build_store(views: Iterable[tuple[str, CodedView]]) -> ViewStore:
 
 def build_views(views: Iterable[tuple[str, CodedView]]) -> Views:
     """Stack coded views, one store for each size. ShardError: no views, or too many light groups."""
-    groups: dict[tuple[int, int], tuple[list[list[np.ndarray | None]], list[str]]] = {}
+    groups: dict[tuple[int, int], tuple[list[list[np.ndarray]], list[str]]] = {}
     for key, view in views:
         rows, keys = groups.setdefault(view.mask.shape, ([], []))
         rows.append(_row(key, view))
         keys.append(key)
     if not groups:
         raise ShardError("the training data: found no usable view, expected at least one")
-    return Views(tuple(ViewStore(*_stack(rows), keys) for rows, keys in groups.values()))
+    stores = []
+    for rows, keys in groups.values():
+        albedo, layers, mask, code, light_share = _stack(rows)
+        stores.append(ViewStore(albedo, layers, mask, code, light_share, keys))
+    return Views(tuple(stores))
 
 
-def _row(key: str, view: CodedView) -> list[np.ndarray | None]:
+def _row(key: str, view: CodedView) -> list[np.ndarray]:
     """One view as the store's arrays: albedo, layers, mask, code, light_share."""
     height, width = view.mask.shape
     groups = len(view.shading)
@@ -158,12 +165,12 @@ def _row(key: str, view: CodedView) -> list[np.ndarray | None]:
     return [view.albedo.transpose(2, 0, 1), layers, view.mask[None].astype(np.uint8), code, share]
 
 
-def _stack(rows: list[list[np.ndarray | None]]) -> Iterator[Tensor]:
+def _stack(rows: list[list[np.ndarray]]) -> Iterator[Tensor]:
     """Each array of the rows, stacked. Empties the rows on the way: the data are not held twice."""
     for column, first in enumerate(list(rows[0])):
         stacked = np.empty((len(rows), *first.shape), first.dtype)
         for index, row in enumerate(rows):
-            stacked[index], row[column] = row[column], None
+            stacked[index], row[column] = row[column], _TAKEN
         yield torch.from_numpy(stacked)
 
 

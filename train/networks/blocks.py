@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -12,10 +16,11 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, min(8, channels // 8)), channels)
 
 
-def zero_init(module: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+def zero_init(module: Layer) -> Layer:
     """Zero weights and bias: a residual branch that starts as the identity."""
     nn.init.zeros_(module.weight)
-    nn.init.zeros_(module.bias)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
     return module
 
 

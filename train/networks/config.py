@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -59,13 +60,13 @@ class NetworkConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> NetworkConfig:
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
         """Inverse of `to_dict`, also from JSON or YAML. ValueError names unknown or missing entries."""
         known = {field.name for field in fields(cls)}
         if unknown := set(values) - known:
             raise ValueError(f"network config: found unknown {sorted(unknown)}, expected {sorted(known)}")
         try:
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            return cls(**_with_tuples(values))
         except TypeError as error:
             raise ValueError(f"network config: {error}") from None
 
@@ -121,6 +122,11 @@ CONFIGS = {
 }
 
 
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a network from JSON or YAML, which have lists in place of tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
 def named_network(name: str) -> NetworkConfig:
     """A network by name, or from a YAML file: `like: NAME` and the fields that differ from it.
 
@@ -136,8 +142,7 @@ def named_network(name: str) -> NetworkConfig:
         like = CONFIGS[values.pop("like")]
         if switches := values.keys() & {"prediction", "input_encoding"}:
             raise ValueError(f"{', '.join(sorted(switches))}, an option of train.flow")
-        changed = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        return dataclasses.replace(like, **{"name": path.stem, **changed})
+        return dataclasses.replace(like, **_with_tuples({"name": path.stem, **values}))
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         expected = f"`like: NAME` of {sorted(CONFIGS)} and fields of a network"
         raise ValueError(f"{path}: found {str(error).splitlines()[0]}, expected {expected}") from None

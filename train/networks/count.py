@@ -7,6 +7,7 @@ python -m train.networks.count --config base --side 512
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ def count(config: NetworkConfig, side: int = 256, steps: int = 2) -> Cost:
         model = IntrinsicFlow(config).eval()
         image, z, t = torch.rand(1, 3, side, side), torch.rand(latent_shape(1, side, side)), torch.rand(1)
 
-        def gmac(function) -> float:
+        def gmac(function: Callable[[], object]) -> float:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 function()
             return counter.get_total_flops() / 2e9

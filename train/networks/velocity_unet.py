@@ -48,10 +48,13 @@ class VelocityUNet(nn.Module):
         """z: (B, 12, h, w); t: (B,) or (1,) float32 in [0, 1]; features at h x w, its half and its quarter -> as z."""
         # A regression sees the time 0 always, where z enters as nothing.
         seen = torch.zeros_like(t) if self.prediction == "regression" else t
-        embedding = self.time(sinusoid(seen, TIME_WIDTH).to(self.time[0].weight.dtype))
+        first = self.time[0]
+        assert isinstance(first, nn.Linear)
+        embedding = self.time(sinusoid(seen, TIME_WIDTH).to(first.weight.dtype))
         t, seen = t.reshape(-1, 1, 1, 1), seen.reshape(-1, 1, 1, 1)
         h, skips = self.stem(z if self.prediction == "velocity" else seen * z), []
         for level, blocks in enumerate(self.down_stages):
+            assert isinstance(blocks, nn.ModuleList)
             if level:
                 h = self.downs[level - 1](h)
             h = h + self.fuse[level](features[level])
@@ -61,7 +64,9 @@ class VelocityUNet(nn.Module):
         h = self.middle(self.attention(h), embedding)
         for level in reversed(range(len(self.ups))):
             h = self.joins[level](torch.cat([self.ups[level](h), skips[level]], dim=1))
-            for block in self.up_stages[level]:
+            blocks = self.up_stages[level]
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
                 h = block(h, embedding)
         out = self.head(h).float()
         return out if self.prediction == "velocity" else (out - z) / (1 - t).clamp(min=MIN_TIME_LEFT)

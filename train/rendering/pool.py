@@ -7,13 +7,16 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from typing import Generic, TypeVar
 
 from runtime.interrupt import check
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class PoolError(RuntimeError):
     """Workers cannot start at all. One line."""
 
 
-def _serve(connection: Connection, start: Callable[..., Callable[[Any], Any]], arguments: tuple) -> None:
+def _serve(connection: Connection, start: Callable[..., Callable[[Job], object]], arguments: tuple) -> None:
     """A worker's life: start, then jobs until the pipe closes."""
     # Ctrl-C goes to the whole group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -43,20 +46,20 @@ def _serve(connection: Connection, start: Callable[..., Callable[[Any], Any]], a
         except EOFError:
             return
         try:
-            result = work(job)
+            result: object = work(job)
         except Exception as error:
             result = JobFailed(f"{type(error).__name__}: {' '.join(str(error).split())}")
         connection.send(result)
 
 
-class _Worker:
-    def __init__(self, context: SpawnContext, start: Callable, arguments: tuple) -> None:
+class _Worker(Generic[Job]):
+    def __init__(self, context: SpawnContext, start: Callable[..., Callable[[Job], object]], arguments: tuple) -> None:
         self.connection, other = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(other, start, arguments), daemon=True)
         self.process.start()
         other.close()
         self.ready = False
-        self.job: Any = None
+        self.job: Job | None = None
         self.deadline = float("inf")
         self.served = 0
 
@@ -66,7 +69,7 @@ class _Worker:
         self.process.join()
 
 
-class WorkerPool:
+class WorkerPool(Generic[Job, Result]):
     """start(*arguments), called once in each process, returns the function that does a job; both are picklable.
 
     timeout: seconds a job may take. lifetime: jobs after which a process is replaced (native caches grow).
@@ -74,7 +77,7 @@ class WorkerPool:
 
     def __init__(
         self,
-        start: Callable[..., Callable[[Any], Any]],
+        start: Callable[..., Callable[[Job], Result]],
         arguments: tuple,
         workers: int,
         timeout: float,
@@ -83,9 +86,9 @@ class WorkerPool:
         self._start, self._arguments, self._count = start, arguments, workers
         self._timeout, self._lifetime = timeout, lifetime
         self._context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
+        self._workers: list[_Worker[Job]] = []
 
-    def __enter__(self) -> WorkerPool:
+    def __enter__(self) -> WorkerPool[Job, Result]:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -93,7 +96,7 @@ class WorkerPool:
             worker.end()
         self._workers.clear()
 
-    def run(self, jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def run(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Result | JobFailed], None, None]:
         """Yield (job, result) as they come; a result is `JobFailed` where there is none. Jobs are drawn when a worker is
         free, so that `jobs` may be endless and stop when enough is done. Raises what `start` raised in a worker, and
         PoolError where a worker died while it started.
@@ -127,19 +130,20 @@ class WorkerPool:
                             raise message
                         worker.ready = True
                         continue
-                    job, worker.job, worker.deadline = worker.job, None, float("inf")
+                    done, worker.job, worker.deadline = worker.job, None, float("inf")
+                    assert done is not None, "a worker that is ready speaks of its job only"
                     worker.served += 1
                     if worker.served >= self._lifetime:
                         self._remove(worker)
-                    yield job, message
+                    yield done, message
                 elif time.monotonic() > worker.deadline:
                     yield from self._lost(worker, f"took longer than {self._timeout:.0f} s")
 
-    def _remove(self, worker: _Worker) -> None:
+    def _remove(self, worker: _Worker[Job]) -> None:
         self._workers.remove(worker)
         worker.end()
 
-    def _lost(self, worker: _Worker, reason: str) -> Iterator[tuple[Any, JobFailed]]:
+    def _lost(self, worker: _Worker[Job], reason: str) -> Iterator[tuple[Job, JobFailed]]:
         self._remove(worker)
         if not worker.ready:
             raise PoolError(f"a worker process ended while it started ({_exit(worker.process)})")

@@ -173,7 +173,8 @@ class _File:
 
     def _accessor(self, index: int) -> np.ndarray:
         accessor = self.json["accessors"][index]
-        dtype, width = np.dtype(_COMPONENTS[accessor["componentType"]]), _WIDTHS[accessor["type"]]
+        dtype: np.dtype = np.dtype(_COMPONENTS[accessor["componentType"]])
+        width = _WIDTHS[accessor["type"]]
         view = self.json["bufferViews"][accessor["bufferView"]]
         start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
         stride = view.get("byteStride", dtype.itemsize * width)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -204,7 +206,7 @@ def veins(rng: np.random.Generator) -> np.ndarray:
     return np.sqrt(np.minimum(edge * count * 2, 1)) + 0.1 * noise.fractal(rng, SIZE, 12, 0.6)
 
 
-MAKERS = {
+MAKERS: dict[str, dict[Callable[[np.random.Generator], np.ndarray], float]] = {
     "wall": {orange_peel: 3, plaster: 3, fine: 1, rough: 1, joints: 0.4},
     "ceiling": {orange_peel: 3, plaster: 3, fine: 1},
     "floor": {joints: 2, grain: 2, rough: 1, orange_peel: 0.5},

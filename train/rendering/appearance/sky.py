@@ -17,7 +17,7 @@ from train.rendering.scene import Environment
 Kind = Literal["outdoor", "indoor"]
 
 HEIGHT = 256
-LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 BRIGHTEST = 6000.0  # of a normalised map: a sun of one pixel would only make fireflies
 
 
@@ -107,7 +107,7 @@ def _outdoor(rng: np.random.Generator) -> Field:
         sky = _preetham(up, np.clip(directions @ toward_sun, -1, 1), np.pi / 2 - sun, turbidity)
         if weather == "sunset":
             low = np.exp(-up * 6)[..., None] * (0.35 + 0.65 * np.maximum(directions @ toward_sun, 0))[..., None] ** 2
-            sky = sky * (1 - 0.6 * low) + low * float(np.median(sky)) * np.float32([4.0, 1.7, 0.7])
+            sky = sky * (1 - 0.6 * low) + low * float(np.median(sky)) * np.array([4.0, 1.7, 0.7], np.float32)
         sky = clouds(directions, sky)
         light = sky.reshape(-1, 3).mean(axis=0) * 1.1
         return land(directions, sky, light)
@@ -163,7 +163,7 @@ def _clouds(
     thick = noise.fractal(rng, 512, 3, 0.8)
     level = float(np.quantile(field, 1 - np.clip(cover, 0.01, 0.99)))
     scale, soft = log_uniform(rng, 0.06, 0.25), rng.uniform(0.3, 1.2)
-    warm = np.float32([1.3, 0.85, 0.6]) if weather == "sunset" else np.float32([1.0, 0.99, 0.97])
+    warm = np.array([1.3, 0.85, 0.6], np.float32) if weather == "sunset" else np.array([1.0, 0.99, 0.97], np.float32)
     grey = rng.uniform(0.35, 0.7)
     offset = rng.random(2)
 
@@ -274,7 +274,7 @@ def _houses(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Pattern]:
         house = number[np.minimum((turn * BEARINGS).astype(int), BEARINGS - 1)]
         return np.where(glass, 0.3, 1.0) * tones[house]
 
-    return heights[number], np.float32([1.03, 1.0, 0.95]), facade
+    return heights[number], np.array([1.03, 1.0, 0.95], np.float32), facade
 
 
 # ---------------------------------------------------------------- indoors
@@ -287,7 +287,7 @@ def _studio(rng: np.random.Generator) -> Field:
     for _ in range(int(rng.integers(2, 6))):
         azimuth, elevation = rng.uniform(-np.pi, np.pi), np.radians(rng.uniform(-5, 75))
         size = np.tan(np.radians(rng.uniform(4, 28, 2)))
-        tint = 1 + rng.uniform(0, 0.25) * rng.uniform(-1, 1) * np.float32([1, 0.1, -1])
+        tint = 1 + rng.uniform(0, 0.25) * rng.uniform(-1, 1) * np.array([1, 0.1, -1], np.float32)
         boxes.append((_sphere(np.array(azimuth), np.array(elevation)), size, log_uniform(rng, 8, 80) * tint))
     room = noise.fractal(rng, 512, 3, 1.0)
 
@@ -316,7 +316,7 @@ def _room(rng: np.random.Generator) -> Field:
     eye = np.array([*(rng.uniform(-0.4, 0.4, 2) * half[:2]), rng.uniform(-0.3, 0.3)])
     wall, floor, ceiling = _color(rng, "wall"), _color(rng, pick(rng, "wood", "stone", "fabric")), _color(rng, "ceiling")
     accent = _color(rng, "wall")
-    ambient = np.float32([1, 1, 1]) + rng.uniform(-0.15, 0.15) * np.float32([1, 0.1, -1])
+    ambient = np.array([1, 1, 1], np.float32) + rng.uniform(-0.15, 0.15) * np.array([1, 0.1, -1], np.float32)
     texture = noise.fractal(rng, 512, 4, 0.8)
     lights = []
     for _ in range(int(rng.integers(1, 5))):
@@ -326,10 +326,10 @@ def _room(rng: np.random.Generator) -> Field:
                 (rng.uniform(-0.6, 0.6) * half[1 - axis], rng.uniform(-0.1, 0.5)),
                 rng.uniform([0.4, 0.4], [1.6, 0.8]),
             )
-            lights.append((axis, side, center, size, log_uniform(rng, 6, 30) * np.float32([0.92, 1.0, 1.12])))
+            lights.append((axis, side, center, size, log_uniform(rng, 6, 30) * np.array([0.92, 1.0, 1.12], np.float32)))
         else:  # a lamp in the ceiling
             center, size = rng.uniform(-0.7, 0.7, 2) * half[:2], rng.uniform(0.08, 0.5, 2)
-            lights.append((2, 1.0, tuple(center), size, log_uniform(rng, 20, 120) * np.float32([1.15, 1.0, 0.8])))
+            lights.append((2, 1.0, tuple(center), size, log_uniform(rng, 20, 120) * np.array([1.15, 1.0, 0.8], np.float32)))
 
     def radiance(directions: np.ndarray) -> np.ndarray:
         distance = (np.where(directions >= 0, half, -half) - eye) / np.where(np.abs(directions) < 1e-6, 1e-6, directions)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from train.rendering.appearance.patterns import mineral, organic, printed, textile, timber
 from train.rendering.appearance.patterns.common import Patterned, pick
 
 # For each role its generators and their weights.
-GENERATORS = {
+GENERATORS: dict[str, dict[Callable[[np.random.Generator], Patterned], float]] = {
     "wall": {
         mineral.paint: 4,
         mineral.plaster: 2.5,

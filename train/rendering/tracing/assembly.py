@@ -116,9 +116,9 @@ def _light_shape(light: Light) -> dict:
         pixels = light.texture[::-1] * np.asarray(light.radiance, np.float32)
         radiance = {"type": "bitmap", "bitmap": _image(pixels), "raw": True, "wrap_mode": "clamp"}
     emitter = {"type": "area", "radiance": radiance}
-    center, normal = np.asarray(light.center, np.float64), np.asarray(light.normal, np.float64)
+    middle, normal = np.asarray(light.center, np.float64), np.asarray(light.normal, np.float64)
     transform = mi.ScalarTransform4f
-    place = transform().look_at(origin=list(center), target=list(center + normal), up=list(light.up))
+    place = transform().look_at(origin=list(middle), target=list(middle + normal), up=list(light.up))
     size = transform().scale([light.width / 2, light.height / 2, 1])
     return {"type": "rectangle", "to_world": place @ size, "emitter": emitter, "bsdf": black}
 

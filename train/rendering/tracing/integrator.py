@@ -12,6 +12,7 @@ Import after `llvm.start_backend`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import drjit as dr
@@ -54,12 +55,13 @@ class Layers:
 
 
 @dr.syntax
-def _trace(assembled: AssembledScene, sampler: mi.Sampler, ray: mi.Ray3f, max_depth: mi.UInt32, roulette_depth: mi.UInt32):
+def _trace(
+    assembled: AssembledScene, sampler: mi.Sampler, ray: mi.Ray3f, max_depth: mi.UInt32, roulette_depth: mi.UInt32
+) -> tuple[tuple[mi.Color3f, ...], mi.Color3f, mi.Normal3f, mi.Bool, mi.Float]:
     """Follow one path a lane. Returns ((S0, R0, S1, R1, S2, R2), albedo, normal, hit, distance) of the lanes."""
     scene, materials = assembled.scene, assembled.materials
     lights, sun_spread = assembled.lights, assembled.sun_spread
     window_sun = assembled.window_sun
-    has_window_sun = window_sun is not None
     S0, S1, S2 = mi.Color3f(0.0), mi.Color3f(0.0), mi.Color3f(0.0)
     R0, R1, R2 = mi.Color3f(0.0), mi.Color3f(0.0), mi.Color3f(0.0)
     albedo, normal, distance, valid = mi.Color3f(0.0), mi.Normal3f(0.0), mi.Float(0.0), mi.Bool(False)
@@ -119,7 +121,7 @@ def _trace(assembled: AssembledScene, sampler: mi.Sampler, ray: mi.Ray3f, max_de
         lambert, coat, bsdf_pdf = surface.evaluate(hit, wi, hit.frame.to_local(toward), seen)
         light_pdf = sample.pdf * probability
         weight = dr.select(sample.delta, 1.0, light_pdf / (light_pdf + bsdf_pdf + 1e-20))
-        if has_window_sun:
+        if window_sun is not None:
             # The path could have been joined to this patch of sunlight from the vertex before.
             path_density = pdf * dr.abs_dot(si.n, ray.d) / dr.square(si.t)
             window_density = window_sun.density(dr.abs_dot(si.n, toward))
@@ -137,7 +139,7 @@ def _trace(assembled: AssembledScene, sampler: mi.Sampler, ray: mi.Ray3f, max_de
         R1 += dr.select(group == 1, residual, 0.0)
         R2 += dr.select(group == 2, residual, 0.0)
 
-        if has_window_sun:
+        if window_sun is not None:
             # Join the path to a patch of sunlight, drawn from the window.
             joined = active & (depth + 2 < max_depth)
             disc = mi.warp.square_to_uniform_disk(sampler.next_2d(joined)) * sun_spread
@@ -203,7 +205,7 @@ def _sampler(samples: int) -> mi.Sampler:
     return sampler
 
 
-def _buckets(value, lanes_a_bucket: int, pixels: int) -> np.ndarray:
+def _buckets(value: Iterable[mi.Float], lanes_a_bucket: int, pixels: int) -> np.ndarray:
     """Lane values (3 channels) -> (BUCKETS, pixels, 3) means."""
     channels = [np.array(dr.block_sum(channel, lanes_a_bucket)) for channel in value]
     return np.stack(channels, -1).reshape(pixels, BUCKETS, len(channels)).transpose(1, 0, 2) / lanes_a_bucket

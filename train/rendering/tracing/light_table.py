@@ -9,10 +9,13 @@ Import after `llvm.start_backend`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import drjit as dr
 import mitsuba as mi
 import numpy as np
+
+T = TypeVar("T")
 
 # Room for lights; fixed, so that the kernel does not depend on the scene.
 MAX_LIGHTS = 256
@@ -45,7 +48,7 @@ class LightTable:
         ends[:last] = np.cumsum(probability)[:last]
 
         def by_number(values: Sequence, kind: type) -> np.ndarray:
-            table = np.zeros(MAX_LIGHTS, kind)
+            table: np.ndarray = np.zeros(MAX_LIGHTS, kind)
             table[numbers] = values
             return table
 
@@ -63,7 +66,7 @@ class LightTable:
         emitter = dr.reinterpret_array(mi.EmitterPtr, number)
         return emitter, dr.gather(mi.Float, self._probability, number, active)
 
-    def _of(self, kind: type, table, emitter: mi.EmitterPtr, active: mi.Bool):
+    def _of(self, kind: type[T], table: T, emitter: mi.EmitterPtr, active: mi.Bool) -> T:
         return dr.gather(kind, table, dr.reinterpret_array(mi.UInt32, emitter) & (MAX_LIGHTS - 1), active)
 
     def probability(self, emitter: mi.EmitterPtr, active: mi.Bool) -> mi.Float:

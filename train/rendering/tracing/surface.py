@@ -13,14 +13,17 @@ Import after `llvm.start_backend`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import drjit as dr
 import mitsuba as mi
 import numpy as np
 
 from train.rendering.scene import Material, Relief, Texture
+
+T = TypeVar("T")
 
 # Slopes are stored in 16 bits, this is their range.
 MAX_SLOPE = 8.0
@@ -97,14 +100,14 @@ class MaterialTable:
         self._texels = mi.UInt32(np.concatenate(buffers))
         self._face_materials = mi.UInt32(np.ascontiguousarray(face_materials, np.uint32))
 
-    def _row(self, kind: type, table, width: int, material: mi.UInt32, column: int, active: mi.Bool):
+    def _row(self, kind: type[T], table: T, width: int, material: mi.UInt32, column: int, active: mi.Bool) -> list[T]:
         return [dr.gather(kind, table, material * width + (column + i), active) for i in range(4)]
 
-    def _corners(self, uv: mi.Point2f, place: list, active: mi.Bool):
+    def _corners(self, uv: mi.Point2f, place: list[mi.UInt32], active: mi.Bool) -> Iterator[tuple[mi.UInt32, mi.Float]]:
         """Texel codes (uint32) at the four corners around uv (in repeats), with their bilinear weights."""
         offset, width, height, tileable = place
 
-        def axis(coordinate: mi.Float, size: mi.UInt32):
+        def axis(coordinate: mi.Float, size: mi.UInt32) -> tuple[mi.Int32, mi.Float]:
             position = coordinate * mi.Float(size) - 0.5
             low = dr.floor(position)
             index = mi.Int32(low)
@@ -219,9 +222,10 @@ class MaterialBSDF(mi.BSDF):
     `table` has to be set before rendering.
     """
 
+    table: MaterialTable
+
     def __init__(self, properties: mi.Properties):
         super().__init__(properties)
-        self.table: MaterialTable | None = None
         flags = mi.BSDFFlags.GlossyReflection | mi.BSDFFlags.FrontSide | mi.BSDFFlags.BackSide
         self.m_components = [flags]
         self.m_flags = flags
@@ -230,18 +234,31 @@ class MaterialBSDF(mi.BSDF):
         hit = self.table.lookup(si, active)
         return hit, hit.frame.to_local(si.to_world(si.wi))
 
-    def eval_pdf(self, context, si, wo, active=True):
+    def eval_pdf(
+        self, context: mi.BSDFContext, si: mi.SurfaceInteraction3f, wo: mi.Vector3f, active: mi.Bool | bool = True
+    ) -> tuple[mi.Color3f, mi.Float]:
         hit, wi = self._local(si, active)
         lambert, coat, pdf = evaluate(hit, wi, hit.frame.to_local(si.to_world(wo)), mi.Bool(active))
         return hit.base * lambert + coat, pdf
 
-    def eval(self, context, si, wo, active=True):
+    def eval(
+        self, context: mi.BSDFContext, si: mi.SurfaceInteraction3f, wo: mi.Vector3f, active: mi.Bool | bool = True
+    ) -> mi.Color3f:
         return self.eval_pdf(context, si, wo, active)[0]
 
-    def pdf(self, context, si, wo, active=True):
+    def pdf(
+        self, context: mi.BSDFContext, si: mi.SurfaceInteraction3f, wo: mi.Vector3f, active: mi.Bool | bool = True
+    ) -> mi.Float:
         return self.eval_pdf(context, si, wo, active)[1]
 
-    def sample(self, context, si, sample1, sample2, active=True):
+    def sample(
+        self,
+        context: mi.BSDFContext,
+        si: mi.SurfaceInteraction3f,
+        sample1: mi.Float,
+        sample2: mi.Point2f,
+        active: mi.Bool | bool = True,
+    ) -> tuple[mi.BSDFSample3f, mi.Color3f]:
         hit, wi = self._local(si, active)
         direction = sample(hit, wi, sample1, sample2)
         lambert, coat, pdf = evaluate(hit, wi, direction, mi.Bool(active))
@@ -254,10 +271,10 @@ class MaterialBSDF(mi.BSDF):
         weight = dr.select(pdf > 0, (hit.base * lambert + coat) / pdf, 0.0)
         return result, weight
 
-    def eval_diffuse_reflectance(self, si, active=True):
+    def eval_diffuse_reflectance(self, si: mi.SurfaceInteraction3f, active: mi.Bool | bool = True) -> mi.Color3f:
         return self.table.lookup(si, active).base
 
-    def to_string(self):
+    def to_string(self) -> str:
         return "MaterialBSDF[]"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from train.rendering.scene import (
     Texture,
 )
 from train.rendering.world.geometry import moved, shifted_uv
+
+T = TypeVar("T")
 
 MAX_TRIANGLES = 150_000
 # Optional things are left out above this, so that what has to come (walls, the last lamp) still fits.
@@ -183,7 +186,7 @@ class SceneBuilder:
         """True with this probability."""
         return bool(self.rng.random() < probability)
 
-    def choice(self, options: Sequence, weights: Sequence[float] | None = None):
+    def choice(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
         """One of the options, as it is (numpy would turn it into an array scalar)."""
         if weights is None:
             return options[int(self.rng.integers(len(options)))]

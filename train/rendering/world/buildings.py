@@ -282,13 +282,13 @@ def _ledges(b: SceneBuilder, frame: np.ndarray, width: float, storeys: int, styl
     if b.chance(0.7):
         b.add(box((width + 0.1, 0.2, 0.22), 0.02), style.trim, frame @ translation(0, -0.1, top - 0.22), thing)
     if style.timber is not None:
-        _timbers(b, frame, width, storeys, style, thing)
+        _timbers(b, frame, width, storeys, style, style.timber, thing)
     elif b.chance(0.3):
         for side in (-1, 1):
             b.add(box((0.35, 0.08, top), 0.01), style.trim, frame @ translation(side * (width / 2 - 0.18), -0.04), thing)
 
 
-def _timbers(b: SceneBuilder, frame: np.ndarray, width: float, storeys: int, style: Style, thing: int) -> None:
+def _timbers(b: SceneBuilder, frame: np.ndarray, width: float, storeys: int, style: Style, timber: int, thing: int) -> None:
     """Dark beams on the upper storeys: sills, posts and braces."""
     beams = []
     columns = max(1, int(width / style.pitch))
@@ -308,7 +308,7 @@ def _timbers(b: SceneBuilder, frame: np.ndarray, width: float, storeys: int, sty
                 if np.abs(turned.vertices[:, 0]).max() < width / 2:
                     beams.append(turned)
     if beams:
-        b.add(merged(beams), style.timber, frame, thing)
+        b.add(merged(beams), timber, frame, thing)
 
 
 def _drainpipe(b: SceneBuilder, frame: np.ndarray, width: float, height: float) -> None:

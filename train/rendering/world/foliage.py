@@ -103,7 +103,8 @@ def rosette(rng: np.random.Generator, count: int, reach: float, rise: float, wid
 
 def branching_plant(rng: np.random.Generator, height: float, stems: int, leaf: float) -> tuple[list[Mesh], Mesh]:
     """Stems that rise and bend outwards from the origin, with leaves along them: (stems, leaves)."""
-    wood, roots, directions = [], [], []
+    wood: list[Mesh] = []
+    starts, ways = [], []
     for _ in range(stems):
         lean = rng.normal(0, 0.28, 2) * height
         t = np.linspace(0, 1, 8)[:, None]
@@ -113,9 +114,9 @@ def branching_plant(rng: np.random.Generator, height: float, stems: int, leaf: f
         nodes = rng.uniform(0.25, 1.0, max(4, int(14 * height / max(leaf, 0.04) * 0.12)))
         at = np.stack([np.interp(nodes, t[:, 0], path[:, k]) for k in range(3)], 1)
         away = _unit(rng.normal(size=(len(nodes), 3)) * (1, 1, 0.35) + (0, 0, 0.45))
-        roots.append(at)
-        directions.append(away)
-    roots, directions = np.concatenate(roots), np.concatenate(directions)
+        starts.append(at)
+        ways.append(away)
+    roots, directions = np.concatenate(starts), np.concatenate(ways)
     lengths = leaf * rng.uniform(0.6, 1.25, len(roots))
     leaves = blades(
         roots, directions, lengths, lengths * rng.uniform(0.35, 0.7), rng.uniform(0.1, 0.6, len(roots)), steps=4
@@ -135,11 +136,11 @@ def tree(
 
     def grow(start: np.ndarray, direction: np.ndarray, length: float, radius: float, level: int) -> None:
         steps = 7 if level == 0 else 5
-        path = [start]
+        points = [start]
         for _ in range(steps):
             direction = _unit(direction + rng.normal(0, 0.09 + 0.06 * level, 3) + (0, 0, 0.05))
-            path.append(path[-1] + direction * length / steps)
-        path = np.array(path)
+            points.append(points[-1] + direction * length / steps)
+        path = np.array(points)
         wood.append(tube(path, np.linspace(radius, radius * 0.55, steps + 1), (9, 6, 5, 4)[level]))
         if level == 3 or (level == 2 and not bare):
             tips.extend(path[1:])

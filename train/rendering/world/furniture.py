@@ -86,7 +86,7 @@ def table(b: SceneBuilder, width: float, depth: float, height: float, cloth: boo
     else:
         style = b.choice(["square", "square", "tapered", "turned", "round"])
         inner = reach * (1.0 if round_top else 0.98)
-        _legs(b, prop, legs, *inner, height - top, rng.uniform(0.035, 0.075), style)
+        _legs(b, prop, legs, inner[0], inner[1], height - top, rng.uniform(0.035, 0.075), style)
         if not round_top and style in ("square", "turned") and b.chance(0.6):
             rail = rng.uniform(0.05, 0.11)
             for side in (-1, 1):

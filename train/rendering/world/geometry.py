@@ -11,6 +11,7 @@ along an axis: the library's wood runs along u.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from train.rendering.scene import Mesh
 
 CREASE = np.cos(np.radians(40.0))  # faces that meet at less than this are smooth across duplicated vertices
 AXES = np.eye(3)
+
+# A few numbers, one for each axis.
+Vector = Sequence[float] | np.ndarray
 
 
 def translation(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
@@ -42,13 +46,13 @@ def moved(mesh: Mesh, frame: np.ndarray) -> Mesh:
     return Mesh(mesh.vertices @ frame[:3, :3].T + frame[:3, 3], mesh.faces, mesh.uv, mesh.smooth)
 
 
-def scaled(mesh: Mesh, factors: float | Sequence[float]) -> Mesh:
+def scaled(mesh: Mesh, factors: float | Vector) -> Mesh:
     """The mesh stretched by one factor, or one for each axis. uv grow by the geometric mean."""
-    factors = np.broadcast_to(np.asarray(factors, float), 3)
-    return Mesh(mesh.vertices * factors, mesh.faces, mesh.uv * np.prod(factors) ** (1 / 3), mesh.smooth)
+    each = np.broadcast_to(np.asarray(factors, float), 3)
+    return Mesh(mesh.vertices * each, mesh.faces, mesh.uv * np.prod(each) ** (1 / 3), mesh.smooth)
 
 
-def shifted_uv(mesh: Mesh, offset: Sequence[float], quarter_turn: bool = False) -> Mesh:
+def shifted_uv(mesh: Mesh, offset: Vector, quarter_turn: bool = False) -> Mesh:
     """The mesh with other places of the texture on it."""
     uv = mesh.uv[:, ::-1] * (-1, 1) if quarter_turn else mesh.uv
     return Mesh(mesh.vertices, mesh.faces, uv + np.asarray(offset, float), mesh.smooth)
@@ -169,13 +173,13 @@ def polygons(corners: Sequence[np.ndarray], grain: int | None = None) -> Mesh:
     return merged(pieces)
 
 
-def box(size: Sequence[float], bevel: float = 0.0, grain: int | str | None = "longest") -> Mesh:
+def box(size: Vector, bevel: float = 0.0, grain: int | Literal["longest"] | None = "longest") -> Mesh:
     """A box of (x, y, z) metres whose edges are cut off by `bevel` metres (0: sharp). grain: the axis that u follows,
     None: horizontal.
     """
-    size = np.asarray(size, float)
-    half = size / 2
-    cut = float(min(bevel, 0.4 * size.min()))
+    sides = np.asarray(size, float)
+    half = sides / 2
+    cut = float(min(bevel, 0.4 * sides.min()))
     inner = half - cut
     corners = []
     for axis in range(3):
@@ -188,8 +192,7 @@ def box(size: Sequence[float], bevel: float = 0.0, grain: int | str | None = "lo
             corners.append(square if sign > 0 else square[::-1])
     if cut > 0:
         corners += _chamfers(half, inner)
-    axis = int(np.argmax(size)) if grain == "longest" else grain
-    mesh = polygons(corners, axis)
+    mesh = polygons(corners, int(np.argmax(sides)) if grain == "longest" else grain)
     return moved(mesh, translation(z=half[2]))
 
 
@@ -211,13 +214,13 @@ def _chamfers(half: np.ndarray, inner: np.ndarray) -> list[np.ndarray]:
     return pieces
 
 
-def block(low: Sequence[float], high: Sequence[float]) -> Mesh:
+def block(low: Vector, high: Vector) -> Mesh:
     """A sharp box between two corners, in place; its uv follow from its place, so that the texture runs on from block to
     block of a wall.
     """
-    low, high = np.asarray(low, float), np.asarray(high, float)
-    mesh = box(high - low, grain=None)
-    corners = mesh.vertices + ((low + high) / 2 * (1, 1, 0) + low * (0, 0, 1))
+    first, last = np.asarray(low, float), np.asarray(high, float)
+    mesh = box(last - first, grain=None)
+    corners = mesh.vertices + ((first + last) / 2 * (1, 1, 0) + first * (0, 0, 1))
     return polygons(list(corners.reshape(-1, 4, 3)))
 
 
@@ -321,7 +324,7 @@ def cylinder(radius: float, height: float, bevel: float = 0.0, segments: int = 2
     return lathe(np.array(profile), segments)
 
 
-def smooth_profile(points: Sequence[Sequence[float]], samples: int = 24) -> np.ndarray:
+def smooth_profile(points: Sequence[Vector] | np.ndarray, samples: int = 24) -> np.ndarray:
     """(samples, 2) points of the uniform Catmull-Rom curve through (N, 2) points."""
     knots = np.asarray(points, float)
     padded = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
@@ -359,7 +362,7 @@ def _cube_patches(coordinates: Sequence[np.ndarray]) -> list[np.ndarray]:
     return patches
 
 
-def rounded_box(size: Sequence[float], radius: float, segments: int = 3, bulge: float = 0.0) -> Mesh:
+def rounded_box(size: Vector, radius: float, segments: int = 3, bulge: float = 0.0) -> Mesh:
     """A box with round edges, smooth all over: upholstery, mattresses, appliances. bulge: metres that the middles of its
     faces swell.
     """
@@ -384,7 +387,7 @@ def rounded_box(size: Sequence[float], radius: float, segments: int = 3, bulge: 
 
 
 def superquadric(
-    size: Sequence[float], e1: float = 1.0, e2: float = 1.0, segments: int = 12, lumps: np.ndarray | None = None
+    size: Vector, e1: float = 1.0, e2: float = 1.0, segments: int = 12, lumps: np.ndarray | None = None
 ) -> Mesh:
     """A superquadric of (x, y, z) metres (Barr 1981): exponents 1 an ellipsoid, towards 0 a box, 2 an octahedron. e1 shapes
     it along z, e2 in the xy plane. It is sampled as a cube blown up, so it has no poles. lumps: (K, 5) waves on its radius:
@@ -418,12 +421,12 @@ def tube(path: np.ndarray, radius: float | np.ndarray, segments: int = 10) -> Me
     tangent = np.gradient(path, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
     side = np.cross(tangent[0], AXES[np.argmin(np.abs(tangent[0]))])
-    sides = []
+    transported = []
     for direction in tangent:  # parallel transport: the ring does not twist
         side = side - direction * (side @ direction)
         side = side / np.linalg.norm(side)
-        sides.append(side)
-    sides = np.array(sides)
+        transported.append(side)
+    sides = np.array(transported)
     angle = np.linspace(0, 2 * np.pi, segments + 1)
     ring = np.cos(angle)[:, None] * sides[:, None] + np.sin(angle)[:, None] * np.cross(tangent, sides)[:, None]
     ring[:, -1] = ring[:, 0]
@@ -439,8 +442,8 @@ def tube(path: np.ndarray, radius: float | np.ndarray, segments: int = 10) -> Me
     return merged([wall, *caps])
 
 
-def arc_path(start: Sequence[float], middle: Sequence[float], end: Sequence[float], points: int = 10) -> np.ndarray:
+def arc_path(start: Vector, middle: Vector, end: Vector, points: int = 10) -> np.ndarray:
     """(points, 3) quadratic Bezier curve from start to end, pulled towards `middle`."""
     t = np.linspace(0, 1, points)[:, None]
-    start, middle, end = (np.asarray(p, float) for p in (start, middle, end))
-    return (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
+    a, b, c = (np.asarray(p, float) for p in (start, middle, end))
+    return (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c

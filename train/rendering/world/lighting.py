@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from train.rendering.appearance.library import EnvironmentKind
 from train.rendering.scene import Light, LightGroup, RectangleLight, SphereLight, Sun
 from train.rendering.world.builder import SceneBuilder
+from train.rendering.world.geometry import Vector
 
 XYZ_TO_REC709 = np.array(
     [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
@@ -92,7 +94,9 @@ def outdoor_light(b: SceneBuilder, sunny: float = 0.8) -> None:
 
 def balance_white(b: SceneBuilder) -> None:
     """Take half to all of its cast off the light that falls on level ground from environment and sun together."""
-    radiance = b.environment.radiance[: len(b.environment.radiance) // 2].astype(np.float64)
+    environment = b.environment
+    assert environment is not None, "light outdoors comes from an environment"
+    radiance = environment.radiance[: len(environment.radiance) // 2].astype(np.float64)
     zenith = (np.arange(len(radiance)) + 0.5) / len(radiance) * np.pi / 2
     weight = np.sin(zenith) * np.cos(zenith)
     light = np.pi * (radiance.mean(1) * weight[:, None]).sum(0) / weight.sum()
@@ -100,12 +104,12 @@ def balance_white(b: SceneBuilder) -> None:
         light = light + b.sun.irradiance * max(-b.sun.direction[2], 0.3)
     factor = (LUMINANCE @ light / light) ** b.rng.uniform(0.5, 1.0)
     factor *= (LUMINANCE @ light) / (LUMINANCE @ (light * factor))
-    b.environment = replace(b.environment, radiance=b.environment.radiance * factor.astype(np.float32))
+    b.environment = replace(environment, radiance=environment.radiance * factor.astype(np.float32))
     if b.sun is not None:
         b.sun = replace(b.sun, irradiance=b.sun.irradiance * factor)
 
 
-def dimmed_environment(b: SceneBuilder, kind: str, level: float) -> None:
+def dimmed_environment(b: SceneBuilder, kind: EnvironmentKind, level: float) -> None:
     """An environment of mean radiance `level`."""
     drawn = b.library.environment(b.rng, kind)
     b.environment = replace(drawn, radiance=(drawn.radiance * np.float32(level)))
@@ -155,13 +159,13 @@ def balance(b: SceneBuilder, groups: tuple[LightGroup, ...], power: float) -> No
         ]
 
 
-def bulb(center: np.ndarray, radius: float, power: float, color: np.ndarray, group: LightGroup = "lamps") -> SphereLight:
+def bulb(center: Vector, radius: float, power: float, color: np.ndarray, group: LightGroup = "lamps") -> SphereLight:
     """A glowing ball of a given power; color: (3,) of luminance 1."""
     return SphereLight(np.asarray(center, float), radius, color * power / (4 * np.pi**2 * radius**2), group)
 
 
 def glowing_panel(
-    center: np.ndarray, normal: np.ndarray, width: float, height: float, power: float, color: np.ndarray, group: LightGroup
+    center: Vector, normal: Vector, width: float, height: float, power: float, color: np.ndarray, group: LightGroup
 ) -> RectangleLight:
     """A one-sided rectangle of a given power: ceiling panels, soft boxes, screens."""
     radiance = color * power / (np.pi * width * height)

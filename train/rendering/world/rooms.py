@@ -320,7 +320,7 @@ def _study(room: Room, color: Callable[[], np.ndarray]) -> None:
 def _fill_gaps(room: Room, color: Callable[[], np.ndarray]) -> None:
     """More furniture for what is left of the room: the larger, the more."""
     b, rng = room.b, room.b.rng
-    for _ in range(int(rng.integers(1, 3 + room.width * room.depth / 5))):
+    for _ in range(int(rng.integers(1, int(3 + room.width * room.depth / 5)))):
         kind = b.choice(["shelf", "side", "seat", "table", "plant"], [0.35, 0.2, 0.2, 0.15, 0.1])
         if kind == "shelf":
             _shelf_unit(room)
@@ -404,11 +404,10 @@ def _place_lamps(room: Room, color: Callable[[], np.ndarray], overhead: LightGro
         spots = lamps.spot_bar(b, color(), 1.0, overhead)
         b.place(spots, translation(x, y, room.height) @ rotation("z", b.choice([0, 90])), hung=True)
     for _ in range(int(rng.integers(0 if kind < 0.85 else 1, 3))):
-        make = b.choice([lamps.shaded_lamp, lamps.shaded_lamp, lamps.globe_lamp, lamps.arc_lamp])
+        # None: the arc lamp, which draws its own height.
+        make = b.choice([lamps.shaded_lamp, lamps.shaded_lamp, lamps.globe_lamp, None])
         power = rng.uniform(0.3, 0.9)
-        prop = (
-            lamps.arc_lamp(b, color(), power) if make is lamps.arc_lamp else make(b, color(), power, rng.uniform(1.2, 1.65))
-        )
+        prop = lamps.arc_lamp(b, color(), power) if make is None else make(b, color(), power, rng.uniform(1.2, 1.65))
         room.anywhere(prop, 0.47)
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Camera, Mesh, Scene
+from train.rendering.scene import Camera, LightGroup, Mesh, Scene
 from train.rendering.world import books, clutter, vessels
 from train.rendering.world.builder import Prop, SceneBuilder
 from train.rendering.world.fabrics import crumpled, cushion
-from train.rendering.world.geometry import lumpy_waves, rotation, sheet, superquadric, translation, tube
+from train.rendering.world.geometry import Vector, lumpy_waves, rotation, sheet, superquadric, translation, tube
 from train.rendering.world.lighting import WhiteBalance, bulb, glowing_panel
 
 _SKINS = ("ceramic", "any", "paper", "fabric", "stone", "wood", "plastic", "label")
@@ -28,7 +28,7 @@ def creature(b: SceneBuilder) -> Prop:
     length, width, height = 0.16 * rng.uniform([0.7, 0.45, 0.45], [1.1, 0.8, 0.8])
     leg = height * rng.uniform(0.15, 0.8)
 
-    def ball(size: np.ndarray, lumps: float) -> Mesh:
+    def ball(size: Vector, lumps: float) -> Mesh:
         return superquadric(size, rng.uniform(0.8, 1.1), rng.uniform(0.8, 1.1), 16, lumpy_waves(rng, lumps))
 
     prop.add(ball((length, width, height), rng.uniform(0.02, 0.08)), coat, translation(z=leg))
@@ -133,10 +133,10 @@ def specimen_scene(b: SceneBuilder) -> Scene:
         color = white.color(4200 * np.exp(rng.normal(0, 0.06)))
         power = float(away @ away) * (12.0 if index == 0 else b.log_uniform(0.8, 8.0))
         side = size * b.log_uniform(0.05, 0.6)
+        group: LightGroup = "lamps" if index == 0 else "ceiling"
         if b.chance(0.5):
-            b.lights.append(bulb(center + away, side / 2, power, color, "lamps" if index == 0 else "ceiling"))
+            b.lights.append(bulb(center + away, side / 2, power, color, group))
         else:
-            group = "lamps" if index == 0 else "ceiling"
             b.lights.append(glowing_panel(center + away, -away / np.linalg.norm(away), side, side, power, color, group))
     scene = b.build("specimen", lambda draw: _propose(b, center, size, draw))
     scene.isolated = True

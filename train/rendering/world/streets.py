@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from train.rendering.scene import Camera, Scene
+from train.rendering.scene import Camera, Mesh, Scene
 from train.rendering.world import books, buildings, clutter, furniture, vessels
 from train.rendering.world.builder import Prop, SceneBuilder
 from train.rendering.world.foliage import conifer, grass, leaf_cloud, terrain, tree
@@ -64,6 +64,8 @@ class Place:
 def tree_prop(b: SceneBuilder, height: float, leaf: int, bark: int, count: int = 3400) -> Prop:
     """A tree as a prop whose footprint is that of its trunk's foot: crowns may overlap."""
     prop = Prop()
+    wood: list[Mesh]
+    leaves: Mesh | None
     if b.chance(0.2):
         wood, leaves = conifer(b.rng, height, count + 1000)
         if b.chance(0.8):  # needles stay dark green while other leaves turn
@@ -370,7 +372,8 @@ def _garden(place: Place) -> None:
                 spot = (frame @ [rng.normal(0, 0.2), side * 0.75, 0, 1])[:2]
                 place.stand(
                     seat,
-                    *spot,
+                    spot[0],
+                    spot[1],
                     np.degrees(np.arctan2(frame[1, 0], frame[0, 0])) + (0 if side > 0 else 180) + rng.normal(0, 15),
                     0.05,
                 )
@@ -469,7 +472,13 @@ def _park(place: Place) -> None:
     place.aims = [np.array([0.0, 0.0, 1.0]), np.array([5.0, 3.0, 1.0]), np.array([-5.0, 2.0, 1.0])]
 
 
-PLACES = ((_street, 0.32), (_courtyard, 0.18), (_garden, 0.2), (_wall_in_sun, 0.18), (_park, 0.12))
+PLACES: tuple[tuple[Callable[[Place], None], float], ...] = (
+    (_street, 0.32),
+    (_courtyard, 0.18),
+    (_garden, 0.2),
+    (_wall_in_sun, 0.18),
+    (_park, 0.12),
+)
 
 
 def street_scene(b: SceneBuilder) -> Scene:

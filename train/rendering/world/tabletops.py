@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from train.rendering.appearance.library import EnvironmentKind
 from train.rendering.scene import Camera, Scene
 from train.rendering.world import clutter, fittings, furniture, upholstery
 from train.rendering.world.builder import Prop, SceneBuilder, Support
@@ -124,7 +125,7 @@ def _light_studio(b: SceneBuilder, size: float) -> None:
         b.lights.append(glowing_panel(center, -away, side, side * rng.uniform(0.6, 1.5), power, color, "lamps"))
 
 
-def _light_outdoors(b: SceneBuilder, kind: str) -> None:
+def _light_outdoors(b: SceneBuilder, kind: EnvironmentKind) -> None:
     dimmed_environment(b, kind, 1.0)
     if b.chance(0.7):
         white = WhiteBalance.draw(b.rng, 5400)

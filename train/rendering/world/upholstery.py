@@ -113,15 +113,15 @@ def bed(b: SceneBuilder) -> Prop:
     pillow = linen if b.chance(0.5) else b.material("fabric")
     count = 1 if width < 1.1 else 2
     for k in range(count):
-        x = (k - (count - 1) / 2) * width / 2
+        aside = (k - (count - 1) / 2) * width / 2
         place = (
-            translation(x, length / 2 - 0.28, top - 0.012)
+            translation(aside, length / 2 - 0.28, top - 0.012)
             @ rotation("z", rng.normal(0, 5))
             @ rotation("x", rng.uniform(0, 8))
         )
         prop.add(cushion(rng, min(0.72, width / count * 0.9), 0.46, 0.18), pillow, place)
         if b.chance(0.4):
-            _leaning_cushion(b, x, length / 2 - 0.04, top + 0.11, b.material("fabric"), prop)
+            _leaning_cushion(b, aside, length / 2 - 0.04, top + 0.11, b.material("fabric"), prop)
     cover_length = length * rng.uniform(0.6, 0.74)
     duvet = blanket(rng, width + 0.03, cover_length, rng.uniform(0.04, 0.09), min(0.3, top - 0.12))
     prop.add(duvet, b.material("fabric"), translation(0, -length / 2 + cover_length / 2, top - 0.004))

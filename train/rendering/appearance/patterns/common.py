@@ -6,11 +6,14 @@ Albedos are float32 linear Rec.709, colours (3,) and images (N, N, 3); masks are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from train.rendering.appearance import noise, palette
 from train.rendering.scene import Texture
+
+T = TypeVar("T")
 
 SIZE = 320
 
@@ -32,7 +35,7 @@ def mix(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return first + (second - first) * mask[..., None]
 
 
-def pick(rng: np.random.Generator, *choices, p: tuple[float, ...] | None = None):
+def pick(rng: np.random.Generator, *choices: T, p: tuple[float, ...] | None = None) -> T:
     """One of the choices, without turning it into a numpy scalar."""
     weights = None if p is None else np.array(p) / sum(p)
     return choices[int(rng.choice(len(choices), p=weights))]

@@ -37,7 +37,7 @@ def mask_of(rng: np.random.Generator, text: str, width: int, height: int) -> np.
     font = _FONTS[int(rng.integers(len(_FONTS)))]
     thickness = int(rng.integers(1, 6))
     (wide, tall), base = cv2.getTextSize(text, font, 2.0, thickness)
-    drawn = np.zeros((tall + base + 12, wide + 24), np.uint8)
+    drawn: np.ndarray = np.zeros((tall + base + 12, wide + 24), np.uint8)
     cv2.putText(drawn, text, (12, tall + 6), font, 2.0, 255, thickness, cv2.LINE_AA)
     style = rng.random()
     if style < 0.2:  # fat

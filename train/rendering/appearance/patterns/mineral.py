@@ -119,7 +119,7 @@ def bricks(rng: np.random.Generator) -> Patterned:
     offsets = {"half": row % 2 / 2, "third": row % 3 / 3 if rows % 3 == 0 else row % 2 / 3, "stack": row * 0.0}
     offset = offsets[stagger] if stagger in offsets else rng.random(rows)
     rough = log_uniform(rng, 0.0004, 0.002)
-    bend = tuple(rough * noise.fractal(rng, SIZE, 8, 0.3) for _ in range(2))
+    bend = rough * noise.fractal(rng, SIZE, 8, 0.3), rough * noise.fractal(rng, SIZE, 8, 0.3)
     pieces = tiling.bond(SIZE, columns, rows, offset, bend)
     return _masonry(rng, pieces, color(rng, "brick"), color(rng, "mortar"), rng.uniform(0.04, 0.1) / rows, 0.12)
 
@@ -130,7 +130,7 @@ def ashlar(rng: np.random.Generator) -> Patterned:
     pieces = tiling.boards(rng, SIZE, rows, rng.uniform(1.4, 3.0) / rows)
     stone = color(rng, "stone")
     return _masonry(
-        rng, pieces, stone, mix(color(rng, "mortar"), stone, np.float32(0.5))[0], rng.uniform(0.02, 0.07) / rows
+        rng, pieces, stone, mix(color(rng, "mortar"), stone, np.array(0.5, np.float32))[0], rng.uniform(0.02, 0.07) / rows
     )
 
 
@@ -409,7 +409,7 @@ def roof(rng: np.random.Generator) -> Patterned:
     rows = int(rng.integers(5, 15)) * 2
     columns = max(2, round(rows * rng.uniform(0.5, 1.3)))
     offset = pick(rng, np.zeros(rows), np.arange(rows) % 2 / 2, p=(1, 2))
-    bend = tuple(0.0012 * noise.fractal(rng, SIZE, 10, 0.4) for _ in range(2))
+    bend = 0.0012 * noise.fractal(rng, SIZE, 10, 0.4), 0.0012 * noise.fractal(rng, SIZE, 10, 0.4)
     pieces = tiling.bond(SIZE, columns, rows, offset, bend)
     base = color(rng, "roof")
     colors = variants(rng, base, pieces.count, rng.uniform(0.1, 0.35), rng.uniform(0.02, 0.06))

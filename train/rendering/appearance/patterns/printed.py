@@ -381,7 +381,7 @@ def _cardboard(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.6:
         top, tall = int(SIZE * rng.uniform(0.3, 0.6)), int(SIZE * rng.uniform(0.1, 0.18))
         canvas[top : top + tall] = mix(
-            canvas[top : top + tall], color(rng, pick(rng, "cardboard", "straw")), np.float32([[0.6]])
+            canvas[top : top + tall], color(rng, pick(rng, "cardboard", "straw")), np.array([[0.6]], np.float32)
         )
     if rng.random() < 0.7:
         ink = color(rng, "ink")
