@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 import onnxruntime
 
-from export.verify import STEPS, run_loop, runner
+from export.verify import BF16_MIN_PSNR, FP16_MIN_PSNR, STEPS, run_loop, runner
 from runtime.bundle import Bundle, Precision, graph_specs
 from runtime.engines import open_engine
 from runtime.engines.base import Engine
@@ -17,10 +17,10 @@ RUNGS = ("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda", "tens
 
 
 class Rung(Protocol):
-    """A backend that computes a bundle's graphs. full: the limits of FP32 hold, not those of reduced precision."""
+    """A backend that computes a bundle's graphs. min_psnr: dB of the whole loop; None where the limits of FP32 hold."""
 
     name: str
-    full: bool
+    min_psnr: float | None
     graphs: tuple[str, ...]
 
     def describe(self) -> str:
@@ -42,7 +42,8 @@ class OnnxRung:
     """The bundle's graphs of one precision on ONNX Runtime's CPU provider."""
 
     def __init__(self, bundle: Bundle, precision: Precision):
-        self.name, self.full = f"onnx-{precision}", precision == "fp32"
+        self.name = f"onnx-{precision}"
+        self.min_psnr = None if precision == "fp32" else FP16_MIN_PSNR
         specs = graph_specs(bundle.feature_channels, precision)
         self.graphs = tuple(graph for graph in specs if bundle.has(graph, precision))
         self._run = runner(bundle.folder, specs, precision)
@@ -63,9 +64,8 @@ class OnnxRung:
 class EngineRung:
     """One of the runtime's engines in reduced precision."""
 
-    full = False
-
     def __init__(self, name: str, bundle: Bundle, engine: Engine, graphs: tuple[str, ...]):
+        self.min_psnr: float | None = BF16_MIN_PSNR if getattr(engine, "precision", "fp16") == "bf16" else FP16_MIN_PSNR
         self.name, self._bundle, self._engine, self.graphs = name, bundle, engine, graphs
 
     def describe(self) -> str:

@@ -39,7 +39,8 @@ class OpenVinoCpu(Engine):
     A graph that has seen MAX_SHAPES sizes is compiled anew, which bounds its memory.
 
     Tuning: "reduced" is BF16 (or FP16) matrix arithmetic on FP32 sums, about twice as fast on CPUs with AMX or
-    AVX512-BF16 and at least 60 dB PSNR from FP32; the upsampler stays FP32 in any case. Two steps run as one graph.
+    AVX512-BF16 and at least 55 dB PSNR from FP32 (60 in FP16); the upsampler stays FP32 in any case. Two steps run as one
+    graph.
     """
 
     name = "openvino"

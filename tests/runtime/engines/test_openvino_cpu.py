@@ -46,13 +46,13 @@ def test_fp32_agrees_with_onnx_runtime_graph_by_graph(engine, tiny_bundle, graph
 
 
 @needs_reduced
-def test_reduced_precision_of_the_shipped_model_keeps_60_decibels():
+def test_reduced_precision_of_the_shipped_model_keeps_what_its_bits_allow():
     bundle = Bundle.load("small")
     image, noise = picture(128, 128)
     fast, exact = open_engine(bundle, "openvino", precision="reduced"), open_engine(bundle, "cpu")
     found, expected = fast.network(image, noise, 2), exact.network(image, noise, 2)
     assert fast.precision in ("bf16", "fp16")
-    assert 60 <= psnr(found, expected) < 100
+    assert {"bf16": 55, "fp16": 60}[fast.precision] <= psnr(found, expected) < 100
     rng = np.random.default_rng(1)
     low = {name: rng.random((1, 3, 64, 64), np.float32) for name in ("log_shading", "guide")}
     feeds = {**low, "image": rng.random((1, 3, 90, 70), np.float32), "rows": np.array([0, 90], np.float32)}
