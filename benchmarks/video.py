@@ -278,7 +278,7 @@ def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
         if args.speed:
             rows += video_speed.stages(args.videos[0], bundle, **options)
         if args.memory:
-            rows += video_speed.memory(bundle)
+            rows += video_speed.memory(bundle, args.backend)
     return [{**row, **common} for row in rows]
 
 

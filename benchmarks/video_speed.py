@@ -112,7 +112,7 @@ def _pipeline(path: Path, model: Decomposer, folder: Path, end: float) -> None:
     run_video(job, settings, lambda: model, frozenset(), Progress(quiet=True))
 
 
-def memory(bundle: Bundle) -> list[dict[str, object]]:
+def memory(bundle: Bundle, backend: str = "cpu") -> list[dict[str, object]]:
     """Rows with the peak resident memory of the command on clips of MEMORY_SECONDS, made here: a drifting texture.
 
     The network runs at its smallest size, since how memory grows with the clip's length is what is asked.
@@ -122,7 +122,7 @@ def memory(bundle: Bundle) -> list[dict[str, object]]:
         for seconds in MEMORY_SECONDS:
             path = Path(folder) / f"clip{seconds}.mp4"
             frames = _texture_clip(path, seconds)
-            arguments = [str(path), "-o", str(Path(folder) / "out"), "--quiet", "--resolution", "32"]
+            arguments = [str(path), "-o", str(Path(folder) / "out"), "--quiet", "--resolution", "32", "--backend", backend]
             peak = _peak_memory([*arguments, "--bundle", str(bundle.folder.resolve())])
             rows.append({"seconds": seconds, "frames": frames, "peak_mib": peak / 2**20})
     return rows

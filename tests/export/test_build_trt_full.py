@@ -250,13 +250,16 @@ def fake_tensorrt(recorder):
             if BuilderFlag.VERSION_COMPATIBLE in config._flags and not self.engine_host_code_allowed:
                 return None
             assert config.profiling_verbosity == ProfilingVerbosity.DETAILED
-            half = network.parsed[1] == "fp16" and "engine" not in recorder.failures
+            # Low shading has no convolution; its arithmetic is FP32 behind an FP16 albedo.
+            pointwise = network.parsed[0].name == "low_shading"
+            half = network.parsed[1] == "fp16" and not pointwise and "engine" not in recorder.failures
             tensor = {"Name": "x", "Dimensions": [-1, 8, -1, -1]}
             if recorder.version.startswith("11"):
                 tensor |= {"Format": "Row major linear", "DataType": "Half" if half else "Float"}
             else:
                 tensor |= {"Format/Datatype": f"Row major linear {'FP16' if half else 'FP32'} format"}
-            layer = {"Name": "conv", "LayerType": "CaskConvolution", "Inputs": [tensor], "Outputs": [tensor]}
+            name, kind = ("mul", "PointWiseV2") if pointwise else ("conv", "CaskConvolution")
+            layer = {"Name": name, "LayerType": kind, "Inputs": [tensor], "Outputs": [tensor]}
             text = json.dumps({"Layers": [layer]})
             inspector = types.SimpleNamespace(get_engine_information=lambda form: text)
             return types.SimpleNamespace(create_engine_inspector=lambda: inspector)
