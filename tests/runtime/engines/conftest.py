@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from runtime.engines.cuda_memory import CudaError
+
 
 @pytest.fixture
 def picture():
@@ -28,6 +30,32 @@ def collect_quickly() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def fail_in_turn(collect_quickly):
+    """(gpu, work, stride) -> numbers of the CUDA calls of `work` that failed in turn, each after that run is over.
+
+    More than 20 of them have to reach the caller.
+    """
+
+    def each(gpu, work, stride):
+        work()
+        total = len(gpu.cuda.calls)
+        assert total > 100
+        failures = 0
+        for number in range(0, total, stride):
+            gpu.cuda.fail(number)
+            try:
+                work()
+            except CudaError:
+                failures += 1
+            gpu.cuda.fail(10**9)
+            gc.collect()
+            yield number
+        assert failures > 20
+
+    return each
 
 
 @pytest.fixture

@@ -211,8 +211,7 @@ def test_each_shape_has_its_session_and_they_are_bounded(engine, gpu, picture):
     np.testing.assert_array_equal(engine.run("decoder", {"z": picture()[1]})["albedo"], first)
 
 
-@pytest.mark.usefixtures("collect_quickly")
-def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, half_bundle, picture):
+def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, half_bundle, picture, fail_in_turn):
     def work():
         engine = open_engine(half_bundle, "cuda")
         try:
@@ -221,20 +220,8 @@ def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, half_bundle, pict
         finally:
             engine.close()
 
-    work()
-    total = len(gpu.cuda.calls)
-    assert total > 100
-    failures = 0
-    for number in range(0, total, 4):
-        gpu.cuda.fail(number)
-        try:
-            work()
-        except CudaError:
-            failures += 1
-        gpu.cuda.fail(10**9)
-        gc.collect()
+    for number in fail_in_turn(gpu, work, 4):
         assert gpu.cuda.live() == [] and not gpu.ort.sessions, f"call {number}"
-    assert failures > 20
 
 
 def test_a_session_without_cuda_is_refused_and_not_used_instead(half_bundle, install):

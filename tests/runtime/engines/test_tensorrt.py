@@ -411,8 +411,7 @@ def test_without_a_gpu_no_tensorrt_object_is_made(gpu, model_bundle):
         open_engine(Bundle.load(model_bundle), "tensorrt", device=3)
 
 
-@pytest.mark.usefixtures("collect_quickly")
-def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, model_bundle, picture):
+def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, model_bundle, picture, fail_in_turn):
     def work():
         engine = open_engine(Bundle.load(model_bundle), "tensorrt")
         try:
@@ -421,20 +420,8 @@ def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, model_bundle, pic
         finally:
             engine.close()
 
-    work()
-    total = len(gpu.cuda.calls)
-    assert total > 100
-    failures = 0
-    for number in range(0, total, 3):
-        gpu.cuda.fail(number)
-        try:
-            work()
-        except CudaError:
-            failures += 1
-        gpu.cuda.fail(10**9)
-        gc.collect()
+    for number in fail_in_turn(gpu, work, 3):
         assert gpu.cuda.live() == [], f"call {number}"
-    assert failures > 20
 
 
 def test_an_engine_goes_on_after_a_run_that_failed(engine, gpu, reference, picture):
