@@ -12,6 +12,7 @@ from runtime.bundle import Bundle
 from runtime.decomposer import Decomposer
 from runtime.engines import open_engine
 from runtime.engines.base import Engine
+from runtime.engines.cuda_engine import CudaEngine
 
 # The command's names say the library; the runtime's are shorter.
 ENGINES = {
@@ -38,15 +39,14 @@ def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *,
     engine = open_engine(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
     image, noise, steps = workload.image, workload.noise, workload.steps
     network = partial(engine.network, image, noise, steps)
-    phases = getattr(engine, "phases", None)
     return Variant(
         backend,
-        str(getattr(engine, "precision", "fp32")),
+        engine.precision,
         name,
         "cpu" if backend in ON_CPU else "cuda",
         {"network": network, **(_parts(bundle, engine, workload) if stages else {})},
         network,
-        partial(phases, image, noise, steps) if phases else None,
+        partial(engine.phases, image, noise, steps) if isinstance(engine, CudaEngine) else None,
         [engine.close],
     )
 

@@ -6,13 +6,14 @@ python docs/commands.py --check     # exit code 1 where the page is out of date
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import generated
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "commands.md"
@@ -64,20 +65,5 @@ def page() -> str:
     return "\n".join([_INTRODUCTION, contents, "", *sections])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    options = parser.parse_args(arguments)
-    text = page()
-    if not options.check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    # argparse breaks long usage lines in other places from version to version.
-    if not PAGE.is_file() or PAGE.read_text(encoding="utf-8").split() != text.split():
-        print(f"{PAGE}: found a page that is out of date, expected what python docs/commands.py writes", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.run("docs/commands.py", __doc__, PAGE, page))

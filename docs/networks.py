@@ -6,10 +6,11 @@ python docs/networks.py --check     # exit code 1 where the figure is out of dat
 
 from __future__ import annotations
 
-import argparse
 import sys
 from html import escape
 from pathlib import Path
+
+import generated
 
 from train.networks.config import CONFIGS, LATENT_CHANNELS, LATENT_DOWNSCALE
 
@@ -134,18 +135,5 @@ def draw() -> str:
     return drawing.svg()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    options = parser.parse_args(arguments)
-    if not options.check:
-        FIGURE.write_text(draw(), encoding="utf-8")
-        return 0
-    if not FIGURE.is_file() or FIGURE.read_text(encoding="utf-8") != draw():
-        print(f"{FIGURE}: found a figure that is out of date, expected what python docs/networks.py draws", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.run("docs/networks.py", __doc__, FIGURE, draw))

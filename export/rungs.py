@@ -65,7 +65,7 @@ class EngineRung:
     """One of the runtime's engines in reduced precision."""
 
     def __init__(self, name: str, bundle: Bundle, engine: Engine, graphs: tuple[str, ...]):
-        self.min_psnr: float | None = BF16_MIN_PSNR if getattr(engine, "precision", "fp16") == "bf16" else FP16_MIN_PSNR
+        self.min_psnr: float | None = BF16_MIN_PSNR if engine.precision == "bf16" else FP16_MIN_PSNR
         self.name, self._bundle, self._engine, self.graphs = name, bundle, engine, graphs
 
     def describe(self) -> str:

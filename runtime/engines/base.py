@@ -22,6 +22,11 @@ class Engine(ABC):
     #: Larger images go through the upsampler in strips of so many pixels.
     strip_pixels: int = 1 << 22
 
+    @property
+    def precision(self) -> str:
+        """What the networks compute in: "fp32", "bf16" or "fp16"."""
+        return "fp32"
+
     @abstractmethod
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a graph ("encoder", "velocity_step", ...) on named float32 inputs, returns its named float32 outputs.
