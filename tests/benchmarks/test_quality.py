@@ -16,6 +16,7 @@ from benchmarks.metrics import score_layer
 from benchmarks.protocols import BENCHMARKS
 from benchmarks.protocols.layers import NativeProtocol
 from benchmarks.report import CELL
+from benchmarks.retinex import THRESHOLDS
 from runtime.decomposer import Decomposer
 
 Maker = Callable[..., Path]
@@ -98,6 +99,15 @@ def test_the_report_holds_the_mean_over_views_for_each_method_and_layer(
     picture = cv2.imread(str(out / "pictures.png"))
     assert picture.shape[1] // CELL == 5 and picture.shape[0] // CELL == 3
     assert sorted(path.name for path in out.iterdir()) == ["pictures.png", "quality.json", "report.md", "views.csv"]
+
+
+def test_retinex_runs_untuned_too_where_its_thresholds_were_tuned_on_the_set(tmp_path: Path, make_mit: Maker) -> None:
+    make_mit(tmp_path, ["a"])
+    file = tmp_path / "scores.json"
+    assert quality.main(["--dataset", "mit", "--data", str(tmp_path), *WITHOUT_WEIGHTS, "--json", str(file)]) == 0
+    thresholds = {row["method"]: row.get("thresholds") for row in json.loads(file.read_text())["rows"]}
+    assert thresholds["retinex"] == vars(THRESHOLDS["mit"])
+    assert thresholds["retinex untuned"] == vars(THRESHOLDS["shards"])
 
 
 def test_two_workers_give_the_numbers_of_one(tmp_path: Path, make_mit: Maker) -> None:
