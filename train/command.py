@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Protocol, TypeVar
 
 from train.checkpoint import CheckpointError
@@ -18,15 +16,7 @@ from train.data.shards import ShardError
 from train.distributed import is_lost_peer, leave_processes
 from train.perceptual import PerceptualError
 from train.session import TrainingStopped
-
-
-class Stopped(BaseException):
-    """A signal asked the command to end. `number`: which."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
-
+from train.stopping import Stopped, handle_signals
 
 ConfigIn = TypeVar("ConfigIn", bound=TrainingConfig, contravariant=True)
 
@@ -63,8 +53,7 @@ def exit_with_one_line(main: Callable[[], None]) -> None:
     """
     level = logging.INFO if _is_first() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    handle_signals()
     try:
         main()
         leave_processes()
@@ -73,8 +62,7 @@ def exit_with_one_line(main: Callable[[], None]) -> None:
     except TrainingStopped as error:
         _fail(str(error), 1)
     except Stopped as stop:
-        name = "interrupted" if stop.number == signal.SIGINT else "stopped by SIGTERM"
-        _fail(f"{name}; continue with --resume", 128 + stop.number)
+        _fail(str(stop), 128 + stop.number)
     except RuntimeError as error:
         if not is_lost_peer(error):
             raise
@@ -84,14 +72,6 @@ def exit_with_one_line(main: Callable[[], None]) -> None:
 def _is_first() -> bool:
     """Whether this process speaks for those on its machine."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    # torchrun passes on a Ctrl-C that the terminal has sent to this process already: the second must not cut the first's
-    # clean end short.
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, signal.SIG_IGN)
-    raise Stopped(number)
 
 
 def _fail(message: str, status: int) -> None:

@@ -65,6 +65,12 @@ class Processes:
         dist.broadcast(tensor, 0)
         return tensor.item()
 
+    def any(self, value: bool) -> bool:
+        """Whether it is true in one of the processes."""
+        if self.world == 1:
+            return value
+        return self.average(torch.tensor([float(value)], device=self.device)).item() > 0
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module`, with gradients averaged over the processes in the backward pass. Call the result, not the module."""
         if self.world == 1:

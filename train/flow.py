@@ -8,7 +8,7 @@ With x0 ~ N(0, I), x1 the normalised albedo latent and z_t = (1-t) x0 + t x1, th
 2023); the decoded one-step estimate z_t + (1-t) v is compared with the albedo, by L1, by gradients and by a perceptual
 distance.
 The run folder gets config.yaml, metrics.jsonl, losses.png, grids/ (input | albedo | truth | shading | truth) and
-checkpoint.pt. Ctrl-C loses nothing since the last checkpoint: `python -m train.flow --resume runs/flow` goes on exactly.
+checkpoint.pt. Ctrl-C and SIGTERM save the step under way: `python -m train.flow --resume runs/flow` goes on exactly.
 """
 
 from __future__ import annotations

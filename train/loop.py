@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from train.ema import EMA
 from train.run import Run
 from train.schedule import Progress, learning_rate_factor, parse_duration
 from train.session import Session, TrainingStopped
+from train.stopping import Stopped, patient, requested
 
 log = logging.getLogger(__name__)
 Validate = Callable[[Run, int], dict[str, float]]
@@ -35,7 +37,8 @@ class TrainingLoop:
 
     parts: everything with a state that resuming needs, by name; `model` and `ema` among them. Optimisers among the parts
     get the schedule's learning rate. Between steps the loop logs, validates and saves at the configured intervals; of
-    several processes only the main one does, and all go on for the same number of steps.
+    several processes only the main one does, and all go on for the same number of steps. A signal to any of them lets the
+    step end, saves and raises Stopped.
     """
 
     def __init__(
@@ -73,19 +76,26 @@ class TrainingLoop:
         self._rate = 0.0
 
     def __iter__(self) -> Iterator[Step]:
-        while (now := self._progress()) < 1:
-            self._rate = self.config.learning_rate * learning_rate_factor(now)
-            for optimizer in self._optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = self._rate
-            yield Step(self.step, now)
-            self.step += 1
-            if self.step % self.config.log_every == 0:
-                self._log_window(now)
-            if self.step % self.config.validate_every == 0:
-                self._validate()
-            if self.step % self.config.save_every == 0:
-                self.save()
+        with patient():
+            while (now := self._progress()) < 1:
+                self._rate = self.config.learning_rate * learning_rate_factor(now)
+                for optimizer in self._optimizers:
+                    for group in optimizer.param_groups:
+                        group["lr"] = self._rate
+                yield Step(self.step, now)
+                self.step += 1
+                if self.step % self.config.log_every == 0:
+                    self._log_window(now)
+                if self.step % self.config.validate_every == 0:
+                    self._validate()
+                if self.step % self.config.save_every == 0:
+                    self.save()
+                self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self.processes.any(requested() is not None):
+            self.save()
+            raise Stopped(requested() or signal.SIGTERM, self.step)
 
     def _progress(self) -> float:
         """Progress before the next step, the same in every process: their clocks differ."""

@@ -5,7 +5,7 @@
     torchrun --nproc-per-node 8 -m train.vae --config train/recipes/vae_gpu.yaml --data shards/ ... -o runs/vae
 
 The run folder gets config.yaml, metrics.jsonl, losses.png, grids/ (input | reconstruction | truth) and checkpoint.pt.
-Ctrl-C loses nothing since the last checkpoint: `python -m train.vae --resume runs/vae` goes on exactly.
+Ctrl-C and SIGTERM save the step under way: `python -m train.vae --resume runs/vae` goes on exactly.
 """
 
 from __future__ import annotations

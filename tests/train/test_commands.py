@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from train import flow, vae
+from train import flow, stopping, vae
 from train.checkpoint import CheckpointError, load_checkpoint, load_run
 from train.config import FlowConfig, VaeConfig, config_from_dict, read_yaml
 from train.data.procedural import procedural_views
@@ -24,14 +25,18 @@ from train.data.procedural import procedural_views
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 
-def stop_after(module, monkeypatch, step):
-    """Raise KeyboardInterrupt when the command wants the batch of `step`, as Ctrl-C would."""
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def stop_after(module, monkeypatch, step, stop=interrupt):
+    """Call `stop` when the command wants the batch after `step`, as Ctrl-C would."""
     original = module.random_batch
 
     def interrupted(*args, calls=[0]):  # noqa: B006
         calls[0] += 1
-        if calls[0] > step:
-            raise KeyboardInterrupt
+        if calls[0] == step + 1:
+            stop()
         return original(*args)
 
     monkeypatch.setattr(module, "random_batch", interrupted)
@@ -79,6 +84,38 @@ def test_interrupted_vae_run_resumes_exactly(vae_run, tmp_path, monkeypatch, tin
     assert_same_state(vae_run, tmp_path)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+@pytest.fixture
+def handled_signals():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stopping.handle_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_step_end_and_saves_it(vae_run, tmp_path, monkeypatch, tiny_options, handled_signals, number):
+    with monkeypatch.context() as patch, pytest.raises(stopping.Stopped) as stopped:
+        stop_after(vae, patch, 4, lambda: signal.raise_signal(number))
+        vae.train(VaeConfig(**{**tiny_options, "save_every": 1000}, steps=8, adversarial_start=0.5), tmp_path)
+    assert (stopped.value.number, stopped.value.step) == (number, 5)
+    assert load_checkpoint(tmp_path, "vae")["step"] == 5
+    vae.main(["--resume", str(tmp_path)])
+    assert_same_state(vae_run, tmp_path)
+
+
+def test_a_second_signal_ends_at_once_and_leaves_the_checkpoint(tmp_path, monkeypatch, tiny_options, handled_signals):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(stopping.Stopped) as stopped:
+        stop_after(vae, patch, 5, twice)
+        vae.train(VaeConfig(**{**tiny_options, "save_every": 3}, steps=8), tmp_path)
+    assert stopped.value.step is None and "resume" not in str(stopped.value)
+    assert load_checkpoint(tmp_path, "vae")["step"] == 3
 
 
 def test_interrupted_flow_run_resumes_exactly(flow_run, vae_run, tmp_path, monkeypatch, tiny_options):
