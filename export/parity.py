@@ -39,7 +39,7 @@ from export.verify import (
     procedural_case,
     random_cases,
     reference,
-)  # fmt: skip
+)
 from export.weights import load_model
 from runtime.atomic_file import replace_when_complete
 from runtime.bundle import Bundle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from train.ema import EMA
 from train.run import Run
 from train.schedule import Progress, learning_rate_factor, parse_duration
 from train.session import Session, TrainingStopped
-from train.stopping import Stopped, patient, requested
+from train.stopping import patient, requested, stop
 
 log = logging.getLogger(__name__)
 Validate = Callable[[Run, int], dict[str, float]]
@@ -95,7 +94,7 @@ class TrainingLoop:
     def _stop_if_asked(self) -> None:
         if self.processes.any(requested() is not None):
             self.save()
-            raise Stopped(requested() or signal.SIGTERM, self.step)
+            stop(self.step)
 
     def _progress(self) -> float:
         """Progress before the next step, the same in every process: their clocks differ."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _requested: int | None = None
@@ -27,8 +28,8 @@ class Stopped(BaseException):
 
 def handle_signals() -> None:
     """From now on a signal raises Stopped, or waits for the end of a `patient` block."""
-    global _requested
-    _requested = None
+    global _requested, _waiting
+    _requested, _waiting = None, False
     for number in _SIGNALS:
         signal.signal(number, _note)
 
@@ -36,6 +37,16 @@ def handle_signals() -> None:
 def requested() -> int | None:
     """The signal that waits, if one does."""
     return _requested
+
+
+def stop(step: int | None = None) -> NoReturn:
+    """Raises Stopped for the signal that this process or another one got. From now on signals are ignored: torchrun passes
+    on a Ctrl-C that the terminal has sent to this process already, and that must not cut the clean end short.
+    """
+    number = _requested or signal.SIGTERM
+    for again in _SIGNALS:
+        signal.signal(again, signal.SIG_IGN)
+    raise Stopped(number, step)
 
 
 @contextmanager
@@ -54,9 +65,7 @@ def _note(number: int, frame: FrameType | None) -> None:
     first, _requested = _requested is None, _requested or number
     if first and _waiting:
         return
-    # torchrun passes on a Ctrl-C that the terminal has sent to this process already: that is no second one.
+    # In several processes the second may be the first one, passed on by torchrun.
     if not first and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return
-    for again in _SIGNALS:
-        signal.signal(again, signal.SIG_IGN)
-    raise Stopped(_requested)
+    stop()
