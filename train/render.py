@@ -4,10 +4,10 @@
     python -m train.render -o data/renders --views 2000 --assets assets --workers 8 --preview data/renders.png
     python -m train.render -o data/clips --views 0 --clips 2 --frames 48 --size 384x256
 
-Rooms, tabletops, streets and single things before black are drawn from seeds (every sixteenth seed is a validation
-scene), so the same seeds give the same views, and a stopped run goes on where it was. Shards appear as they fill up;
-`python -m train.inspect_shards` reads them. Needs the extra [render] and an LLVM library of version 17 or newer (Debian
-and Ubuntu: libllvm19).
+Rooms, tabletops, streets, single things before black and bare walls in the sun are drawn from seeds (every sixteenth
+seed is a validation scene), so the same seeds give the same views, and a stopped run goes on where it was. Shards appear
+as they fill up; `python -m train.inspect_shards` reads them. Needs the extra [render] and an LLVM library of version 17 or
+newer (Debian and Ubuntu: libllvm19).
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ _FEWEST_THINGS = 4
 _LEAST_MEDIAN_DISTANCE = 0.35
 # How much of the picture the only thing fills.
 _LEAST_OF_ISOLATED = 0.25
+# How much of the picture may show what is there for its shadow.
+_MOST_OF_CASTERS = 0.08
 # How far a random preference may lift a camera over one that sees more (nats of entropy).
 _WHIM = 1.2
 
@@ -41,11 +43,14 @@ def rays_of(camera: Camera, x: np.ndarray, y: np.ndarray, size: tuple[int, int])
     return np.broadcast_to(camera.origin, direction.shape), direction
 
 
-def view_entropy(distance: np.ndarray, thing: np.ndarray, isolated: bool = False) -> float | None:
+def view_entropy(
+    distance: np.ndarray, thing: np.ndarray, isolated: bool = False, casters: frozenset[int] = frozenset()
+) -> float | None:
     """Entropy in nats of which thing a picture's rays hit; None for a picture that is not worth rendering.
 
     distance (N,): metres, inf where nothing is hit; thing (N,) int, -1 where none is. isolated: one thing before black is
-    enough, where it fills a quarter of the picture.
+    enough, where it fills a quarter of the picture. casters: things that may fill
+    hardly any of it, and where there are some, one surface is enough.
     """
     hit = thing >= 0
     if isolated:
@@ -54,7 +59,10 @@ def view_entropy(distance: np.ndarray, thing: np.ndarray, isolated: bool = False
         return None
     _, counts = np.unique(thing[hit], return_counts=True)
     shares = counts / counts.sum()
-    if shares.max() > _MOST_OF_ONE or len(counts) < _FEWEST_THINGS:
+    if casters:
+        if np.isin(thing, list(casters)).mean() > _MOST_OF_CASTERS:
+            return None
+    elif shares.max() > _MOST_OF_ONE or len(counts) < _FEWEST_THINGS:
         return None
     if np.median(distance[hit]) < _LEAST_MEDIAN_DISTANCE:
         return None
@@ -76,7 +84,7 @@ def choose_cameras(
     distance, thing = assembled.hits(mi.Ray3f(mi.Point3f(origins.T), mi.Vector3f(directions.T)))
     scored = []
     for camera, seen in zip(candidates, zip(distance.reshape(len(candidates), -1), thing.reshape(len(candidates), -1))):
-        entropy = view_entropy(*seen, isolated=scene.isolated)
+        entropy = view_entropy(*seen, isolated=scene.isolated, casters=scene.casters)
         whim = rng.uniform(0, _WHIM)
         if entropy is not None:
             scored.append((entropy + whim, camera))

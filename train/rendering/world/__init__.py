@@ -7,6 +7,8 @@ clutter.py                              and all of them together, scattered on w
 furniture.py, upholstery.py, lamps.py   furniture
 fittings.py, room_plan.py, rooms.py     windows, doors, pictures; a room's walls and floor; the kinds of room
 tabletops.py                            still lifes
+specimens.py                            single things before black
+sunlit.py                               bare walls and grounds with hard shadows
 buildings.py, streets.py                outdoors
 generate.py                             the scene of a seed
 relight.py, motion.py                   a scene under other light; clips

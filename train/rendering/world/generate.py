@@ -10,19 +10,24 @@ from train.rendering.world.builder import SceneBuilder
 from train.rendering.world.rooms import room_scene
 from train.rendering.world.specimens import specimen_scene
 from train.rendering.world.streets import street_scene
+from train.rendering.world.sunlit import sunlit_scene
 from train.rendering.world.tabletops import tabletop_scene
 
 # What makes each kind of scene, and its share.
 KINDS = {
-    "room": (room_scene, 0.44),
-    "tabletop": (tabletop_scene, 0.21),
-    "street": (street_scene, 0.23),
-    "specimen": (specimen_scene, 0.12),
+    "room": (room_scene, 0.40),
+    "tabletop": (tabletop_scene, 0.19),
+    "street": (street_scene, 0.20),
+    "specimen": (specimen_scene, 0.11),
+    "sunlit": (sunlit_scene, 0.10),
 }
 
 
 def generate(seed: int, library: Library, kinds: Collection[str] = ()) -> Scene:
-    """The scene of a seed: a room, a still life, an outdoor place or a single thing. kinds: of KINDS; empty for all."""
+    """The scene of a seed: a room, a still life, an outdoor place, a single thing or a bare wall in the sun.
+
+    kinds: of KINDS; empty for all.
+    """
     scene, _ = compose(seed, library, kinds)
     return scene
 

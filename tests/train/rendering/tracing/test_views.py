@@ -141,5 +141,8 @@ def test_entropy_counts_things_evenly():
     assert view_entropy(distance, np.zeros(400, int)) is None
     assert view_entropy(distance, np.zeros(400, int), isolated=True) == 0
     assert view_entropy(distance, np.where(np.arange(400) < 60, 0, 1), isolated=True) is None
+    # Where things are there for their shadows, one surface is enough, as long as it is not they that are seen.
+    assert view_entropy(distance, np.zeros(400, int), casters=frozenset([3])) == 0
+    assert view_entropy(distance, np.where(np.arange(400) < 60, 3, 0), casters=frozenset([3])) is None
     assert view_entropy(np.full(400, 0.1), even) is None
     assert view_entropy(np.full(400, np.inf), np.full(400, -1)) is None

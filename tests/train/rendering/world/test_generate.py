@@ -42,7 +42,13 @@ def made() -> list[tuple[Scene, SceneBuilder]]:
 
 def test_all_kinds_of_scene_come_up(made):
     kinds = Counter(scene.kind for scene, _ in made)
-    assert kinds["room"] > 18 and kinds["tabletop"] > 7 and kinds["street"] > 7 and kinds["specimen"] > 2
+    assert (
+        kinds["room"] > 18
+        and kinds["tabletop"] > 7
+        and kinds["street"] > 7
+        and kinds["specimen"] > 2
+        and kinds["sunlit"] > 2
+    )
 
 
 def test_kinds_can_be_chosen():
@@ -59,6 +65,25 @@ def test_a_specimen_is_one_thing_under_bare_lamps():
         assert len({part.thing for part in scene.parts}) <= 2
         cloth = [scene.materials[part.material] for part in scene.parts if part.thing == 1]
         assert all(max(material.color) <= 0.05 for material in cloth)
+
+
+def test_a_sunlit_scene_has_shadows_where_cameras_look():
+    looked_at = 0
+    for seed in range(12):
+        scene = generate(seed, PlainLibrary(), ("sunlit",))
+        (caster,) = scene.casters
+        assert caster in {part.thing for part in scene.parts} and not scene.isolated
+        assert scene.environment is not None and (scene.sun is not None or scene.groups[-1] == "lamps")
+        rng = np.random.default_rng(seed)
+        cameras = [camera for camera in (scene.propose_camera(rng) for _ in range(48)) if camera is not None]
+        assert cameras
+        points = np.concatenate([part.mesh.vertices for part in scene.parts if part.thing == caster])
+        if scene.sun is not None:
+            shadow = points - points[:, 2:] * scene.sun.direction / scene.sun.direction[2]
+            # Light passes the casters on its way down: their shadows lie on the ground or before it, on the wall.
+            assert np.isfinite(shadow).all() and (points[:, 2] > 0).any()
+            looked_at += min(np.linalg.norm(shadow - camera.target, axis=1).min() for camera in cameras) < 6
+    assert looked_at > 3
 
 
 def test_scenes_fit_the_budget_and_are_full_of_things(made):
@@ -116,7 +141,7 @@ def test_the_same_seed_makes_the_same_scene():
 
 
 def test_other_seeds_make_other_scenes(made):
-    sizes = {(len(scene.parts), builder.triangles) for scene, builder in made}
+    sizes = {(builder.triangles, float(scene.parts[-1].mesh.vertices.sum())) for scene, builder in made}
     assert len(sizes) == len(made)
 
 
