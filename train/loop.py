@@ -20,6 +20,8 @@ from train.session import Session, TrainingStopped
 from train.stopping import patient, requested, stop
 
 log = logging.getLogger(__name__)
+# The learning rate grows over at least so many steps.
+_RAMP_STEPS = 50
 Validate = Callable[[Run, int], dict[str, float]]
 
 
@@ -62,9 +64,13 @@ class TrainingLoop:
             self.step, used = state["step"], state["seconds"]
         self._optimizers = [part for part in parts.values() if isinstance(part, torch.optim.Optimizer)]
         self._validate_function = validate
-        validation_began = time.monotonic()
         if self.processes.main:
             self._run = Run(folder, self.config.to_dict(), self.step if resume else None)
+            if session.device.type == "cuda":
+                # The first use of a GPU loads its libraries: no measure of what later validations take.
+                validate(self._run, self.step)
+        validation_began = time.monotonic()
+        if self.processes.main:
             validate(self._run, self.step)
         reserve = 3 * (time.monotonic() - validation_began) + 5
         limit = parse_duration(self.config.time_limit) if self.config.time_limit else None
@@ -77,7 +83,9 @@ class TrainingLoop:
     def __iter__(self) -> Iterator[Step]:
         with patient():
             while (now := self._progress()) < 1:
-                self._rate = self.config.learning_rate * learning_rate_factor(now)
+                # Loading and compiling may use up the schedule's own warm-up where time is what counts.
+                ramp = min(1.0, (self.step + 1) / _RAMP_STEPS)
+                self._rate = self.config.learning_rate * min(learning_rate_factor(now), ramp)
                 for optimizer in self._optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = self._rate

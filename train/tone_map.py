@@ -12,8 +12,8 @@ TONE_MAP = ToneMap()
 
 def luminance(image: Tensor) -> Tensor:
     """(B, 3, H, W) linear Rec.709 -> (B, H, W)."""
-    weights = image.new_tensor([0.2126, 0.7152, 0.0722])
-    return torch.einsum("bchw,c->bhw", image, weights)
+    red, green, blue = image.unbind(1)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def exposure_gain(image: Tensor) -> Tensor:

@@ -5,7 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from train.data.augment import AugmentConfig, fill_invalid, plain_batch, random_batch
+from train.data.augment import (
+    AugmentConfig,
+    copied_crops,
+    fill_invalid,
+    gathered_crops,
+    plain_batch,
+    random_batch,
+)
 from train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
 from train.data.draws import Draws
 from train.data.patterns import paint, random_field, transmittance
@@ -231,3 +238,14 @@ def test_paint_leaves_views_alone_that_are_not_drawn():
     assert torch.equal(paint(albedo, 0.0, draws(0)), albedo)
     changed = torch.stack([(paint(albedo, 0.5, draws(seed)) != albedo).flatten(1).any(1) for seed in range(50)]).float()
     assert 0.35 < changed.mean() < 0.65
+
+
+def test_both_ways_to_cut_crops_agree():
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(0, 256, (5, 2, 3, 40, 64), dtype=torch.uint8, generator=generator)
+    views, top, left = torch.tensor([4, 0, 2, 2]), torch.tensor([0, 3, 8, 5]), torch.tensor([1, 0, 32, 7])
+    crops = copied_crops(codes, views, top, left, (32, 32))
+    assert torch.equal(crops[1], codes[0, ..., 3:35, 0:32])
+    assert torch.equal(gathered_crops(codes, views, top, left, (32, 32)), crops)
+    whole = gathered_crops(codes[:, :, 1], views, 0 * top, 0 * left, (40, 64))
+    assert torch.equal(whole, codes[views][:, :, 1])

@@ -55,11 +55,12 @@ def jpeg_like(srgb: Tensor, quality_scale: Tensor) -> Tensor:
     red, green, blue = srgb.unbind(1)
     y = 0.299 * red + 0.587 * green + 0.114 * blue
     ycc = torch.stack([y, (blue - y) / 1.772, (red - y) / 1.402], 1) * 255
-    dct = _dct_matrix(srgb.device)
+    # Both directions of the transform at once, as one matrix product over all blocks.
+    dct = torch.kron(*[_dct_matrix(srgb.device)] * 2)
     blocks = ycc.reshape(batch, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
-    step = (_JPEG_TABLE.to(srgb.device) * quality_scale).clamp(min=1)[:, None, None]
-    coefficients = torch.round(dct @ blocks @ dct.T / step) * step
-    ycc = (dct.T @ coefficients @ dct).transpose(3, 4).reshape(batch, 3, height, width) / 255
+    step = (_JPEG_TABLE.to(srgb.device) * quality_scale).clamp(min=1).flatten(1)[:, None, None, None]
+    coefficients = torch.round(blocks.flatten(-2) @ dct.T / step) * step
+    ycc = (coefficients @ dct).reshape(blocks.shape).transpose(3, 4).reshape(batch, 3, height, width) / 255
     y, cb, cr = ycc.unbind(1)
     red, blue = y + 1.402 * cr, y + 1.772 * cb
     return torch.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], 1).clamp(0, 1)

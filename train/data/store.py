@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -186,8 +187,10 @@ def shard_paths(data: str | Path, split: str) -> list[Path]:
     return paths
 
 
-def load_views(paths: list[Path], limit: int | None = None, workers: int = 4) -> Views:
+def load_views(paths: list[Path], limit: int | None = None, workers: int | None = None) -> Views:
     """Decode shards into memory. Broken and dull views are named in the log and skipped, a broken shard keeps what it has.
+
+    workers: threads, None: one a core.
 
     ShardError: nothing usable at all.
     """
@@ -214,7 +217,7 @@ def load_views(paths: list[Path], limit: int | None = None, workers: int = 4) ->
 
     def chosen() -> Iterable[tuple[str, CodedView]]:
         count = 0
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
             for result in pool.map(decode, items()):
                 if result is not None and (limit is None or count < limit):
                     count += 1
