@@ -135,6 +135,7 @@ class FlowConfig(TrainingConfig):
     residual_light: bool = option(True, "gloss and other light that is no diffuse reflection in the input")
     paint: float = option(0.0, "share of views whose surfaces are painted with random shapes")
     cast_shadows: float = option(0.0, "share of views in which random shapes stand before the strongest light")
+    sharpen: float = option(0.0, "share of views whose shadows get edges as sharp as those of paint")
     t_zero: float = option(0.4, "share of samples at t = 0, where a two-step sampler starts")
     t_half: float = option(0.25, "share of samples at t = 0.5, its second step; the rest is uniform in [0, 1]")
     invalid_weight: float = option(0.3, "weight of latents under invalid pixels in the velocity loss")
@@ -151,7 +152,7 @@ class FlowConfig(TrainingConfig):
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
         super().check()
-        for name in ("paint", "cast_shadows"):
+        for name in ("paint", "cast_shadows", "sharpen"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected a share of 0 to 1")
         if min(self.t_zero, self.t_half) < 0 or self.t_zero + self.t_half > 1:

@@ -157,7 +157,12 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
 
 def augmentation(config: FlowConfig) -> AugmentConfig:
     """The augmentation with what the configuration switches off."""
-    augment = AugmentConfig(residual_light=config.residual_light, paint=config.paint, cast_shadows=config.cast_shadows)
+    augment = AugmentConfig(
+        residual_light=config.residual_light,
+        paint=config.paint,
+        cast_shadows=config.cast_shadows,
+        sharpen=config.sharpen,
+    )
     return augment if config.light_recombination else dataclasses.replace(augment, light_gain=0.0, light_color=0.0)
 
 

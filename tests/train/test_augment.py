@@ -17,6 +17,7 @@ from train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linea
 from train.data.draws import Draws
 from train.data.patterns import paint, random_field, transmittance
 from train.data.procedural import procedural_views
+from train.data.sharpness import sharpen_edges
 from train.data.store import build_views
 
 INDEX = torch.tensor([0, 2, 1, 2])
@@ -249,3 +250,15 @@ def test_both_ways_to_cut_crops_agree():
     assert torch.equal(gathered_crops(codes, views, top, left, (32, 32)), crops)
     whole = gathered_crops(codes[:, :, 1], views, 0 * top, 0 * left, (40, 64))
     assert torch.equal(whole, codes[views][:, :, 1])
+
+
+def test_sharpening_narrows_an_edge_without_a_halo():
+    step = torch.sigmoid(torch.arange(64) - 31.5).expand(2, 3, 64, 64) * 0.9 + 0.1
+    sharp = sharpen_edges(step, torch.tensor([0.0, 3.0]).reshape(2, 1, 1, 1))
+    assert torch.equal(sharp[0], step[0])
+    before, after = (x.log().diff(dim=-1).max() for x in (step[1], sharp[1]))
+    assert after > 1.6 * before
+    assert sharp[1].min() >= step.min() - 1e-6 and sharp[1].max() <= step.max() + 1e-6
+    flat = torch.full((1, 3, 32, 32), 0.4)
+    flat[..., :8] = 0
+    assert torch.allclose(sharpen_edges(flat, torch.full((1, 1, 1, 1), 3.0)), flat, atol=1e-6)

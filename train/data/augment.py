@@ -19,6 +19,7 @@ from torch import Tensor
 from train.data.degrade import degrade
 from train.data.draws import Draws
 from train.data.patterns import paint, transmittance
+from train.data.sharpness import sharpen
 from train.data.store import Views, ViewStore
 from train.networks.config import SIDE_MULTIPLE
 from train.tone_map import exposure_gain, luminance
@@ -51,7 +52,7 @@ class AugmentConfig:
 
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
     paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
-    light (see `train.data.patterns`).
+    light (see `train.data.patterns`). sharpen: share of views whose light gets sharp edges (see `train.data.sharpness`).
     """
 
     light_gain: float = 0.8
@@ -67,6 +68,7 @@ class AugmentConfig:
     residual_light: bool = True
     paint: float = 0.0
     cast_shadows: float = 0.0
+    sharpen: float = 0.0
 
 
 def _decode_log(codes: Tensor, code: Tensor, gain: Tensor) -> Tensor:
@@ -240,6 +242,9 @@ def random_batch(
                     shadowed = (share[rows].argmax(1) == group)[:, None, None, None]
                     light *= torch.where(shadowed, through[rows], torch.ones_like(through[rows]))[:, None]
                 layers[rows] += light
+
+    if config.sharpen:
+        layers[:, 0] = sharpen(layers[:, 0], config.sharpen, draws)
 
     recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
     gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
