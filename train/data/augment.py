@@ -132,8 +132,8 @@ class _Cut:
         Averaging codes instead of light keeps `image = albedo * shading + residual` exact, since the image is composed
         of the averages, and decodes only the pixels that are needed.
         """
-        picked = [x if chosen is None else x[chosen] for x in (self.views, self.top, self.left)]
-        crops = crop(tensor, *picked, (self.height, self.width))
+        views, top, left = (x if chosen is None else x[chosen] for x in (self.views, self.top, self.left))
+        crops = crop(tensor, views, top, left, (self.height, self.width))
         shape = crops.shape
         if (self.height, self.width) == self.size:
             return crops.float()
