@@ -108,7 +108,8 @@ def measure(pairs: Sequence[Pair], bundle: str | None, resolution: int) -> list[
     rows: list[dict[str, object]] = []
     with Decomposer.load(bundle, resolution=resolution) as model:
         for picture in dict.fromkeys(pair.picture for pair in pairs):
-            image, albedo = read_image(picture).pixels, model.decompose(picture).albedo
+            image = read_image(picture).pixels
+            albedo = model.decompose(image).albedo
             for pair in pairs:
                 if pair.picture == picture:
                     share, ratio = kept(image, albedo, pair)

@@ -20,8 +20,6 @@ from train.session import Session, TrainingStopped
 from train.stopping import patient, requested, stop
 
 log = logging.getLogger(__name__)
-# The learning rate grows over at least so many steps.
-_RAMP_STEPS = 50
 Validate = Callable[[Run, int], dict[str, float]]
 
 
@@ -83,9 +81,7 @@ class TrainingLoop:
     def __iter__(self) -> Iterator[Step]:
         with patient():
             while (now := self._progress()) < 1:
-                # Loading and compiling may use up the schedule's own warm-up where time is what counts.
-                ramp = min(1.0, (self.step + 1) / _RAMP_STEPS)
-                self._rate = self.config.learning_rate * min(learning_rate_factor(now), ramp)
+                self._rate = self.config.learning_rate * learning_rate_factor(now, self.step)
                 for optimizer in self._optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = self._rate

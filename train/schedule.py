@@ -6,6 +6,7 @@ import math
 import re
 import time
 
+RAMP_STEPS = 50
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -17,11 +18,16 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def learning_rate_factor(progress: float, warmup: float = 0.02, floor: float = 0.02) -> float:
-    """Linear warm-up, then cosine decay to `floor`. progress in [0, 1] -> factor on the peak learning rate."""
+def learning_rate_factor(progress: float, step: int | None = None, warmup: float = 0.02, floor: float = 0.02) -> float:
+    """Linear warm-up, then cosine decay to `floor`. progress in [0, 1] -> factor on the peak learning rate.
+
+    step: steps done; the warm-up takes at least RAMP_STEPS, for where time is what counts, loading and compiling may use up
+    the progress that it is given.
+    """
+    ramp = 1.0 if step is None else min(1.0, (step + 1) / RAMP_STEPS)
     if progress < warmup:
-        return max(progress, 1e-3) / warmup
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+        return min(max(progress, 1e-3) / warmup, ramp)
+    return min(floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), ramp)
 
 
 class Progress:

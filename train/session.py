@@ -133,9 +133,6 @@ def open_session(config: TrainingConfig) -> Session:
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 2 * len(buckets))
         # The adversarial term's weight takes gradients through the decoder twice before the backward pass.
         torch._functorch.config.donated_buffer = False
-    if device.type == "cuda":
-        # Matrix products in FP32 are the augmentation's; the networks compute under autocast.
-        torch.backends.cudnn.allow_tf32 = True
     start = time.monotonic()
     if config.data == "procedural":
         side = max(64, *(max(bucket.height, bucket.width) for bucket in buckets))

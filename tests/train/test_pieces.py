@@ -27,7 +27,7 @@ from train.ema import EMA
 from train.loop import require_finite
 from train.metrics import lmse, psnr_srgb
 from train.networks.config import CONFIGS
-from train.schedule import Progress, learning_rate_factor, parse_duration
+from train.schedule import RAMP_STEPS, Progress, learning_rate_factor, parse_duration
 from train.session import TrainingStopped
 from train.time_sampling import sample_times
 
@@ -51,6 +51,14 @@ def test_learning_rate_warms_up_and_decays():
     assert max(factors) == pytest.approx(1)
     assert all(a >= b for a, b in zip(factors[2:], factors[3:]))
     assert factors[-1] == pytest.approx(0.02)
+
+
+def test_learning_rate_warms_up_over_steps_where_time_has_passed():
+    factors = [learning_rate_factor(0.3, step) for step in range(RAMP_STEPS + 5)]
+    assert factors[0] == pytest.approx(1 / RAMP_STEPS)
+    assert all(a < b for a, b in zip(factors, factors[1:40]))
+    assert factors[-1] == pytest.approx(learning_rate_factor(0.3))
+    assert learning_rate_factor(0.001, 10_000) == pytest.approx(0.05)
 
 
 def test_progress_ends_with_whichever_budget_ends_first():

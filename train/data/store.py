@@ -190,9 +190,7 @@ def shard_paths(data: str | Path, split: str) -> list[Path]:
 def load_views(paths: list[Path], limit: int | None = None, workers: int | None = None) -> Views:
     """Decode shards into memory. Broken and dull views are named in the log and skipped, a broken shard keeps what it has.
 
-    workers: threads, None: one a core.
-
-    ShardError: nothing usable at all.
+    workers: threads, None: one a core. ShardError: nothing usable at all.
     """
 
     def decode(item: tuple[Path, str, dict[str, bytes]]) -> tuple[str, CodedView] | None:

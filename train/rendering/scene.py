@@ -165,8 +165,8 @@ Light = RectangleLight | SphereLight
 class Scene:
     """A finished scene. propose_camera draws a candidate (or None where the draw was no good); the same generator state
     gives the same camera. focus: points (3,) with sizes in metres that a camera may look at. isolated: one thing before
-    black, which need not fill the picture nor be one of many. casters: things that are there for their
-    shadows; of a scene that has some, one surface may fill the picture, and they hardly any of it.
+    black, which need not fill the picture nor be one of many. casters: things that are there for their shadows; of a
+    scene that has some, one surface may fill the picture, and they hardly any of it.
     """
 
     seed: int

@@ -49,8 +49,8 @@ def view_entropy(
     """Entropy in nats of which thing a picture's rays hit; None for a picture that is not worth rendering.
 
     distance (N,): metres, inf where nothing is hit; thing (N,) int, -1 where none is. isolated: one thing before black is
-    enough, where it fills a quarter of the picture. casters: things that may fill
-    hardly any of it, and where there are some, one surface is enough.
+    enough, where it fills a quarter of the picture. casters: things that may fill hardly any of it; where there are some,
+    one surface is enough.
     """
     hit = thing >= 0
     if isolated:

@@ -35,7 +35,6 @@ from train.rendering.world.lighting import (
 
 _GROUNDS = ("road", "stone", "floor", "ground", "paper", "fabric", "wall", "wood")
 _WALLS = ("wall", "facade", "paper", "stone", "wood", "ceiling")
-_SKINS = ("fabric", "paper", "plastic", "ceramic", "wood", "any")
 
 
 def hat(b: SceneBuilder) -> Prop:
