@@ -35,6 +35,8 @@ from train.rendering.world.motion import CLIP_KINDS
 # A scene of 256x256 takes seconds; anything longer hangs.
 _SECONDS_A_VIEW = 90
 _MOST_PIXELS = 2048 * 2048
+# Larger pictures are not traced at twice their size: that would take gigabytes, and their shadows spread over more pixels.
+_MOST_ENLARGED = 1024 * 1024
 # So many scenes in a row do not fail by chance.
 _MOST_FAILURES = 8
 
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--samples",
         type=positive,
         default=Quality.samples,
-        help="paths a pixel and pass, a multiple of 4 (default: %(default)s)",
+        help="paths a pixel and pass, a multiple of 16 (default: %(default)s)",
     )
     parser.add_argument(
         "--noise",
@@ -117,7 +119,8 @@ def _jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -
 
 def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress) -> Counter[str]:
     """Render until the folder holds what was asked for; returns what was left out, by reason."""
-    quality = Quality(size=arguments.size, samples=arguments.samples, noise=arguments.noise)
+    enlargement = 2 if arguments.size[0] * arguments.size[1] <= _MOST_ENLARGED else 1
+    quality = Quality(arguments.size, arguments.samples, arguments.noise, enlargement=enlargement)
     counts = staging.counts()
     made = Counter(views=counts["train"].views + counts["val"].views, clips=counts["clip"].units)
     if made["views"] or made["clips"]:
@@ -170,8 +173,8 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
 def _main(argv: Sequence[str] | None, progress: Progress) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.samples % 4:
-        parser.error(f"argument --samples: found {arguments.samples}, expected a multiple of 4")
+    if arguments.samples % 16:
+        parser.error(f"argument --samples: found {arguments.samples}, expected a multiple of 16")
     progress.quiet = arguments.quiet
     find_library()
     height, width = arguments.size

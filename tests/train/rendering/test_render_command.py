@@ -20,7 +20,7 @@ from train.data.store import load_views, shard_paths
 from train.rendering.worker import VALIDATION_EVERY, split_of
 
 pytestmark = pytest.mark.usefixtures("backend")
-FAST = ["--size", "64", "--samples", "4", "--noise", "9", "--workers", "1", "--quiet"]
+FAST = ["--size", "64", "--samples", "16", "--noise", "9", "--workers", "1", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     [
         (["--size", "9"], "sides of at least 32"),
         (["--size", "3x4x5"], "WIDTHxHEIGHT"),
-        (["--samples", "6"], "expected a multiple of 4"),
+        (["--samples", "24"], "expected a multiple of 16"),
         (["--workers", "0"], "expected at least 1"),
     ],
 )

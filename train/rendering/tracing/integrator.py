@@ -5,7 +5,7 @@ everything else as residual R (the coat's reflection, metal, directly seen light
 lights. So `sum over groups of (A * S + R)` is the radiance that a plain path tracer finds, sample by sample. Next-event
 estimation and BSDF sampling are combined by the balance heuristic (Veach 1997).
 
-Samples of a pixel fall into BUCKETS equal buckets, of which `fireflies` takes robust means.
+Samples of a pixel fall into `quality.BUCKETS` equal buckets, of which `fireflies` takes robust means.
 
 Import after `llvm.start_backend`.
 """
@@ -23,8 +23,8 @@ from train.data.shards import MAX_LIGHT_GROUPS
 from train.rendering.scene import Camera
 from train.rendering.tracing import surface
 from train.rendering.tracing.assembly import AssembledScene, camera_rays
+from train.rendering.tracing.quality import BUCKETS
 
-BUCKETS = 4
 # Lanes traced at once: bounds memory (about 0.4 KiB a lane) and keeps a picture of any size in steps.
 _MAX_LANES = 1 << 21
 # What `surface` asks of an interaction.

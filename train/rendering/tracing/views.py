@@ -21,6 +21,8 @@ from train.rendering.tracing.quality import Quality
 _LEAST_ALBEDO = 0.02
 _LEAST_CHANNEL = 0.004
 _LEAST_COVERAGE = 0.9
+# Weight of a black pixel's light where pixels are averaged.
+_BLACK = 1e-3
 
 # What a view worth keeping has; light relative to the picture's 95th percentile.
 _LEAST_VALID, _LEAST_VALID_ISOLATED = 0.35, 0.2
@@ -43,17 +45,34 @@ def _averaged(passes: list[Layers]) -> Layers:
 def render_clean_layers(
     assembled: AssembledScene, camera: Camera, quality: Quality, seed: int
 ) -> tuple[Layers, int, float]:
-    """Layers, samples a pixel that were spent, and the noise that is left (before denoising)."""
+    """Layers at the traced size, samples that were spent on a pixel of the view, and the noise that is left there before
+    denoising.
+    """
     passes: list[Layers] = []
     while True:
-        size, samples = quality.size, quality.samples
+        size, samples = quality.traced_size, quality.traced_samples
         passes.append(render_layers(assembled, camera, size, samples, seed * 17 + len(passes), quality.max_depth))
         layers = _averaged(passes)
         seen = layers.coverage > 0.5
         light = layers.diffuse / np.maximum(layers.albedo, _LEAST_ALBEDO)
-        noise = max(relative_noise(light[:, k], seen) for k in range(light.shape[1]))
+        noise = max(relative_noise(light[:, k], seen) for k in range(light.shape[1])) / quality.enlargement
         if noise < quality.noise or len(passes) == quality.passes:
-            return layers, samples * len(passes), noise
+            return layers, quality.samples * len(passes), noise
+
+
+def block_mean(image: np.ndarray, side: int) -> np.ndarray:
+    """(side * H, side * W, ...) -> (H, W, ...): means of side x side pixels."""
+    height, width = image.shape[0] // side, image.shape[1] // side
+    return image.reshape(height, side, width, side, *image.shape[2:]).mean((1, 3))
+
+
+def averaged_shading(shading: np.ndarray, albedo: np.ndarray, side: int) -> np.ndarray:
+    """Shading and albedo (side * H, side * W, 3) -> the shading (H, W, 3) that makes mean albedo times it the mean light.
+
+    Where a pixel is black all over, its plain mean.
+    """
+    weight = np.maximum(albedo, _BLACK)
+    return block_mean(weight * shading, side) / block_mean(weight, side)
 
 
 def judge(view: View, isolated: bool = False) -> None:
@@ -81,12 +100,14 @@ def render_view(
     """
     layers, samples, noise = render_clean_layers(assembled, camera, quality, seed)
     gains = np.ones(len(assembled.groups)) if gains is None else gains
+    fine, pixels = layers.albedo, quality.enlargement
     shading, residual = [], []
     for k, gain in enumerate(np.asarray(gains, np.float32)):
-        shading.append(gain * denoised_shading(layers.diffuse[:, k], layers.albedo, layers.normal, layers.coverage))
-        residual.append(gain * denoised_residual(layers.residual[:, k], layers.albedo, layers.normal))
-    albedo = layers.albedo
-    mask = (albedo.max(-1) > _LEAST_ALBEDO) & (albedo.min(-1) > _LEAST_CHANNEL) & (layers.coverage > _LEAST_COVERAGE)
+        light = denoised_shading(layers.diffuse[:, k], fine, layers.normal, layers.coverage)
+        shading.append(gain * averaged_shading(light, fine, pixels))
+        residual.append(gain * block_mean(denoised_residual(layers.residual[:, k], fine, layers.normal), pixels))
+    albedo, coverage = block_mean(fine, pixels), block_mean(layers.coverage, pixels)
+    mask = (albedo.max(-1) > _LEAST_ALBEDO) & (albedo.min(-1) > _LEAST_CHANNEL) & (coverage > _LEAST_COVERAGE)
     meta = {
         "groups": list(assembled.groups),
         "camera": {

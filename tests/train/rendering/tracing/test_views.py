@@ -46,6 +46,40 @@ def test_denoised_view_is_what_many_samples_give(view):
         assert error < 0.15
 
 
+def test_tracing_at_twice_the_size_makes_edges_of_shadows_sharper(backend):
+    from train.rendering.tracing.assembly import assemble
+    from train.rendering.tracing.views import render_view
+
+    def steps(enlargement: int) -> float:
+        quality = Quality(size=(96, 128), samples=64, noise=9, enlargement=enlargement)
+        sun = np.log(render_view(assemble(window_room()), INSIDE, quality, seed=3).shading[0].mean(-1) + 1e-3)
+        one, five = np.abs(sun[:, 1:] - sun[:, :-1]), np.abs(sun[:, 5:] - sun[:, :-5])
+        largest = np.max([one[:, k : k + five.shape[1]] for k in range(5)], axis=0)
+        return float(np.median((largest / np.maximum(five, 1e-9))[five > 1.0]))
+
+    assert steps(2) > steps(1) + 0.03
+
+
+def test_averaged_shading_times_averaged_albedo_is_the_averaged_light():
+    from train.rendering.tracing.views import averaged_shading, block_mean
+
+    rng = np.random.default_rng(0)
+    albedo, shading = rng.uniform(0.1, 1, (8, 12, 3)), rng.uniform(0, 5, (8, 12, 3))
+    albedo[:2, :2] = 0
+    mean = averaged_shading(shading, albedo, 2)
+    assert mean.shape == (4, 6, 3)
+    np.testing.assert_allclose(mean[0, 0], shading[:2, :2].mean((0, 1)))
+    lit = block_mean(albedo * shading, 2)
+    np.testing.assert_allclose((block_mean(albedo, 2) * mean)[1:], lit[1:])
+    np.testing.assert_array_equal(block_mean(albedo, 1), albedo)
+
+
+@pytest.mark.parametrize("samples", [0, 8, 24])
+def test_samples_fill_the_buckets_of_every_traced_pixel(samples):
+    with pytest.raises(ValueError, match=f"found {samples}, expected a positive multiple of 16"):
+        Quality(samples=samples)
+
+
 def test_encoded_view_decodes_to_the_same_picture(view):
     decoded = decode_members(encode_view(view)).decode()
     light = view.image.mean(-1)
