@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from train.data.augment import (
 )
 from train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
 from train.data.draws import Draws
-from train.data.patterns import paint, random_field, transmittance
+from train.data.patterns import paint, random_field, shapes, stripes, transmittance
 from train.data.procedural import procedural_views
 from train.data.sharpness import sharpen_edges
 from train.data.store import build_views
@@ -190,7 +191,6 @@ def test_srgb_curve_and_its_inverse_cancel():
 
 def test_paint_is_on_the_albedo_and_seen_in_the_image(views):
     plain, painted = (draw(views, 3, dataclasses.replace(STILL, paint=share), (64, 64), (1,)) for share in (0.0, 1.0))
-    assert painted.albedo.mean() < 0.95 * plain.albedo.mean()
     # What the albedo leaves of the image is the light, which paint does not change but for gloss and exposure. Patterns are
     # drawn before the flip, which may therefore differ.
     for row in range(4):
@@ -202,6 +202,47 @@ def test_paint_is_on_the_albedo_and_seen_in_the_image(views):
             spread.append(ratio.log().std())
             assert (painted.albedo[row] / albedo)[mask].log().std() > 0.02
         assert min(spread) < 0.25
+
+
+def test_paint_covers_texture_and_hue():
+    """A checkerboard's contrast and colour go where a coat of paint lies; a shadow would let both through."""
+    checks = ((torch.arange(64)[:, None] + torch.arange(64)) % 2).float()
+    texture = torch.stack([0.2 + 0.4 * checks, 0.1 + 0.1 * checks, torch.full((64, 64), 0.05)]).expand(4, 3, 64, 64)
+
+    def contrast(x):
+        log = x[:, 0].log()
+        return (log[:, :, 1:] - log[:, :, :-1]).abs()
+
+    painted = torch.cat([paint(texture, 1.0, draws(seed)) for seed in range(30)])
+    kept = contrast(painted) / contrast(texture[:1])
+    covered = kept < 0.3
+    assert 0.1 < covered.float().mean() < 0.6
+    # The surface has at least four times as much red as blue everywhere; paint has any hue.
+    red_to_blue = (painted[:, 0] / painted[:, 2])[:, :, 1:].log()
+    assert red_to_blue[covered].mean() < 0.6 < 0.99 * math.log(4) < red_to_blue[kept > 0.9].median()
+
+
+def test_small_shapes_are_paint():
+    softness = torch.full((4, 1, 1, 1), 0.1)
+
+    def edges(finest):
+        drawn = torch.stack([shapes(draws(seed), (96, 96), softness, finest) for seed in range(30)])
+        return (drawn[..., 1:] - drawn[..., :-1]).abs().mean()
+
+    assert edges(48) > 1.3 * edges(16)
+
+
+def test_stripes_are_straight_and_as_fine_as_asked():
+    for seed in range(5):
+        waves = stripes(draws(seed), (64, 64), 8)
+        assert waves.shape == (4, 1, 64, 64) and waves.abs().max() <= 1.4
+        # Second differences of a plane wave are a constant times the wave.
+        inner = waves[..., 1:-1, 1:-1]
+        across = waves[..., 1:-1, 2:] + waves[..., 1:-1, :-2]
+        factor = (across * inner).sum((2, 3)) / inner.square().sum((2, 3))
+        torch.testing.assert_close(across, factor[..., None, None] * inner, atol=1e-4, rtol=0)
+        # cos(2 pi waves / 64) on each axis: never finer than eight waves in 64 pixels.
+        assert (factor / 2 > math.cos(2 * math.pi * 8 / 63) - 1e-3).all()
 
 
 def test_cast_shadows_leave_the_albedo_alone(views):
