@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -257,6 +258,36 @@ def test_cast_shadows_leave_the_albedo_alone(views):
         lit = before.image[row] > 0.02
         ratio = turn(after.image[row])[lit] / before.image[row][lit]
         assert ratio.max() / ratio.min() > 1.5
+
+
+def before_black(view):
+    """The view with everything but a square in its middle black, no surface and unlit."""
+    keep = np.zeros(view.mask.shape, bool)
+    keep[16:48, 16:48] = True
+    return dataclasses.replace(
+        view,
+        albedo=view.albedo * keep[..., None],
+        shading=view.shading * keep[..., None],
+        residual=view.residual * keep[..., None],
+        mask=view.mask & keep,
+    )
+
+
+def test_nothing_out_of_sight_shades_a_single_thing_before_black():
+    pairs = list(procedural_views(2, 64))
+    mixed = build_views([pairs[0], ("alone", before_black(pairs[1][1]))])
+    assert mixed.stores[0].isolated.tolist() == [False, True]
+    index = torch.tensor([0, 1, 0, 1])
+    shaded = {}
+    for share in (0.0, 1.0):
+        config = dataclasses.replace(STILL, cast_shadows=share)
+        # Shadows are drawn before the flip, so both ways round count.
+        shaded[share] = [draw(mixed, seed, config, (64, 64), (1,), index).image for seed in range(4)]
+    for plain, dark in zip(shaded[0.0], shaded[1.0]):
+        changed = [
+            min((dark[row] - plain[row]).abs().mean(), (dark[row].flip(-1) - plain[row]).abs().mean()) for row in range(4)
+        ]
+        assert max(changed[1], changed[3]) < 1e-5 < 0.01 < min(changed[0], changed[2])
 
 
 def test_shadows_of_the_only_light_are_not_black(views):

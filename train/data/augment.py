@@ -52,7 +52,8 @@ class AugmentConfig:
 
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
     paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
-    light (see `train.data.patterns`). sharpen: share of views whose light gets sharp edges (see `train.data.sharpness`).
+    light, single things before black left out (see `train.data.patterns`). sharpen: share of views whose light gets sharp
+    edges (see `train.data.sharpness`).
     """
 
     light_gain: float = 0.8
@@ -229,8 +230,12 @@ def random_batch(
     layers = torch.zeros(count, 2, 3, *size, device=device)
     through = None
     if config.cast_shadows:
-        # Sky and lamps are seen as they are.
-        through = 1 - mask * (1 - transmittance(size, (share > 0).sum(1) < 2, config.cast_shadows, draws))
+        # Sky and lamps are seen as they are. Nothing out of sight stands before a single thing that is lit before black.
+        surrounded = torch.ones(count, 1, 1, 1, device=device)
+        for cut in cuts:
+            surrounded[cut.rows, 0, 0, 0] = (~cut.store.isolated[cut.views]).float()
+        taken = 1 - transmittance(size, (share > 0).sum(1) < 2, config.cast_shadows, draws)
+        through = 1 - mask * surrounded * taken
     for cut in cuts:
         lit = (cut.store.light_share[cut.views] > 0).cpu()
         for group, chosen in enumerate(lit.unbind(1)):

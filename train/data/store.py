@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 # Stands where an array of a row was.
 _TAKEN = np.empty(0)
+# A single thing before black leaves at least so much of the view without a surface and without light.
+_LEAST_BLACK = 0.02
+# The largest code of an 8-bit layer that counts as no light.
+_BLACK_CODE = 2
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class ViewStore:
     albedo: (N, 3, H, W) uint8, square-root coded. layers: (N, 2, 3, 3, H, W) uint8, axis 1 = shading | residual,
     axis 2 = light group, log coded. mask: (N, 1, H, W) uint8, 1 = valid. code: (N, 2, 3, 2) float32, rows (a, b) with
     `x = b * expm1(a * v)`. light_share: (N, 3) float32, share of each group in the default image.
+    isolated: (N,) bool, single things before black.
     """
 
     albedo: Tensor
@@ -35,6 +40,7 @@ class ViewStore:
     mask: Tensor
     code: Tensor
     light_share: Tensor
+    isolated: Tensor
     keys: list[str]
 
     def __len__(self) -> int:
@@ -56,6 +62,7 @@ class ViewStore:
             self.mask.to(device),
             self.code.to(device),
             self.light_share.to(device),
+            self.isolated.to(device),
             self.keys,
         )
 
@@ -145,13 +152,13 @@ def build_views(views: Iterable[tuple[str, CodedView]]) -> Views:
         raise ShardError("the training data: found no usable view, expected at least one")
     stores = []
     for rows, keys in groups.values():
-        albedo, layers, mask, code, light_share = _stack(rows)
-        stores.append(ViewStore(albedo, layers, mask, code, light_share, keys))
+        albedo, layers, mask, code, light_share, isolated = _stack(rows)
+        stores.append(ViewStore(albedo, layers, mask, code, light_share, isolated, keys))
     return Views(tuple(stores))
 
 
 def _row(key: str, view: CodedView) -> list[np.ndarray]:
-    """One view as the store's arrays: albedo, layers, mask, code, light_share."""
+    """One view as the store's arrays: albedo, layers, mask, code, light_share, isolated."""
     height, width = view.mask.shape
     groups = len(view.shading)
     if groups > MAX_LIGHT_GROUPS:
@@ -163,7 +170,9 @@ def _row(key: str, view: CodedView) -> list[np.ndarray]:
     code[0, :groups], code[1, :groups] = view.shading_code, view.residual_code
     share = np.zeros(MAX_LIGHT_GROUPS, np.float32)
     share[:groups] = view.light_share
-    return [view.albedo.transpose(2, 0, 1), layers, view.mask[None].astype(np.uint8), code, share]
+    black = ~view.mask & (layers.max((0, 1, 2)) <= _BLACK_CODE)
+    isolated = np.array(black.mean() >= _LEAST_BLACK)
+    return [view.albedo.transpose(2, 0, 1), layers, view.mask[None].astype(np.uint8), code, share, isolated]
 
 
 def _stack(rows: list[list[np.ndarray]]) -> Iterator[Tensor]:
