@@ -27,7 +27,7 @@ from train.data.preparation import DONE, Outcome, finish, not_negative, open_sta
 from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
 from train.rendering.pool import JobFailed, PoolError, WorkerPool
 from train.rendering.tracing.llvm import LlvmError, find_library
-from train.rendering.tracing.quality import Quality
+from train.rendering.tracing.quality import BUCKETS, Quality
 from train.rendering.worker import ClipJob, SceneJob, start
 from train.rendering.world.generate import KINDS
 from train.rendering.world.motion import CLIP_KINDS
@@ -37,6 +37,7 @@ _SECONDS_A_VIEW = 90
 _MOST_PIXELS = 2048 * 2048
 # Larger pictures are not traced at twice their size: that would take gigabytes, and their shadows spread over more pixels.
 _MOST_ENLARGED = 1024 * 1024
+_SAMPLES_STEP = BUCKETS * Quality.enlargement**2
 # So many scenes in a row do not fail by chance.
 _MOST_FAILURES = 8
 
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "--samples",
         type=positive,
         default=Quality.samples,
-        help="paths a pixel and pass, a multiple of 16 (default: %(default)s)",
+        help=f"paths a pixel and pass, a multiple of {_SAMPLES_STEP} (default: %(default)s)",
     )
     parser.add_argument(
         "--noise",
@@ -119,7 +120,7 @@ def _jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -
 
 def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress) -> Counter[str]:
     """Render until the folder holds what was asked for; returns what was left out, by reason."""
-    enlargement = 2 if arguments.size[0] * arguments.size[1] <= _MOST_ENLARGED else 1
+    enlargement = Quality.enlargement if arguments.size[0] * arguments.size[1] <= _MOST_ENLARGED else 1
     quality = Quality(arguments.size, arguments.samples, arguments.noise, enlargement=enlargement)
     counts = staging.counts()
     made = Counter(views=counts["train"].views + counts["val"].views, clips=counts["clip"].units)
@@ -173,8 +174,8 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
 def _main(argv: Sequence[str] | None, progress: Progress) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.samples % 16:
-        parser.error(f"argument --samples: found {arguments.samples}, expected a multiple of 16")
+    if arguments.samples % _SAMPLES_STEP:
+        parser.error(f"argument --samples: found {arguments.samples}, expected a multiple of {_SAMPLES_STEP}")
     progress.quiet = arguments.quiet
     find_library()
     height, width = arguments.size

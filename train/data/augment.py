@@ -170,6 +170,15 @@ def _gather(cuts: list[_Cut], count: int, channels: int, part: Callable[[ViewSto
     return gathered
 
 
+def _of_views(cuts: list[_Cut], count: int, part: Callable[[ViewStore], Tensor]) -> Tensor:
+    """(count, ...): what the stores hold of each view as a whole, for each row of the batch."""
+    first = part(cuts[0].store)
+    gathered = torch.empty(count, *first.shape[1:], dtype=first.dtype, device=first.device)
+    for cut in cuts:
+        gathered[cut.rows] = part(cut.store)[cut.views]
+    return gathered
+
+
 def fill_invalid(albedo: Tensor, diffuse: Tensor, residual: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
     """Give invalid pixels (sky, lamps, metal) a target: what the camera sees, by the share that is not diffuse light.
 
@@ -221,9 +230,7 @@ def random_batch(
     mask = (_gather(cuts, count, 1, lambda store: store.mask) > 0.99).float()
 
     gains = torch.exp(config.light_gain * normal(3, 1) + config.light_color * normal(3, 3))
-    share = torch.empty(count, 3, device=device)
-    for cut in cuts:
-        share[cut.rows] = cut.store.light_share[cut.views]
+    share = _of_views(cuts, count, lambda store: store.light_share)
     weak = share[..., None] < config.weak_light_share
     gains = torch.where(weak, gains.clamp(max=config.weak_light_max_gain), gains)
     gains = gains * torch.exp(config.white_balance * normal(1, 3))
@@ -231,9 +238,7 @@ def random_batch(
     through = None
     if config.cast_shadows:
         # Sky and lamps are seen as they are. Nothing out of sight stands before a single thing that is lit before black.
-        surrounded = torch.ones(count, 1, 1, 1, device=device)
-        for cut in cuts:
-            surrounded[cut.rows, 0, 0, 0] = (~cut.store.isolated[cut.views]).float()
+        surrounded = ~_of_views(cuts, count, lambda store: store.isolated)[:, None, None, None]
         taken = 1 - transmittance(size, (share > 0).sum(1) < 2, config.cast_shadows, draws)
         through = 1 - mask * surrounded * taken
     for cut in cuts:
