@@ -20,6 +20,7 @@ from runtime.errors import InputError, MissingExtraError
 
 EXTRA = "gpu"
 PROVIDER = "CUDAExecutionProvider"
+_FATAL = 4
 _DTYPES: dict[str, np.dtype] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 
 
@@ -54,6 +55,9 @@ class OnnxRuntimeCuda(CudaEngine):
         # The libraries of CUDA and cuDNN as pip packages bring them; where those are missing, the system's are found.
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
+        # Where cuDNN's graph interface has no plan for a convolution, ONNX Runtime takes another way and prints an "error"
+        # for each, hundreds of lines in all, by its default logger. What really fails raises an exception.
+        onnxruntime.set_default_logger_severity(_FATAL)
         self._ort, self._bundle, self._device = onnxruntime, bundle, device
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
         super().__init__(Cuda(load_cudart(EXTRA), device))

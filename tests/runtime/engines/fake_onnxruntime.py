@@ -91,6 +91,14 @@ def fake_onnxruntime(
     )
     module.get_available_providers = lambda: list(providers)
     module.preload_dlls = lambda: module.loaded.append(True)
+    module.default_severity = 2
+
+    def set_default_logger_severity(level):
+        if level not in range(5):
+            raise ValueError(f"severity {level}")
+        module.default_severity = level
+
+    module.set_default_logger_severity = set_default_logger_severity
     half = dict(half)
 
     class InferenceSession:
@@ -100,6 +108,8 @@ def fake_onnxruntime(
                 raise GpuMisuse("a provider to fall back to")
             if not module.loaded:
                 raise GpuMisuse("CUDA's libraries are not loaded yet")
+            if module.default_severity < 4:
+                module.violations.append("cuDNN's convolutions without a plan fill the log")
             self.cuda, self.device, self.graphs = cuda, int(provider["device_id"]), {}
             self.stream = int(provider["user_compute_stream"])
             if cuda.streams[self.stream].device != self.device:
