@@ -55,9 +55,6 @@ class OnnxRuntimeCuda(CudaEngine):
         # The libraries of CUDA and cuDNN as pip packages bring them; where those are missing, the system's are found.
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
-        # Where cuDNN's graph interface has no plan for a convolution, ONNX Runtime takes another way and prints an "error"
-        # for each, hundreds of lines in all, by its default logger. What really fails raises an exception.
-        onnxruntime.set_default_logger_severity(_FATAL)
         self._ort, self._bundle, self._device = onnxruntime, bundle, device
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
         super().__init__(Cuda(load_cudart(EXTRA), device))
@@ -65,6 +62,10 @@ class OnnxRuntimeCuda(CudaEngine):
             # The smallest session: that the provider starts is known now and not at the first image.
             with ExitStack() as trial:
                 self._session("decoder", {"z": (1, 12, 4, 4)}, trial)
+            # Where cuDNN's graph interface has no plan for a convolution, ONNX Runtime takes another way and prints an
+            # "error" for each, hundreds of lines in all, by its default logger. Only a provider that does not start has
+            # its reason there alone, and that is past; what fails from here on raises an exception.
+            onnxruntime.set_default_logger_severity(_FATAL)
             self._owner = self._owner.pop_all()
 
     @property

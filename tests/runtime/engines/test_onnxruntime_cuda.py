@@ -228,6 +228,7 @@ def test_a_session_without_cuda_is_refused_and_not_used_instead(half_bundle, ins
     gpu = install(takes_cuda=False)
     with pytest.raises(RuntimeError, match="chose CPUExecutionProvider instead of CUDAExecutionProvider"):
         open_engine(half_bundle, "cuda")
+    assert gpu.ort.default_severity == 2, "ONNX Runtime's own line about the missing library is not shown"
     gc.collect()
     assert gpu.cuda.live() == [] and not gpu.ort.sessions
 
