@@ -1,6 +1,6 @@
 """Rendered clips with ground truth: shards whose views are the frames of a video.
 
-A frame is a view of `train.data.shards` whose JSON also has `clip` (name), `frame` (from 0), `frames` (of the clip), `fps`,
+A frame is a view (`train/data/shards.py`) whose JSON has `clip` (name), `frame` (from 0), `frames` (of the clip), `fps`,
 and where they apply `cut: true` (the first frame of another shot) and `light_change: true` (its light is not the last
 frame's).
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.data.shards import CodedView, ShardError, View, coded_views
+from intrinsic_flow.train.data.shards import CodedView, ShardError, View, coded_views
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ experiments.json. Spread: standard deviation of the albedo (linear, 0 to 1) over
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -40,20 +39,21 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks.baselines import Layers
-from benchmarks.datasets import Sample
-from benchmarks.protocols import BENCHMARKS, Protocol, Record
-from benchmarks.report import environment, write_json
-from benchmarks.torch_engine import open_run
-from runtime.atomic_file import replace_when_complete
-from runtime.decomposer import Decomposer
-from runtime.errors import InputError
-from train import flow, vae
-from train.checkpoint import CHECKPOINT, CheckpointError
-from train.config import ConfigError, FlowConfig, TrainingConfig, VaeConfig, config_from_dict, read_yaml
-from train.data.shards import ShardError
-from train.perceptual import PerceptualError
-from train.session import TrainingStopped
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.benchmarks.baselines import Layers
+from intrinsic_flow.benchmarks.datasets import Sample
+from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record
+from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.benchmarks.torch_engine import open_run
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.train import flow, vae
+from intrinsic_flow.train.checkpoint import CHECKPOINT, CheckpointError
+from intrinsic_flow.train.config import ConfigError, FlowConfig, TrainingConfig, VaeConfig, config_from_dict, read_yaml
+from intrinsic_flow.train.data.shards import ShardError
+from intrinsic_flow.train.perceptual import PerceptualError
+from intrinsic_flow.train.session import TrainingStopped
 
 # The project's own protocol of the sets that experiments are scored on.
 SETS = {name: BENCHMARKS[name][0] for name in ("shards", "mit")}
@@ -265,9 +265,7 @@ def _write(path: Path, text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 data that cannot be used, 2 wrong usage, 130 interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("benchmarks.experiments", __doc__)
     parser.add_argument("--table", type=Path, required=True, metavar="YAML", help="the list of experiments")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of runs and results")
     parser.add_argument(

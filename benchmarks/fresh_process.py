@@ -6,7 +6,6 @@ python -m benchmarks.fresh_process --bundle base --backend torch-eager --variant
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
@@ -15,8 +14,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.latency_inputs import Variant, Workload
-from runtime.bundle import Bundle
+from intrinsic_flow.benchmarks.latency_inputs import Variant, Workload
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.commands import ROOT, command_parser, run_as
 
 CALLS = 3
 _TORCH = ("torch-eager", "torch-compile")
@@ -25,10 +25,10 @@ _TORCH = ("torch-eager", "torch-compile")
 def variant_names(backend: str) -> list[str]:
     """Variants of a backend. Raises ImportError where it needs torch and there is none."""
     if backend in _TORCH:
-        from benchmarks import latency_torch
+        from intrinsic_flow.benchmarks import latency_torch
 
         return latency_torch.names(backend)
-    from benchmarks import latency_runtime
+    from intrinsic_flow.benchmarks import latency_runtime
 
     return latency_runtime.names(backend)
 
@@ -36,10 +36,10 @@ def variant_names(backend: str) -> list[str]:
 def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *, stages: bool = True) -> Variant:
     """Opens a variant of any backend; imports only what that one needs."""
     if backend in _TORCH:
-        from benchmarks import latency_torch
+        from intrinsic_flow.benchmarks import latency_torch
 
         return latency_torch.open_variant(bundle, backend, name, workload, stages=stages)
-    from benchmarks import latency_runtime
+    from intrinsic_flow.benchmarks import latency_runtime
 
     return latency_runtime.open_variant(bundle, backend, name, workload, stages=stages)
 
@@ -50,12 +50,12 @@ def measure(bundle: Bundle, backend: str, name: str, workload: Workload) -> dict
     cold_start_ms: from the start of Python to the first albedo. peak_mib: largest resident memory over CALLS networks.
     device_mib: what the GPU's free memory shrank by, only where there is one. Raises RuntimeError when it fails.
     """
-    command = [sys.executable, "-m", "benchmarks.fresh_process", "--bundle", str(bundle.folder.resolve())]
+    command = [sys.executable, "-m", run_as("benchmarks.fresh_process"), "--bundle", str(bundle.folder.resolve())]
     command += ["--backend", backend, "--variant", name]
     for key, value in workload.labels().items():
         command += [f"--{key}", str(value)]
     start = time.time()
-    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{backend} in a fresh process: {done.stderr.strip().splitlines()[-1]}")
     told = json.loads(done.stdout.splitlines()[-1])
@@ -64,7 +64,7 @@ def measure(bundle: Bundle, backend: str, name: str, workload: Workload) -> dict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.fresh_process", __doc__)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
     parser.add_argument("--backend", required=True, help="as in benchmarks.latency")
     parser.add_argument("--variant", help="as in benchmarks.latency's report (default: the first)")

@@ -16,7 +16,6 @@ another, PyTorch's many times longer than others'. --threads 1 suffers least.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import sys
@@ -27,14 +26,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import fresh_process, machine_limit
-from benchmarks.contestant import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
-from benchmarks.latency_inputs import STAGES, Variant, Workload
-from benchmarks.latency_report import Report, format_rows, write_report
-from benchmarks.latency_runtime import ENGINES
-from benchmarks.report import environment, write_json
-from runtime.bundle import SIDE_MULTIPLE, Bundle
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.benchmarks import fresh_process, machine_limit
+from intrinsic_flow.benchmarks.contestant import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
+from intrinsic_flow.benchmarks.latency_inputs import STAGES, Variant, Workload
+from intrinsic_flow.benchmarks.latency_report import Report, format_rows, write_report
+from intrinsic_flow.benchmarks.latency_runtime import ENGINES
+from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.bundle import SIDE_MULTIPLE, Bundle
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 RIVALS = ("torch-eager", "torch-compile")
 BACKENDS = (*RIVALS, *ENGINES)
@@ -152,7 +152,7 @@ def _qualify(
     for name in fresh_process.variant_names(backend):
         progress(f"opening {backend}, {name}")
         if backend == "torch-eager" and name.startswith("channels_last"):
-            from benchmarks import latency_torch
+            from intrinsic_flow.benchmarks import latency_torch
 
             if not latency_torch.runs_in_a_process_of_its_own(bundle, backend, name, workload):
                 warnings.append(f"{backend}, {name}: left out, the process crashes")
@@ -227,8 +227,8 @@ def _gmac(bundle: Bundle, workload: Workload) -> dict[str, float]:
     """GMAC of one call of each graph; nothing where torch, which counts them, is missing."""
     if importlib.util.find_spec("torch") is None:
         return {}
-    from train.networks.config import NetworkConfig
-    from train.networks.count import count
+    from intrinsic_flow.train.networks.config import NetworkConfig
+    from intrinsic_flow.train.networks.count import count
 
     cost = count(NetworkConfig.from_dict(bundle.manifest["config"]), workload.resolution, workload.steps)
     return {
@@ -295,7 +295,7 @@ def _report_stem(text: str) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.latency", __doc__)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
     parser.add_argument(
         "--backends",

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.latency_inputs import Call, Variant, Workload
-from runtime.bundle import Bundle
-from runtime.decomposer import Decomposer
-from runtime.engines import open_engine
-from runtime.engines.base import Engine
-from runtime.engines.cuda_engine import CudaEngine
+from intrinsic_flow.benchmarks.latency_inputs import Call, Variant, Workload
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.engines.cuda_engine import CudaEngine
 
 # The command's names say the library; the runtime's are shorter.
 ENGINES = {

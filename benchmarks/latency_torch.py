@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 
-from benchmarks.latency_inputs import Call, Variant, Workload
-from export.half import half_copy
-from export.weights import load_model
-from runtime.bundle import Bundle
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.benchmarks.latency_inputs import Call, Variant, Workload
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.export.half import half_copy
+from intrinsic_flow.export.weights import load_model
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 # Inductor packs weights for the CPU's matrix kernels only when it may treat them as constants ("freezing").

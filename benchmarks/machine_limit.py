@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from benchmarks.contestant import Contestant, Row
+from intrinsic_flow.benchmarks.contestant import Contestant, Row
 
 SIDE = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}

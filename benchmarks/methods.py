@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.baselines import TRIVIAL, Layers, Method
-from benchmarks.retinex import THRESHOLDS, Thresholds, color_retinex
-from runtime.bundle import Bundle
-from runtime.decomposer import Decomposer
+from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers, Method
+from intrinsic_flow.benchmarks.retinex import THRESHOLDS, Thresholds, color_retinex
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposer import Decomposer
 
 METHODS = ("flow", "retinex", "trivial")
 

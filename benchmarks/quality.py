@@ -20,16 +20,26 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.datasets import MINIMUM_VALID_SHARE, Dataset
-from benchmarks.methods import METHODS, MethodOptions
-from benchmarks.protocols import BENCHMARKS, Protocol, Record, protocols_of
-from benchmarks.report import captioned, environment, grid, table, write_csv, write_json, write_png, write_text
-from benchmarks.runner import Progress, ViewResult, judge_view, run
-from runtime.bundle import Bundle
-from runtime.decomposer import DEFAULT_RESOLUTION
-from runtime.engines import BACKENDS
-from runtime.errors import InputError, MissingExtraError
-from train.data.shards import ShardError
+from intrinsic_flow.benchmarks.datasets import MINIMUM_VALID_SHARE, Dataset
+from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions
+from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record, protocols_of
+from intrinsic_flow.benchmarks.report import (
+    captioned,
+    environment,
+    grid,
+    table,
+    write_csv,
+    write_json,
+    write_png,
+    write_text,
+)
+from intrinsic_flow.benchmarks.runner import Progress, ViewResult, judge_view, run
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposer import DEFAULT_RESOLUTION
+from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.data.shards import ShardError
 
 # Where in the order of views, best to worst, the shown ones lie; where two meet, the first name stands.
 SHOWN = {"best": 0.0, "worst": 1.0, "median": 0.5, "first quartile": 0.25, "last quartile": 0.75}
@@ -87,11 +97,7 @@ def pictures(records: Sequence[Record], dataset: Dataset, protocol: Protocol, op
 
 def _parser() -> argparse.ArgumentParser:
     protocols = "; ".join(f"{name}: {', '.join(protocols_of(name))}" for name in sorted(BENCHMARKS))
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("benchmarks.quality", __doc__)
     parser.add_argument("--dataset", required=True, choices=sorted(BENCHMARKS), help="which data set the folder holds")
     parser.add_argument(
         "--data",

@@ -11,7 +11,6 @@ what a blurred shadow costs. `ms` is a whole decomposition.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 import time
@@ -21,17 +20,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.baselines import Layers
-from benchmarks.datasets import DENSE_DATASETS, Sample
-from benchmarks.metrics.layers import lmse, ssim
-from benchmarks.report import Strip, environment, grid, strip, write_json, write_png
-from runtime.bundle import Bundle
-from runtime.decomposer import Decomposer
-from runtime.engines import open_engine
-from runtime.engines.base import Engine
-from runtime.errors import InputError, MissingExtraError
-from runtime.product import MIN_ALBEDO
-from train.data.shards import ShardError
+from intrinsic_flow.benchmarks.baselines import Layers
+from intrinsic_flow.benchmarks.datasets import DENSE_DATASETS, Sample
+from intrinsic_flow.benchmarks.metrics.layers import lmse, ssim
+from intrinsic_flow.benchmarks.report import Strip, environment, grid, strip, write_json, write_png
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.product import MIN_ALBEDO
+from intrinsic_flow.train.data.shards import ShardError
 
 RESOLUTIONS = (256, 384, 512)
 UPSAMPLERS = ("guided", "bilinear")
@@ -145,9 +145,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 measured, 1 the data or the bundle cannot be used, 2 wrong usage."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.resolution", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("benchmarks.resolution", __doc__)
     parser.add_argument(
         "--dataset", required=True, choices=sorted(DENSE_DATASETS), help="kind of pictures with ground truth"
     )

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from benchmarks.baselines import Layers
+from intrinsic_flow.benchmarks.baselines import Layers
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import cv2
 
-from benchmarks.baselines import Method
-from benchmarks.datasets import Dataset
-from benchmarks.methods import MethodOptions
-from benchmarks.protocols import Protocol, Record
-from benchmarks.report import Strip, strip
+from intrinsic_flow.benchmarks.baselines import Method
+from intrinsic_flow.benchmarks.datasets import Dataset
+from intrinsic_flow.benchmarks.methods import MethodOptions
+from intrinsic_flow.benchmarks.protocols import Protocol, Record
+from intrinsic_flow.benchmarks.report import Strip, strip
 
 
 @dataclass(frozen=True)

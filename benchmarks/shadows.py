@@ -16,7 +16,6 @@ with pictures relative to the file and corners in pixels; the two patches have t
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -25,11 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import environment, write_json
-from runtime import Decomposer
-from runtime.color import luminance
-from runtime.errors import InputError, MissingExtraError
-from runtime.images import read_image
+from intrinsic_flow import Decomposer
+from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.color import luminance
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.images import read_image
 
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 # The shade has to be darker by this factor, or there is no shadow to speak of.
@@ -130,7 +130,7 @@ def table(results: dict[str, list[dict[str, object]]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line where something cannot be read."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.shadows", __doc__)
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="JSON file of pairs (default: the project's examples)")
     parser.add_argument("--bundle", nargs="+", metavar="small|base|PATH", help="model bundles (default: the best shipped)")
     parser.add_argument("--resolution", type=int, default=256, help="short side of the network (default: %(default)s)")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from runtime.color import luminance
-from runtime.temporal.flow import FlowEstimator, warp
+from intrinsic_flow.color import luminance
+from intrinsic_flow.temporal.flow import FlowEstimator, warp
 
 DARK = 0.03
 STATIC = 0.04

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.graphs import graph_modules
-from export.guided_upsampler import GuidedUpsampler
-from runtime.bundle import Bundle, graph_specs
-from runtime.decomposer import Decomposer
-from runtime.engines.base import Engine
-from runtime.exposure import ToneMap
-from train.checkpoint import load_run
-from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
+from intrinsic_flow.bundle import Bundle, graph_specs
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.export.graphs import graph_modules
+from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
+from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.train.checkpoint import load_run
+from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
 
 class TorchEngine(Engine):

@@ -5,23 +5,23 @@
 
 Best means the lowest mean over views of (albedo LMSE + shading LMSE) / 2, the score of Grosse et al. (ICCV
 2009). Also prints the leave-one-out score, where each view is judged with the thresholds that are best on the
-others. The values in `benchmarks.retinex.THRESHOLDS` come from this command.
+others. The values in `intrinsic_flow.benchmarks.retinex.THRESHOLDS` come from this command.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets import DENSE_DATASETS, Sample
-from benchmarks.metrics import lmse
-from benchmarks.retinex import PoissonSolver, Thresholds, color_retinex
-from runtime.errors import InputError
-from train.data.shards import ShardError
+from intrinsic_flow.benchmarks.datasets import DENSE_DATASETS, Sample
+from intrinsic_flow.benchmarks.metrics import lmse
+from intrinsic_flow.benchmarks.retinex import PoissonSolver, Thresholds, color_retinex
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.train.data.shards import ShardError
 
 CHROMATICITY = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 BRIGHTNESS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
@@ -47,11 +47,7 @@ def leave_one_out(scores: np.ndarray) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the data cannot be used, 2 wrong usage."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tune_retinex",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("benchmarks.tune_retinex", __doc__)
     parser.add_argument("--dataset", required=True, choices=sorted(DENSE_DATASETS), help="which data set the folder holds")
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="as in benchmarks.quality")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th view (default: 1)")

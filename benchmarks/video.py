@@ -6,7 +6,7 @@
 
 Four rows for each clip: `temporal` (what the runtime does), `fixed noise` and `fresh noise` (every frame alone, from the
 same start noise or from another in each), and `input`, the image itself: the floor that camera and codec leave. Measures
-are defined in `benchmarks.steadiness`; deviation is taken on static pixels in windows of one second. Rendered clips
+are defined in `benchmarks/steadiness.py`; deviation is taken on static pixels in windows of one second. Rendered clips
 (--clip) have ground truth: LMSE of both layers, the share of a true change of light that the shading shows after one, two
 and three frames, and what is dragged across a cut. --speed times decoding, inference and encoding each alone and the
 pipeline of all; --memory compares the peak of a clip of 30 s with one of 120 s.
@@ -25,17 +25,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clips import Clip, read_clips
-from benchmarks.metrics.layers import lmse
-from benchmarks.report import environment, write_json
-from benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
-from benchmarks.video_report import Report, markdown, table
-from runtime.bundle import Bundle
-from runtime.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
-from runtime.engines import BACKENDS
-from runtime.errors import InputError, MissingExtraError
-from runtime.video import VideoReader
-from train.data.shards import ShardError
+from intrinsic_flow.benchmarks.clips import Clip, read_clips
+from intrinsic_flow.benchmarks.metrics.layers import lmse
+from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
+from intrinsic_flow.benchmarks.video_report import Report, markdown, table
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
+from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.data.shards import ShardError
+from intrinsic_flow.video import VideoReader
 
 METHODS = ("temporal", "fixed noise", "fresh noise")
 INPUT = "input"
@@ -212,9 +213,7 @@ def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.video", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("benchmarks.video", __doc__)
     parser.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="video files without ground truth")
     parser.add_argument(
         "--clip", nargs="+", type=Path, default=[], metavar="TAR", help="shards of rendered clips, or folders"
@@ -273,7 +272,7 @@ def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
     for clip in read_clips(args.clip) if args.clip else ():
         rows += judge_clip(clip, build_methods(bundle, **options))
     if args.speed or args.memory:
-        from benchmarks import video_speed
+        from intrinsic_flow.benchmarks import video_speed
 
         if args.speed:
             rows += video_speed.stages(args.videos[0], bundle, **options)

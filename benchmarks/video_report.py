@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 
 
 class Report(TypedDict):
-    """What `benchmarks.video` writes as JSON. environment: as `benchmarks.report.environment`."""
+    """What `benchmarks.video` writes as JSON. environment: as `intrinsic_flow.benchmarks.report.environment`."""
 
     environment: Mapping[str, object]
     rows: Sequence[Row]

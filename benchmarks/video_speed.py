@@ -14,14 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from runtime.bundle import Bundle
-from runtime.cli.arguments import parse
-from runtime.cli.plan import make_plan
-from runtime.cli.progress import Progress
-from runtime.cli.video_job import run_video
-from runtime.decomposer import Decomposer, Decomposition
-from runtime.errors import InputError
-from runtime.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.cli.arguments import parse
+from intrinsic_flow.cli.plan import make_plan
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.cli.video_job import run_video
+from intrinsic_flow.commands import ROOT
+from intrinsic_flow.decomposer import Decomposer, Decomposition
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.video import Frame, VideoReader, VideoWriter
 
 FRAMES = 60
 MEMORY_SIZE, MEMORY_RATE, MEMORY_SECONDS = (320, 180), 25, (30, 120)
@@ -151,11 +152,10 @@ def _peak_memory(arguments: Sequence[str]) -> int:
     return int(done.stdout) * 1024
 
 
-ROOT = Path(__file__).parent.parent
 _WATCHED = """
 import re, sys
 from pathlib import Path
-from runtime.decompose import main
+from intrinsic_flow.decompose import main
 code = main(sys.argv[1:])
 status = Path("/proc/self/status")
 if status.exists():

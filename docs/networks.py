@@ -12,7 +12,7 @@ from pathlib import Path
 
 import generated
 
-from train.networks.config import CONFIGS, LATENT_CHANNELS, LATENT_DOWNSCALE
+from intrinsic_flow.train.networks.config import CONFIGS, LATENT_CHANNELS, LATENT_DOWNSCALE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FIGURE = REPOSITORY / "docs" / "networks.svg"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime import Decomposer
-from runtime.bundle import Bundle
-from runtime.images import write_image
+from intrinsic_flow import Decomposer
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.images import write_image
 
 
 def main(arguments: list[str] | None = None) -> None:

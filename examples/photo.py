@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime import Decomposer
+from intrinsic_flow import Decomposer
 
 
 def main(arguments: list[str] | None = None) -> None:

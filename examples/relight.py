@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime import Decomposer
-from runtime.color import luminance
-from runtime.images import write_image
+from intrinsic_flow import Decomposer
+from intrinsic_flow.color import luminance
+from intrinsic_flow.images import write_image
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime import Decomposer
-from runtime.product import integer_scale
-from runtime.video import VideoReader, VideoWriter
+from intrinsic_flow import Decomposer
+from intrinsic_flow.product import integer_scale
+from intrinsic_flow.video import VideoReader, VideoWriter
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,26 +22,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from export.graphs import graph_modules
-from export.guided_upsampler import GuidedUpsampler
-from export.half import half_copy
-from export.low_shading import LowShading
-from export.merge import merge_loop
-from export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
-from export.untrained import source as untrained_source
-from export.untrained import untrained_model
-from export.verify import (
-    STEPS,
-    VerificationError,
-    check_graphs_of_weights,
-    largest_activations,
-    photo_case,
-    procedural_case,
-    random_cases,
-    verify,
-)
-from export.weights import load_model, round_weights, save_weights
-from runtime.bundle import (
+from intrinsic_flow.bundle import (
     MANIFEST,
     MODELS,
     PRECISIONS,
@@ -52,12 +33,31 @@ from runtime.bundle import (
     graph_specs,
     write_manifest,
 )
-from runtime.errors import InputError
-from runtime.exposure import ToneMap
-from train.checkpoint import CheckpointError, load_run
-from train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
+from intrinsic_flow.commands import ROOT, command_parser
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.graphs import graph_modules
+from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
+from intrinsic_flow.export.half import half_copy
+from intrinsic_flow.export.low_shading import LowShading
+from intrinsic_flow.export.merge import merge_loop
+from intrinsic_flow.export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
+from intrinsic_flow.export.untrained import source as untrained_source
+from intrinsic_flow.export.untrained import untrained_model
+from intrinsic_flow.export.verify import (
+    STEPS,
+    VerificationError,
+    check_graphs_of_weights,
+    largest_activations,
+    photo_case,
+    procedural_case,
+    random_cases,
+    verify,
+)
+from intrinsic_flow.export.weights import load_model, round_weights, save_weights
+from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.train.checkpoint import CheckpointError, load_run
+from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
-REPOSITORY = Path(__file__).parent.parent
 EXAMPLES = ("assets/*.png", "examples/*.png")
 
 
@@ -211,7 +211,7 @@ def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("export.build_onnx", __doc__)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="run folder of train.flow, or a bundle's folder")
     parser.add_argument(
         "--untrained", metavar="NETWORK", help="instead of a run: seeded random weights for a network's name or YAML file"
@@ -227,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("expected either RUN or --untrained NETWORK")
     images = options.images
     if images is None:
-        images = [path for pattern in EXAMPLES for path in sorted(REPOSITORY.glob(pattern))]
+        images = [path for pattern in EXAMPLES for path in sorted(ROOT.glob(pattern))]
     try:
         report = _build(options, images)
     except (CheckpointError, InputError, ExportError, VerificationError, ValueError, OSError) as error:

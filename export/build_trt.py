@@ -22,16 +22,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from export.trt.builder import BuiltPlan, PlanBuilder
-from export.trt.errors import BuildError
-from export.trt.profiles import Shapes, profiles
-from export.trt.target import Target, choose_target
-from export.trt.tensor_types import computing_precision
-from runtime.atomic_file import replace_when_complete
-from runtime.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
-from runtime.cli.progress import Progress, duration
-from runtime.engines.gpu import find_gpu, why_no_gpu
-from runtime.engines.plan import (
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
+from intrinsic_flow.cli.progress import Progress, duration
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.engines.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.engines.plan import (
     FLAVORS,
     LIBRARIES,
     PLAN_GRAPHS,
@@ -41,7 +37,12 @@ from runtime.engines.plan import (
     graph_precision,
     platform_name,
 )
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.export.trt.builder import BuiltPlan, PlanBuilder
+from intrinsic_flow.export.trt.errors import BuildError
+from intrinsic_flow.export.trt.profiles import Shapes, profiles
+from intrinsic_flow.export.trt.target import Target, choose_target
+from intrinsic_flow.export.trt.tensor_types import computing_precision
 
 DEFAULTS = Shapes()
 
@@ -175,9 +176,7 @@ def _left(seconds: Sequence[float], graphs: int) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m export.build_trt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    result = command_parser("export.build_trt", __doc__)
     kind = result.add_mutually_exclusive_group()
     kind.add_argument("--fp16", dest="precision", action="store_const", const="fp16", help="FP16 engines (the default)")
     kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 engines, without TF32")

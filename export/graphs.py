@@ -1,10 +1,10 @@
-"""The modules that become a bundle's graphs; their inputs and outputs are those of `runtime.bundle.graph_specs`."""
+"""The modules that become a bundle's graphs; their inputs and outputs are those of `intrinsic_flow.bundle.graph_specs`."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 
 class Encoder(nn.Module):

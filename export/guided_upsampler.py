@@ -20,8 +20,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from runtime.low_shading import MIN_LIGHT
-from runtime.product import MIN_ALBEDO
+from intrinsic_flow.low_shading import MIN_LIGHT
+from intrinsic_flow.product import MIN_ALBEDO
 
 CELL = 4
 RADIUS = 3

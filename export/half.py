@@ -11,8 +11,8 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.blocks import SelfAttention
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.train.networks.blocks import SelfAttention
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 
 class Float32GroupNorm(nn.GroupNorm):

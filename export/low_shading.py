@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from runtime.low_shading import MIN_LIGHT, MIN_LOW_ALBEDO
+from intrinsic_flow.low_shading import MIN_LIGHT, MIN_LOW_ALBEDO
 
 # Light this bright over MIN_LOW_ALBEDO is still a float32; what is brighter adds its logarithm apart.
 _BRIGHT = 1e30
 
 
 class LowShading(nn.Module):
-    """`runtime.low_shading.low_shading` and its natural log, in FP32 whatever the albedo's type."""
+    """`intrinsic_flow.low_shading.low_shading` and its natural log, in FP32 whatever the albedo's type."""
 
     def forward(self, albedo: Tensor, guide: Tensor) -> Tensor:
         """albedo: (B, 3, 32h, 32w), padded, in [0, 1]. guide: (B, 3, low_h, low_w), no larger, linear, exposed, unclipped.

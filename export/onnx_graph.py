@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export.weights import Slot, read_slots
-from runtime.bundle import GraphSpec, TensorSpec
+from intrinsic_flow.bundle import GraphSpec, TensorSpec
+from intrinsic_flow.export.weights import Slot, read_slots
 
 DEFAULT_OPSET = 20
 # Below this a constant stays inside the graph; above it, one that is no stored weight is an error.

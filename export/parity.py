@@ -27,10 +27,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.half_tensors import LIMIT, HalfTensors
-from export.parity_measures import Difference, difference
-from export.rungs import RUNGS, Rung, open_rung
-from export.verify import (
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.half_tensors import LIMIT, HalfTensors
+from intrinsic_flow.export.parity_measures import Difference, difference
+from intrinsic_flow.export.rungs import RUNGS, Rung, open_rung
+from intrinsic_flow.export.verify import (
     BF16_MIN_PSNR,
     FP16_MIN_PSNR,
     FP32_MAX_ERROR,
@@ -40,11 +44,8 @@ from export.verify import (
     random_cases,
     reference,
 )
-from export.weights import load_model
-from runtime.atomic_file import replace_when_complete
-from runtime.bundle import Bundle
-from runtime.errors import InputError
-from train.data.buckets import parse_size
+from intrinsic_flow.export.weights import load_model
+from intrinsic_flow.train.data.buckets import parse_size
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BATCHES = (1, 2)
@@ -256,7 +257,7 @@ def _count(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("export.parity", __doc__)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
     parser.add_argument(
         "--rungs",

@@ -32,13 +32,14 @@ from pathlib import Path
 
 import numpy as np
 
-from export.triton.config import FILES, Device, ModelConfig, WarmupSample
-from runtime.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
-from runtime.cli.progress import Progress
-from runtime.decomposer import DEFAULT_RESOLUTION
-from runtime.engines.plan import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
-from runtime.engines.plan_files import NEEDED, UnfitPlansError
-from runtime.errors import InputError
+from intrinsic_flow.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposer import DEFAULT_RESOLUTION
+from intrinsic_flow.engines.plan import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
+from intrinsic_flow.engines.plan_files import NEEDED, UnfitPlansError
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.triton.config import FILES, Device, ModelConfig, WarmupSample
 
 LOOP = "decompose"
 MODELS = (*NEEDED, LOOP)
@@ -312,9 +313,7 @@ def _publish(folder: Path, output: Path, old: Path) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m export.triton_repository", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    result = command_parser("export.triton_repository", __doc__)
     result.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="repository to write")
     result.add_argument("--overwrite", action="store_true", help="replace a repository that exists")
     result.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")

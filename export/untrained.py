@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from train.networks.blocks import ResBlock, SelfAttention
-from train.networks.config import named_network
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.train.networks.blocks import ResBlock, SelfAttention
+from intrinsic_flow.train.networks.config import named_network
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 SEED = 0
 # Of a residual branch's last convolution: deep sums stay near the range of a trained network.

@@ -12,13 +12,13 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from export.guided_upsampler import GuidedUpsampler
-from runtime.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
-from runtime.exposure import exposure_gain
-from runtime.images import read_image
-from runtime.low_shading import MIN_LIGHT, low_shading
-from runtime.working_size import pad, resize, working_size
-from train.networks.model import IntrinsicFlow, latent_shape
+from intrinsic_flow.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
+from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
+from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.images import read_image
+from intrinsic_flow.low_shading import MIN_LIGHT, low_shading
+from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
+from intrinsic_flow.working_size import pad, resize, working_size
 
 FP32_MAX_ERROR = 1e-4
 FP16_MIN_PSNR = 60.0

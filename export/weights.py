@@ -11,9 +11,9 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from runtime.bundle import WEIGHTS, Bundle
-from train.networks.config import NetworkConfig
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.bundle import WEIGHTS, Bundle
+from intrinsic_flow.train.networks.config import NetworkConfig
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 
 @dataclass(frozen=True)

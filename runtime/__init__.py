@@ -1,6 +1,6 @@
 """The lean runtime: a photo or a video in, albedo and shading out, without PyTorch.
 
-    from runtime import Decomposer
+    from intrinsic_flow import Decomposer
 
     with Decomposer.load() as model:
         result = model.decompose(image)      # (H, W, 3) float32 linear, or uint8 sRGB
@@ -10,17 +10,23 @@ Importing this package imports nothing heavy: each engine, codec and file format
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+if __name__ == "runtime":  # `python -m runtime.NAME` in a checkout: one package, not two
+    import intrinsic_flow
+
+    sys.modules["runtime"] = intrinsic_flow
+
 if TYPE_CHECKING:
-    from runtime.decomposer import Decomposer, Decomposition
+    from intrinsic_flow.decomposer import Decomposer, Decomposition
 
 __all__ = ["Decomposer", "Decomposition"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from runtime import decomposer
+        from intrinsic_flow import decomposer
 
         return getattr(decomposer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

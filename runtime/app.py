@@ -19,14 +19,15 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from runtime.demo.worker import Worker
-from runtime.demo.workspace import Workspace
-from runtime.engines import BACKENDS
-from runtime.errors import InputError, MissingExtraError
-from runtime.interrupt import interrupts
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.demo.workspace import Workspace
+from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.interrupt import interrupts
 
 if TYPE_CHECKING:
-    from runtime.demo.interface import DemoSettings
+    from intrinsic_flow.demo.interface import DemoSettings
 
 DONE, WRONG_USAGE = 0, 2
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = _parse(arguments)
     try:
-        from runtime.demo.interface import DemoSettings
+        from intrinsic_flow.demo.interface import DemoSettings
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: DemoSettings, worker: Worker, workspace: Workspace, host: str, port: int) -> int:
-    from runtime.demo.interface import build_demo, launch_options
+    from intrinsic_flow.demo.interface import build_demo, launch_options
 
     demo = build_demo(settings, worker, workspace)
     with interrupts():
@@ -69,9 +70,7 @@ def _serve(settings: DemoSettings, worker: Worker, workspace: Workspace, host: s
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m runtime.app", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("runtime.app", __doc__)
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=_number(int, 1, 65535), default=7860, metavar="N", help="(default: 7860)")
     parser.add_argument(

@@ -20,15 +20,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.bundle import SHIPPED, Bundle
-from runtime.cli.arguments import Settings, build_parser, check_settings
-from runtime.cli.progress import Counter, Progress, duration
-from runtime.cluster.manifest import Manifest, Report, fingerprint
-from runtime.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
-from runtime.cluster.storage import is_address, place
-from runtime.cluster.units import Unit, plan_units
-from runtime.errors import InputError, MissingExtraError
-from runtime.interrupt import Interrupts, interrupts
+from intrinsic_flow.bundle import SHIPPED, Bundle
+from intrinsic_flow.cli.arguments import Settings, build_parser, check_settings
+from intrinsic_flow.cli.progress import Counter, Progress, duration
+from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
+from intrinsic_flow.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
+from intrinsic_flow.cluster.storage import is_address, place
+from intrinsic_flow.cluster.units import Unit, plan_units
+from intrinsic_flow.commands import call
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.interrupt import Interrupts, interrupts
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 MANIFEST = "intrinsic-flow-batch.jsonl"
@@ -178,7 +179,7 @@ def _describe(pool: Pool) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Settings, Options]:
-    parser = build_parser("python -m runtime.batch", __doc__, folder=place)
+    parser = build_parser("runtime.batch", __doc__, folder=place)
     group = parser.add_argument_group("cluster")
     group.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto (default: one on this machine)")
     group.add_argument(
@@ -203,7 +204,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Settings, Options]:
     values = vars(parser.parse_args(arguments))
     for name, wanted in (("raw", None), ("pipe", None), ("layer", "albedo"), ("resume", False)):
         if values[name] != wanted:
-            parser.error(f"argument --{name}: found in a batch, expected it with python -m runtime.decompose")
+            parser.error(f"argument --{name}: found in a batch, expected it with {call('runtime.decompose')}")
     if str(values["output"]) == "-":
         parser.error("argument -o/--output: found standard output, expected a folder or an address")
     names = ("address", "cores_per_worker", "workers", "retries", "manifest")

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime.errors import InputError
-from runtime.exposure import ToneMap
+from intrinsic_flow.commands import call
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.exposure import ToneMap
 
 FORMAT = "intrinsic-flow-bundle"
 VERSION = 1
@@ -334,7 +335,7 @@ class Bundle:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(folder, f"no {MANIFEST}", "a model bundle (python -m export.build_onnx)") from None
+            raise InputError(folder, f"no {MANIFEST}", f"a model bundle ({call('export.build_onnx')})") from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(path, f"no JSON ({error})", "the manifest of a model bundle") from error
         except OSError as error:
@@ -367,7 +368,7 @@ class Bundle:
         """Path of a graph's file. Raises InputError where the bundle lacks it."""
         file = graph_file(graph, precision)
         if file not in self.manifest["graphs"]:
-            raise InputError(self.folder, f"no {file}", f"a bundle with {file} (python -m export.build_onnx)")
+            raise InputError(self.folder, f"no {file}", f"a bundle with {file} ({call('export.build_onnx')})")
         return self.folder / file
 
     def spec(self, graph: str, precision: Precision = "fp32") -> GraphSpec:

@@ -11,18 +11,18 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from runtime import working_size
-from runtime.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE, Bundle
-from runtime.color import luminance, srgb_to_linear
-from runtime.engines import open_engine
-from runtime.engines.base import Engine
-from runtime.exposure import exposure_gain
-from runtime.inputs import ImageInput, read_input
-from runtime.low_shading import as_guide, low_shading
-from runtime.product import ShadingKind, finish
-from runtime.result import Decomposition, Source
-from runtime.temporal.filter import TemporalFilter
-from runtime.upsampling import expose, from_nchw, strip_rows, to_nchw, upsample_albedo
+from intrinsic_flow import working_size
+from intrinsic_flow.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE, Bundle
+from intrinsic_flow.color import luminance, srgb_to_linear
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.inputs import ImageInput, read_input
+from intrinsic_flow.low_shading import as_guide, low_shading
+from intrinsic_flow.product import ShadingKind, finish
+from intrinsic_flow.result import Decomposition, Source
+from intrinsic_flow.temporal.filter import TemporalFilter
+from intrinsic_flow.upsampling import expose, from_nchw, strip_rows, to_nchw, upsample_albedo
 
 DEFAULT_RESOLUTION = 256
 
@@ -92,7 +92,7 @@ class Decomposer:
         """Opens a bundle and an engine for it; the networks themselves are loaded on the first image.
 
         bundle:     "small", "base", a bundle's folder, or None for the best shipped one.
-        backend:    one of `runtime.engines.BACKENDS`; "auto" takes the fastest that this machine has.
+        backend:    one of `intrinsic_flow.engines.BACKENDS`; "auto" takes the fastest that this machine has.
         steps:      Euler steps of the flow.
         seed:       of the start noise.
         resolution: short side, in pixels, at which the network runs; smaller images are not enlarged.
@@ -132,7 +132,7 @@ class Decomposer:
         """Decomposes the frames of a video one by one, frame in -> frame out.
 
         As `decompose`; every frame starts from the same noise. temporal: exposure and albedo are filtered along the
-        motion, up to the next scene cut (`runtime.temporal`); without, every frame stands alone. first_frame: number of
+        motion, up to the next scene cut (`runtime/temporal/`); without, every frame stands alone. first_frame: number of
         the first frame in its video, where the frames before it are left out (`TemporalFilter.resume_from`).
         """
         state = TemporalFilter(first_frame) if temporal else None

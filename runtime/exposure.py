@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from runtime.color import luminance
+from intrinsic_flow.color import luminance
 
 
 @dataclass(frozen=True)

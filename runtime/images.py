@@ -15,13 +15,13 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from runtime.atomic_file import replace_when_complete
-from runtime.color import REC709_CHROMATICITIES, is_identity, linear_to_srgb, srgb_to_linear, to_rec709_matrix
-from runtime.errors import InputError
-from runtime.icc import parse_matrix_profile, profile_name
-from runtime.image_header import describe_foreign, image_kind, read_header
-from runtime.input_file import read_start
-from runtime.native_log import captured_native_log
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.color import REC709_CHROMATICITIES, is_identity, linear_to_srgb, srgb_to_linear, to_rec709_matrix
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.icc import parse_matrix_profile, profile_name
+from intrinsic_flow.image_header import describe_foreign, image_kind, read_header
+from intrinsic_flow.input_file import read_start
+from intrinsic_flow.native_log import captured_native_log
 
 ColorSpace = Literal["auto", "srgb", "linear"]
 BitDepth = Literal[8, 16, "half", "float"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.errors import InputError
+from intrinsic_flow.errors import InputError
 
 START_BYTES = 16
 

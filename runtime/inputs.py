@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
 
-from runtime.result import Source
+from intrinsic_flow.result import Source
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from runtime.images import BitDepth
+    from intrinsic_flow.images import BitDepth
 
 ImageInput: TypeAlias = Union[np.ndarray, str, os.PathLike[str], "PIL.Image.Image"]
 
@@ -26,7 +26,7 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
     InputError for a bad file, ValueError for a PIL image of another mode.
     """
     if isinstance(image, (str, os.PathLike)):
-        from runtime.images import read_image
+        from intrinsic_flow.images import read_image
 
         path = Path(image)
         read = read_image(path)
@@ -48,7 +48,7 @@ def _depth(dtype: np.dtype) -> BitDepth:
 def _from_pillow(image: PIL.Image.Image) -> tuple[np.ndarray, Source]:
     """As `read_image` reads the file that the image would be stored in: sRGB unless it carries another matrix profile, EXIF
     orientation applied, alpha apart. Mode F is linear grey."""
-    from runtime.images import integer_image, oriented
+    from intrinsic_flow.images import integer_image, oriented
 
     name = os.path.basename(os.fspath(getattr(image, "filename", "") or "")) or None
     orientation = image.getexif().get(0x0112, 1)

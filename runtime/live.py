@@ -14,9 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from runtime.color import srgb_to_linear
-from runtime.errors import InputError
-from runtime.video import Frame, VideoReader
+from intrinsic_flow.color import srgb_to_linear
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.video import Frame, VideoReader
 
 _CAMERA = re.compile(r"camera:(\d+)")
 _ADDRESS = re.compile(r"rtsps?://.+")
@@ -58,7 +58,7 @@ class _Source(Protocol):
 
 
 class LiveReader:
-    """A `runtime.video.VideoSource` that gives the newest frame of another source, and drops those before it.
+    """A `intrinsic_flow.video.VideoSource` that gives the newest frame of another source, and drops those before it.
 
     Frame times are those of arrival, from the first frame on, so that what is recorded plays at the speed at which it
     happened. `dropped` counts. Audio is not recorded.

@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from runtime.color import linear_to_bt709
+from intrinsic_flow.color import linear_to_bt709
 
 PipeFormat = Literal["y4m", "rgb24", "rgb48le"]
 
@@ -29,7 +29,7 @@ class PipeWriter:
     def write(self, pixels: np.ndarray) -> None:
         """Writes one frame, (height, width, 3) float32 linear. Raises BrokenPipeError where nobody reads any more."""
         if self.format == "y4m":
-            from runtime.video_writer import coded_frame
+            from intrinsic_flow.video_writer import coded_frame
 
             frame = coded_frame(pixels, "yuv444p")
             self._stream.write(b"FRAME\n")

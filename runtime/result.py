@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from runtime.images import BitDepth, ImageFormat
+    from intrinsic_flow.images import BitDepth, ImageFormat
 
 NOTEBOOK_SIDE = 320
 
@@ -72,7 +72,7 @@ class Decomposition:
         were written "sidecar" and "preview". Raises FileExistsError without `overwrite`, InputError where an output would
         replace the source or a folder, ValueError for a bad name or format, OSError where a file cannot be written.
         """
-        from runtime.output.layer_files import save_layers
+        from intrinsic_flow.output.layer_files import save_layers
 
         return save_layers(self, Path(folder), name, format=format, half=half, preview=preview, overwrite=overwrite)
 
@@ -81,14 +81,14 @@ class Decomposition:
 
         An image of floats is shown under its exposure gain; the shading's 99.9th percentile is white.
         """
-        from runtime.output.layer_files import preview_of
+        from intrinsic_flow.output.layer_files import preview_of
 
         return preview_of(self, side=side)
 
     def _repr_png_(self) -> bytes:
         import cv2
 
-        from runtime.color import linear_to_srgb
+        from intrinsic_flow.color import linear_to_srgb
 
         codes = np.rint(linear_to_srgb(self.side_by_side(NOTEBOOK_SIDE)) * 255).astype(np.uint8)
         done, data = cv2.imencode(".png", np.ascontiguousarray(codes[..., ::-1]))

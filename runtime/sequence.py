@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from runtime.errors import InputError
-from runtime.images import IMAGE_SUFFIXES, Image, read_image, write_image
-from runtime.video import Frame
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import IMAGE_SUFFIXES, Image, read_image, write_image
+from intrinsic_flow.video import Frame
 
 SequenceFormat = Literal["png", "png16", "exr"]
 _PLACE = re.compile(r"%0?\d*d|#+")
@@ -61,7 +61,7 @@ def _ordered(path: Path, found: list[tuple[int, Path]]) -> list[tuple[int, Path]
 
 
 class SequenceReader:
-    """Image files as a `runtime.video.VideoSource`; numbers that are missing are times at which no frame comes."""
+    """Image files as a `intrinsic_flow.video.VideoSource`; numbers that are missing are times at which no frame comes."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engines.base import Engine
+from intrinsic_flow.engines.base import Engine
 
 
 def upsample_albedo(

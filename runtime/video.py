@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from runtime.color import (
+from intrinsic_flow.color import (
     PRIMARIES,
     TRANSFER_DECODERS,
     YUV_WEIGHTS,
@@ -27,10 +27,10 @@ from runtime.color import (
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
-from runtime.errors import InputError
-from runtime.image_header import describe_foreign, image_kind
-from runtime.input_file import read_start
-from runtime.video_writer import VideoWriter
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.image_header import describe_foreign, image_kind
+from intrinsic_flow.input_file import read_start
+from intrinsic_flow.video_writer import VideoWriter
 
 __all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
 

@@ -15,12 +15,12 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
-from runtime.atomic_file import temporary_name
-from runtime.color import YUV_WEIGHTS, linear_to_bt709, yuv_to_rgb_matrix
-from runtime.video_codecs import CODECS, VideoCodec
+from intrinsic_flow.atomic_file import temporary_name
+from intrinsic_flow.color import YUV_WEIGHTS, linear_to_bt709, yuv_to_rgb_matrix
+from intrinsic_flow.video_codecs import CODECS, VideoCodec
 
 if TYPE_CHECKING:
-    from runtime.video import VideoSource
+    from intrinsic_flow.video import VideoSource
 
 #: The encoder starts anew after so many frames, so that a run that goes on there writes what an uninterrupted one does.
 #: H.264's key frames lie about as far apart in any case.
@@ -53,7 +53,7 @@ class VideoWriter:
         origin: Fraction = Fraction(0),
         resume: tuple[Path, int] | None = None,
     ) -> None:
-        """codec: one of `runtime.video_codecs.CODECS`; crf: quality where the codec has one, lower is better.
+        """codec: one of `intrinsic_flow.video_codecs.CODECS`; crf: quality where the codec has one, lower is better.
 
         origin: time in the source, in seconds, that becomes the file's 0; audio before it is left out.
         resume: a file of an interrupted run of this writer, and how many of its frames to take over from it, a multiple of

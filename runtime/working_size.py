@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from runtime.bundle import SIDE_MULTIPLE
+from intrinsic_flow.bundle import SIDE_MULTIPLE
 
 MAX_ASPECT = 4
 

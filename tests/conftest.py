@@ -17,9 +17,9 @@ def random_model():
     """The `tiny` networks with random weights, FP16-rounded; none zero, so that every layer shows in the output."""
     import torch
 
-    from export.weights import round_weights
-    from train.networks.config import CONFIGS
-    from train.networks.model import IntrinsicFlow
+    from intrinsic_flow.export.weights import round_weights
+    from intrinsic_flow.train.networks.config import CONFIGS
+    from intrinsic_flow.train.networks.model import IntrinsicFlow
 
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -38,7 +38,7 @@ def random_model():
 @pytest.fixture(scope="session")
 def exported_bundle(random_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that export.build_onnx makes of `random_model`. Read only: built once for all tests."""
-    from export.build_onnx import build_bundle
+    from intrinsic_flow.export.build_onnx import build_bundle
 
     folder = tmp_path_factory.mktemp("exported") / "tiny"
     build_bundle(random_model, folder, source={"run": "random"})

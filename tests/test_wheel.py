@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-PACKAGES = ("runtime", "train", "export", "benchmarks")
+#: Folder of the checkout, and its place in the wheel.
+PACKAGES = {
+    "runtime": "intrinsic_flow",
+    "train": "intrinsic_flow/train",
+    "export": "intrinsic_flow/export",
+    "benchmarks": "intrinsic_flow/benchmarks",
+}
 #: Results of the benchmarks, for readers of the repository.
 LEFT_OUT = ("benchmarks/reports/",)
 
@@ -52,8 +58,12 @@ def wheel(sources, tmp_path_factory) -> Path:
 def test_wheel_holds_every_file_of_the_packages_and_no_other(wheel, sources):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {name for name in sources if name.split("/")[0] in PACKAGES and not name.startswith(LEFT_OUT)}
-    assert "runtime/models/small/model.safetensors" in expected
+    expected = {
+        PACKAGES[name.split("/")[0]] + name[name.index("/") :]
+        for name in sources
+        if name.split("/")[0] in PACKAGES and not name.startswith(LEFT_OUT)
+    }
+    assert "intrinsic_flow/models/small/model.safetensors" in expected
     assert held == expected
 
 
@@ -72,9 +82,12 @@ def test_wheel_installs_into_an_empty_environment_and_decomposes(wheel, tmp_path
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "-q", f"{wheel}[cpu]", cwd=tmp_path)
-    assert "python -m runtime.decompose" in run(python, "-m", "runtime.decompose", "--help", cwd=tmp_path).stdout
+    command = python.with_name("intrinsic-flow")
+    assert "intrinsic-flow decompose" in (help := run(command, "decompose", "--help", cwd=tmp_path).stdout)
+    assert "python -m" not in help
+    assert run(python, "-m", "intrinsic_flow.decompose", "--help", cwd=tmp_path).stdout == help
     picture = shutil.copy2(REPOSITORY / "examples" / "room.png", tmp_path)
-    run(python, "-m", "runtime.decompose", picture, "-o", tmp_path / "out", cwd=tmp_path)
+    run(command, "decompose", picture, "-o", tmp_path / "out", cwd=tmp_path)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "room_albedo.png",
         "room_shading.png",

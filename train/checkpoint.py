@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from train.networks.config import NetworkConfig
-from train.networks.model import IntrinsicFlow
-from train.networks.vae import AlbedoVAE
+from intrinsic_flow.train.networks.config import NetworkConfig
+from intrinsic_flow.train.networks.model import IntrinsicFlow
+from intrinsic_flow.train.networks.vae import AlbedoVAE
 
 CHECKPOINT = "checkpoint.pt"
 PATH_OPTIONS = ("data", "network", "vae", "perceptual_weights")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -10,13 +9,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from train.checkpoint import CheckpointError
-from train.config import Config, ConfigError, TrainingConfig, add_options, config_from_dict, read_yaml, resolve_config
-from train.data.shards import ShardError
-from train.distributed import is_lost_peer, leave_processes
-from train.perceptual import PerceptualError
-from train.session import TrainingStopped
-from train.stopping import Stopped, handle_signals
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.train.checkpoint import CheckpointError
+from intrinsic_flow.train.config import (
+    Config,
+    ConfigError,
+    TrainingConfig,
+    add_options,
+    config_from_dict,
+    read_yaml,
+    resolve_config,
+)
+from intrinsic_flow.train.data.shards import ShardError
+from intrinsic_flow.train.distributed import is_lost_peer, leave_processes
+from intrinsic_flow.train.perceptual import PerceptualError
+from intrinsic_flow.train.session import TrainingStopped
+from intrinsic_flow.train.stopping import Stopped, handle_signals
 
 ConfigIn = TypeVar("ConfigIn", bound=TrainingConfig, contravariant=True)
 
@@ -29,9 +37,11 @@ class Train(Protocol[ConfigIn]):
     ) -> dict[str, float]: ...
 
 
-def run_stage(kind: type[Config], train: Train[Config], description: str | None, argv: Sequence[str] | None = None) -> None:
+def run_stage(
+    module: str, kind: type[Config], train: Train[Config], description: str | None, argv: Sequence[str] | None = None
+) -> None:
     """Parse flags into a configuration of `kind` and train. Raises what `train` raises."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(module, description)
     parser.add_argument("-o", "--output", help="run folder (required unless --resume)")
     parser.add_argument("--resume", metavar="RUN", help="go on exactly where a run stopped, with its own configuration")
     parser.add_argument("--init", metavar="BUNDLE|RUN", help="start from the weights of a model bundle or train.flow run")

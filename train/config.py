@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from train.data.buckets import Bucket, make_buckets
-from train.networks.config import CONFIGS, INPUT_ENCODINGS, PREDICTIONS, NetworkConfig, named_network
+from intrinsic_flow.train.data.buckets import Bucket, make_buckets
+from intrinsic_flow.train.networks.config import CONFIGS, INPUT_ENCODINGS, PREDICTIONS, NetworkConfig, named_network
 
 
 class ConfigError(Exception):

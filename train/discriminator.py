@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.blocks import group_norm
+from intrinsic_flow.train.networks.blocks import group_norm
 
 
 class PatchDiscriminator(nn.Module):

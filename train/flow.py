@@ -21,20 +21,20 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from train.checkpoint import load_initial_weights, load_vae
-from train.command import exit_with_one_line, run_stage
-from train.config import ConfigError, FlowConfig
-from train.data.augment import AugmentConfig, plain_batch, random_batch
-from train.ema import EMA
-from train.gradient_loss import log_shading_error, multiscale_gradient_loss
-from train.loop import TrainingLoop
-from train.metrics import lmse, psnr_srgb
-from train.networks.config import LATENT_DOWNSCALE
-from train.networks.model import SAMPLING_NOISE_SCALE, ConditionedVelocity, IntrinsicFlow, latent_shape
-from train.networks.vae import encode_albedo
-from train.run import Run
-from train.session import Session, open_perceptual, open_session, optimizer_for
-from train.time_sampling import sample_times
+from intrinsic_flow.train.checkpoint import load_initial_weights, load_vae
+from intrinsic_flow.train.command import exit_with_one_line, run_stage
+from intrinsic_flow.train.config import ConfigError, FlowConfig
+from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
+from intrinsic_flow.train.ema import EMA
+from intrinsic_flow.train.gradient_loss import log_shading_error, multiscale_gradient_loss
+from intrinsic_flow.train.loop import TrainingLoop
+from intrinsic_flow.train.metrics import lmse, psnr_srgb
+from intrinsic_flow.train.networks.config import LATENT_DOWNSCALE
+from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, ConditionedVelocity, IntrinsicFlow, latent_shape
+from intrinsic_flow.train.networks.vae import encode_albedo
+from intrinsic_flow.train.run import Run
+from intrinsic_flow.train.session import Session, open_perceptual, open_session, optimizer_for
+from intrinsic_flow.train.time_sampling import sample_times
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def augmentation(config: FlowConfig) -> AugmentConfig:
 
 
 def main(argv: list[str] | None = None) -> None:
-    run_stage(FlowConfig, train, __doc__, argv)
+    run_stage("train.flow", FlowConfig, train, __doc__, argv)
 
 
 if __name__ == "__main__":

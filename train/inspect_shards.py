@@ -27,17 +27,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from runtime.atomic_file import replace_when_complete
-from runtime.cli.progress import Counter as ProgressCounter
-from runtime.cli.progress import Progress
-from runtime.errors import InputError
-from runtime.images import IMAGE_SUFFIXES, read_image
-from train.data.contact_sheet import contact_sheet, evenly, write_picture
-from train.data.decomposed import reduce, windows
-from train.data.preparation import DONE, FAILED, not_negative, run_command
-from train.data.shard_writer import SPLITS, unit_counts, unit_of
-from train.data.shards import CodedView, ShardError, View, decode_members, raw_views
-from train.data.view_statistics import (
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.cli.progress import Counter as ProgressCounter
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import IMAGE_SUFFIXES, read_image
+from intrinsic_flow.train.data.contact_sheet import contact_sheet, evenly, write_picture
+from intrinsic_flow.train.data.decomposed import reduce, windows
+from intrinsic_flow.train.data.preparation import DONE, FAILED, not_negative, run_command
+from intrinsic_flow.train.data.shard_writer import SPLITS, unit_counts, unit_of
+from intrinsic_flow.train.data.shards import CodedView, ShardError, View, decode_members, raw_views
+from intrinsic_flow.train.data.view_statistics import (
     EDGE,
     NATURAL_ALBEDO,
     AlbedoStatistics,
@@ -314,11 +315,7 @@ def _range(values: dict[str, float] | None) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.inspect_shards",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("train.inspect_shards", __doc__)
     parser.add_argument("inputs", nargs="+", metavar="FOLDER|TAR", help="shards, or folders of them")
     parser.add_argument("--split", choices=SPLITS, help="only this split")
     parser.add_argument("--json", metavar="FILE", help="write the report there")

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from train.checkpoint import load_checkpoint, save_checkpoint
-from train.ema import EMA
-from train.run import Run
-from train.schedule import Progress, learning_rate_factor, parse_duration
-from train.session import Session, TrainingStopped
-from train.stopping import patient, requested, stop
+from intrinsic_flow.train.checkpoint import load_checkpoint, save_checkpoint
+from intrinsic_flow.train.ema import EMA
+from intrinsic_flow.train.run import Run
+from intrinsic_flow.train.schedule import Progress, learning_rate_factor, parse_duration
+from intrinsic_flow.train.session import Session, TrainingStopped
+from intrinsic_flow.train.stopping import patient, requested, stop
 
 log = logging.getLogger(__name__)
 Validate = Callable[[Run, int], dict[str, float]]

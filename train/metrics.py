@@ -1,4 +1,4 @@
-"""Validation scores in torch, batched on the device. `benchmarks.metrics` holds the reference definitions."""
+"""Validation scores in torch, batched on the device. `benchmarks/metrics/` holds the reference definitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.data.degrade import linear_to_srgb
+from intrinsic_flow.train.data.degrade import linear_to_srgb
 
 
 def psnr_srgb(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -26,13 +26,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.cli.progress import Progress
-from runtime.errors import InputError, MissingExtraError
-from train.data.decomposed import picture_views, require_size
-from train.data.hypersim import NO_ENTITY, read_layer
-from train.data.preparation import PACKS_BY_LIMIT, Job, add_options, finish, open_staging, run_command, run_jobs
-from train.data.shard_writer import SPLITS
-from train.data.shards import View
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.data.decomposed import picture_views, require_size
+from intrinsic_flow.train.data.hypersim import NO_ENTITY, read_layer
+from intrinsic_flow.train.data.preparation import (
+    PACKS_BY_LIMIT,
+    Job,
+    add_options,
+    finish,
+    open_staging,
+    run_command,
+    run_jobs,
+)
+from intrinsic_flow.train.data.shard_writer import SPLITS
+from intrinsic_flow.train.data.shards import View
 
 SPLIT_CSV = "metadata_images_split_scene_v1.csv"
 COLUMNS = (
@@ -138,11 +147,7 @@ def find_frames(data: Path, size: int, crops: int) -> list[Frame]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.prepare_hypersim",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("train.prepare_hypersim", __doc__)
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the unpacked scenes ai_VVV_NNN")
     parser.add_argument("--split-csv", metavar="FILE", help=f"the official split (default: DIR/{SPLIT_CSV})")
     add_options(parser)

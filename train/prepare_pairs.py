@@ -23,11 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.cli.progress import Progress
-from runtime.errors import InputError
-from runtime.images import IMAGE_SUFFIXES, ColorSpace, Image, read_image
-from train.data.decomposed import picture_views, require_size
-from train.data.preparation import (
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import IMAGE_SUFFIXES, ColorSpace, Image, read_image
+from intrinsic_flow.train.data.decomposed import picture_views, require_size
+from intrinsic_flow.train.data.preparation import (
     FAILED,
     PACKS_BY_LIMIT,
     Job,
@@ -37,7 +38,7 @@ from train.data.preparation import (
     run_command,
     run_jobs,
 )
-from train.data.shards import View
+from intrinsic_flow.train.data.shards import View
 
 # Objects before a black background fill little of their picture; below, training leaves a view out anyway.
 MIN_VALID_SHARE = 0.05
@@ -165,11 +166,7 @@ _share.__name__, _scale.__name__ = "share", "scale"
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.prepare_pairs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("train.prepare_pairs", __doc__)
     parser.add_argument("--images", required=True, metavar="DIR", help="what the camera sees")
     parser.add_argument("--albedo", required=True, metavar="DIR", help="its albedo")
     parser.add_argument("--shading", metavar="DIR", help="its shading at any scale (default: image / albedo)")

@@ -21,16 +21,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from runtime.cli.progress import Counter as ProgressCounter
-from runtime.cli.progress import Progress
-from train.data.preparation import DONE, Outcome, finish, not_negative, open_staging, positive, publish, run_command
-from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
-from train.rendering.pool import JobFailed, PoolError, WorkerPool
-from train.rendering.tracing.llvm import LlvmError, find_library
-from train.rendering.tracing.quality import BUCKETS, Quality
-from train.rendering.worker import ClipJob, SceneJob, start
-from train.rendering.world.generate import KINDS
-from train.rendering.world.motion import CLIP_KINDS
+from intrinsic_flow.cli.progress import Counter as ProgressCounter
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.train.data.preparation import (
+    DONE,
+    Outcome,
+    finish,
+    not_negative,
+    open_staging,
+    positive,
+    publish,
+    run_command,
+)
+from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
+from intrinsic_flow.train.rendering.pool import JobFailed, PoolError, WorkerPool
+from intrinsic_flow.train.rendering.tracing.llvm import LlvmError, find_library
+from intrinsic_flow.train.rendering.tracing.quality import BUCKETS, Quality
+from intrinsic_flow.train.rendering.worker import ClipJob, SceneJob, start
+from intrinsic_flow.train.rendering.world.generate import KINDS
+from intrinsic_flow.train.rendering.world.motion import CLIP_KINDS
 
 # A scene of 256x256 takes seconds; anything longer hangs.
 _SECONDS_A_VIEW = 90
@@ -57,7 +67,7 @@ _size.__name__ = "size"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("train.render", __doc__)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the shards")
     parser.add_argument("--views", type=not_negative, default=500, help="views that the folder shall hold (default: 500)")
     parser.add_argument("--views-per-scene", type=positive, default=3, help="views of one scene at most (default: 3)")
@@ -197,7 +207,7 @@ def _main(argv: Sequence[str] | None, progress: Progress) -> int:
             publish(staging, split, final=True)
     status = finish(staging, Outcome(rejected=left_out), progress, "views")
     if arguments.preview and status == DONE:
-        from train.data.contact_sheet import write_sheet
+        from intrinsic_flow.train.data.contact_sheet import write_sheet
 
         write_sheet(staging.folder, arguments.preview)
         progress.log(f"contact sheet: {arguments.preview}")

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from train.data.degrade import linear_to_srgb
+from intrinsic_flow.train.data.degrade import linear_to_srgb
 
 
 class Run:

@@ -14,13 +14,13 @@ import torch
 import torch._functorch.config
 from torch import Tensor, nn
 
-from train.config import ConfigError, TrainingConfig
-from train.data.buckets import Bucket
-from train.data.draws import Draws
-from train.data.procedural import procedural_views
-from train.data.store import Views, ViewStore, build_views, load_views, shard_paths
-from train.distributed import Processes, join_processes
-from train.perceptual import open_distance
+from intrinsic_flow.train.config import ConfigError, TrainingConfig
+from intrinsic_flow.train.data.buckets import Bucket
+from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.store import Views, ViewStore, build_views, load_views, shard_paths
+from intrinsic_flow.train.distributed import Processes, join_processes
+from intrinsic_flow.train.perceptual import open_distance
 
 log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.data.draws import Draws
+from intrinsic_flow.train.data.draws import Draws
 
 
 def sample_times(draws: Draws, t_zero: float, t_half: float) -> Tensor:

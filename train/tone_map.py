@@ -1,11 +1,11 @@
-"""Exposure gain in torch, batched: the twin of `runtime.exposure`, which is the definition."""
+"""Exposure gain in torch, batched: the twin of `intrinsic_flow.exposure`, which is the definition."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from runtime.exposure import ToneMap
+from intrinsic_flow.exposure import ToneMap
 
 TONE_MAP = ToneMap()
 

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import torch
 
-from train.checkpoint import load_initial_weights
-from train.command import exit_with_one_line, run_stage
-from train.config import VaeConfig
-from train.data.augment import AugmentConfig, plain_batch, random_batch
-from train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
-from train.ema import EMA
-from train.loop import TrainingLoop
-from train.metrics import lmse, psnr_srgb
-from train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE
-from train.networks.vae import AlbedoVAE, encode_albedo
-from train.run import Run
-from train.session import Session, open_perceptual, open_session, optimizer_for
+from intrinsic_flow.train.checkpoint import load_initial_weights
+from intrinsic_flow.train.command import exit_with_one_line, run_stage
+from intrinsic_flow.train.config import VaeConfig
+from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
+from intrinsic_flow.train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
+from intrinsic_flow.train.ema import EMA
+from intrinsic_flow.train.loop import TrainingLoop
+from intrinsic_flow.train.metrics import lmse, psnr_srgb
+from intrinsic_flow.train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE
+from intrinsic_flow.train.networks.vae import AlbedoVAE, encode_albedo
+from intrinsic_flow.train.run import Run
+from intrinsic_flow.train.session import Session, open_perceptual, open_session, optimizer_for
 
 # The image only fills invalid pixels here: degrading it would teach the VAE nothing.
 AUGMENT = AugmentConfig(degrade=0.0)
@@ -149,7 +149,7 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
 
 
 def main(argv: list[str] | None = None) -> None:
-    run_stage(VaeConfig, train, __doc__, argv)
+    run_stage("train.vae", VaeConfig, train, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.datasets.arap import ArapDataset
-from benchmarks.datasets.base import MINIMUM_VALID_SHARE, Dataset, Sample
-from benchmarks.datasets.hypersim import HypersimDataset
-from benchmarks.datasets.iiw import IiwDataset
-from benchmarks.datasets.maw import MawDataset
-from benchmarks.datasets.mit import MitDataset
-from benchmarks.datasets.saw import SawDataset, SawShadingDataset
-from benchmarks.datasets.shards import ShardDataset
+from intrinsic_flow.benchmarks.datasets.arap import ArapDataset
+from intrinsic_flow.benchmarks.datasets.base import MINIMUM_VALID_SHARE, Dataset, Sample
+from intrinsic_flow.benchmarks.datasets.hypersim import HypersimDataset
+from intrinsic_flow.benchmarks.datasets.iiw import IiwDataset
+from intrinsic_flow.benchmarks.datasets.maw import MawDataset
+from intrinsic_flow.benchmarks.datasets.mit import MitDataset
+from intrinsic_flow.benchmarks.datasets.saw import SawDataset, SawShadingDataset
+from intrinsic_flow.benchmarks.datasets.shards import ShardDataset
 
 __all__ = [
     "DENSE_DATASETS",

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets.base import Dataset, Sample, fitted, over_99th_percentile, resized, same_size
-from runtime.errors import InputError, MissingExtraError
-from train.data.hypersim import NO_ENTITY, read_layer
+from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, fitted, over_99th_percentile, resized, same_size
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.data.hypersim import NO_ENTITY, read_layer
 
 KINDS = ("color", "diffuse_reflectance", "diffuse_illumination")
 SPLIT_TABLE = "metadata_images_split_scene_v1.csv"

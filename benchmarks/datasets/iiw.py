@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets.base import Dataset, Sample, read_photo
-from benchmarks.metrics.whdr import Judgements
-from runtime.errors import InputError
+from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, read_photo
+from intrinsic_flow.benchmarks.metrics.whdr import Judgements
+from intrinsic_flow.errors import InputError
 
 _DARKER = {"1": 1, "2": 2, "E": 0}
 

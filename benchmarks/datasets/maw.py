@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.datasets.base import Dataset, Sample, fitted, read_photo, resized
-from benchmarks.metrics.measured_albedo import MeasuredRegions, adobe_to_rec709
-from runtime.errors import InputError
+from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, fitted, read_photo, resized
+from intrinsic_flow.benchmarks.metrics.measured_albedo import MeasuredRegions, adobe_to_rec709
+from intrinsic_flow.errors import InputError
 
 # Scores are taken at 320x240; the photos have 24 megapixels.
 LONG_SIDE = 640

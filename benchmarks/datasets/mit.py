@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.datasets.base import Dataset, Sample, over_99th_percentile, read_linear, same_size
-from benchmarks.metrics import LMSE_WINDOW
-from runtime.errors import InputError
+from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, over_99th_percentile, read_linear, same_size
+from intrinsic_flow.benchmarks.metrics import LMSE_WINDOW
+from intrinsic_flow.errors import InputError
 
 BARRON_TEST = frozenset(["cup2", "deer", "frog2", "paper2", "pear", "potato", "raccoon", "sun", "teabag1", "turtle"])
 BARRON_TRAIN = frozenset(["apple", "box", "cup1", "dinosaur", "frog1", "panther", "paper1", "phone", "squirrel", "teabag2"])

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets.base import Dataset, Sample, read_linear, read_photo, same_size
-from benchmarks.metrics.shading_gradient import ShadingLabels
-from runtime.errors import InputError
+from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, read_linear, read_photo, same_size
+from intrinsic_flow.benchmarks.metrics.shading_gradient import ShadingLabels
+from intrinsic_flow.errors import InputError
 
 LABELS = "saw_data-filter_size_0-ignore_border_0.05-normal_gradmag_thres_1.5-depth_gradmag_thres_2.0"
 

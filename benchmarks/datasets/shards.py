@@ -1,4 +1,4 @@
-"""`shards`: the project's rendered views (`train.data.shards`), each under its default light.
+"""`shards`: the project's rendered views (`intrinsic_flow.train.data.shards`), each under its default light.
 
 Shading is RGB; the albedo is the renderer's, in [0, 1]. Up to three views share a scene (its `seed`).
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from benchmarks.datasets.base import Dataset, Sample, over_99th_percentile
-from runtime.errors import InputError
-from train.data.shards import ShardError, decode_members
+from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, over_99th_percentile
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.train.data.shards import ShardError, decode_members
 
 _Place = tuple[str, int, int]  # extension, offset and size of a member in its tar file
 

@@ -1,5 +1,5 @@
 """Scores. Each file is one family; what is compared, and at what size, is the protocols' business."""
 
-from benchmarks.metrics.layers import LMSE_STRIDE, LMSE_WINDOW, best_scale, lmse, score_layer, si_mse, ssim
+from intrinsic_flow.benchmarks.metrics.layers import LMSE_STRIDE, LMSE_WINDOW, best_scale, lmse, score_layer, si_mse, ssim
 
 __all__ = ["LMSE_STRIDE", "LMSE_WINDOW", "best_scale", "lmse", "score_layer", "si_mse", "ssim"]

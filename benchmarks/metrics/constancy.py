@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.metrics.layers import lmse
+from intrinsic_flow.benchmarks.metrics.layers import lmse
 
 # Below this share of the 99th percentile of luminance a pixel is in shadow: there is nothing to judge.
 LIT_SHARE = 0.01

@@ -5,7 +5,7 @@ prediction is first multiplied by the one scalar, shared by the three channels, 
 truth in least squares over the mask (`best_scale`). LMSE alone finds its own scale in every window.
 
 The absolute scores (si-MSE, RMSE) and SSIM's constants assume truth whose range is about [0, 1]; the data
-sets bring it there (`benchmarks.datasets`). LMSE does not depend on the truth's scale.
+sets bring it there (`intrinsic_flow.benchmarks.datasets`). LMSE does not depend on the truth's scale.
 
 In every function `prediction` and `truth` are (H, W, 3) floating point, linear light, finite inside the mask,
 and `mask` is (H, W) bool with at least one pixel set. What lies outside the mask never matters.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from runtime.color import linear_to_srgb
+from intrinsic_flow.color import linear_to_srgb
 
 LMSE_WINDOW = 20
 LMSE_STRIDE = 10

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.datasets import (
+from intrinsic_flow.benchmarks.datasets import (
     ArapDataset,
     Dataset,
     HypersimDataset,
@@ -18,9 +18,9 @@ from benchmarks.datasets import (
     SawShadingDataset,
     ShardDataset,
 )
-from benchmarks.protocols.base import Column, Protocol, Record, Score
-from benchmarks.protocols.labels import ConstancyProtocol, IiwProtocol, MawProtocol, SawProtocol
-from benchmarks.protocols.layers import (
+from intrinsic_flow.benchmarks.protocols.base import Column, Protocol, Record, Score
+from intrinsic_flow.benchmarks.protocols.labels import ConstancyProtocol, IiwProtocol, MawProtocol, SawProtocol
+from intrinsic_flow.benchmarks.protocols.layers import (
     BarronProtocol,
     CareagaProtocol,
     FlowIidProtocol,

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.baselines import Layers, Method, as_gray
-from benchmarks.datasets.base import Sample
-from benchmarks.summary import mean_and_interval
+from intrinsic_flow.benchmarks.baselines import Layers, Method, as_gray
+from intrinsic_flow.benchmarks.datasets.base import Sample
+from intrinsic_flow.benchmarks.summary import mean_and_interval
 
 # The scores of one view, as JSON: text, numbers and lists of them.
 Record = dict[str, Any]

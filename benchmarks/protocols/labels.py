@@ -7,13 +7,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.baselines import TRIVIAL, Layers, Method
-from benchmarks.datasets.base import Sample
-from benchmarks.metrics import constancy, lmse, measured_albedo, shading_gradient
-from benchmarks.metrics.whdr import DELTA, Judgements, whdr, with_offset
-from benchmarks.protocols.base import Column, Protocol, Record, Score, checked
-from benchmarks.summary import interval_of_sums
-from runtime.color import linear_to_srgb, luminance
+from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers, Method
+from intrinsic_flow.benchmarks.datasets.base import Sample
+from intrinsic_flow.benchmarks.metrics import constancy, lmse, measured_albedo, shading_gradient
+from intrinsic_flow.benchmarks.metrics.whdr import DELTA, Judgements, whdr, with_offset
+from intrinsic_flow.benchmarks.protocols.base import Column, Protocol, Record, Score, checked
+from intrinsic_flow.benchmarks.summary import interval_of_sums
+from intrinsic_flow.color import linear_to_srgb, luminance
 
 Kind = TypeVar("Kind")
 

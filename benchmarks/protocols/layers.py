@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.baselines import Layers
-from benchmarks.datasets.base import Sample, fitted, over_99th_percentile, resized
-from benchmarks.metrics import layers as metrics
-from benchmarks.metrics.perceptual import lpips_distance, why_unavailable
-from benchmarks.protocols.base import LayerProtocol, Record, Score
+from intrinsic_flow.benchmarks.baselines import Layers
+from intrinsic_flow.benchmarks.datasets.base import Sample, fitted, over_99th_percentile, resized
+from intrinsic_flow.benchmarks.metrics import layers as metrics
+from intrinsic_flow.benchmarks.metrics.perceptual import lpips_distance, why_unavailable
+from intrinsic_flow.benchmarks.protocols.base import LayerProtocol, Record, Score
 
 SI_MSE = Score("si_mse", "si-MSE")
 RMSE = Score("rmse", "RMSE")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.demo.interface import DemoSettings, build_demo, launch_options
-from runtime.demo.worker import Worker
-from runtime.demo.workspace import Workspace
+from intrinsic_flow.demo.interface import DemoSettings, build_demo, launch_options
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.demo.workspace import Workspace
 
 settings = DemoSettings(max_megapixels=12, max_seconds=10, queue=20)
 demo = build_demo(settings, Worker(settings.bundle, settings.backend), Workspace())

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from export.trt.errors import BuildError
-from runtime.engines.gpu import Gpu
-from runtime.engines.plan import AMPERE, LIBRARIES, Flavor, Hardware
-from runtime.errors import MissingExtraError
+from intrinsic_flow.engines.gpu import Gpu
+from intrinsic_flow.engines.plan import AMPERE, LIBRARIES, Flavor, Hardware
+from intrinsic_flow.errors import MissingExtraError
+from intrinsic_flow.export.trt.errors import BuildError
 
 MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
@@ -39,7 +39,7 @@ class Target:
 
     @property
     def hardware(self) -> Hardware:
-        """As in `runtime.engines.plan.EngineSidecar`."""
+        """As in `intrinsic_flow.engines.plan.EngineSidecar`."""
         if self.flavor == "rtx":
             return "list"
         return "ampere_plus" if self.compatible else "same"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from export.trt.errors import BuildError
-from runtime.bundle import GraphSpec, Precision
+from intrinsic_flow.bundle import GraphSpec, Precision
+from intrinsic_flow.export.trt.errors import BuildError
 
 COMPUTE_LAYERS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM")
 # Of a graph that has none of those, arithmetic on pictures.

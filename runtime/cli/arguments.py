@@ -10,9 +10,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime.decomposer import DEFAULT_RESOLUTION, Mode
-from runtime.engines import BACKENDS
-from runtime.product import ShadingKind
+from intrinsic_flow.commands import call, command_parser
+from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Mode
+from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.product import ShadingKind
 
 ImageFormat = Literal["png", "png16", "exr", "npy"]
 CODECS = ("h264", "hevc", "ffv1", "prores")
@@ -72,18 +73,14 @@ def parse(arguments: Sequence[str] | None, description: str) -> Settings:
 
     Wrong usage prints one line and exits with 2, as argparse does.
     """
-    parser = build_parser("python -m runtime.decompose", description)
+    parser = build_parser("runtime.decompose", description)
     return check_settings(parser, vars(parser.parse_args(arguments)))
 
 
 def build_parser(command: str, description: str, folder: Callable[[str], Path | str] = Path) -> argparse.ArgumentParser:
-    """The options of `Settings`. command: as the user calls it, to which other commands add options of their own. folder:
+    """The options of `Settings`. command: its module, to which other commands add options of their own. folder:
     what the text of -o becomes."""
-    parser = argparse.ArgumentParser(
-        prog=command,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(command, description)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -175,7 +172,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         "--engines",
         type=Path,
         metavar="DIR",
-        help="TensorRT plans of python -m export.build_trt (default: those in the bundle's folder)",
+        help=f"TensorRT plans of {call('export.build_trt')} (default: those in the bundle's folder)",
     )
     model.add_argument("--device", type=_at_least(0), default=0, metavar="N", help="number of the GPU (default: 0)")
     model.add_argument("--steps", type=_at_least(1), default=2, metavar="N", help="Euler steps (default: 2)")

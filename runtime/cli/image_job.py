@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runtime.cli.arguments import Settings
-from runtime.cli.plan import Job
-from runtime.decomposer import Decomposer
-from runtime.images import Image, read_image
-from runtime.output.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
-from runtime.output.output_set import OutputSet
-from runtime.result import Source
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.images import Image, read_image
+from intrinsic_flow.output.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
+from intrinsic_flow.output.output_set import OutputSet
+from intrinsic_flow.result import Source
 
 
 def run_image(

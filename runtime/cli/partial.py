@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runtime.errors import InputError
-from runtime.video_codecs import CODECS
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.video_codecs import CODECS
 
 FORMAT = "intrinsic-flow-partial"
 

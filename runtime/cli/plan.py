@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from runtime.errors import InputError
-from runtime.images import IMAGE_SUFFIXES
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import IMAGE_SUFFIXES
 
 LAYERS = ("albedo", "shading", "preview")
 _OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})(?:\.partial)?")
@@ -86,7 +86,7 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
 
 def _camera_name(address: str) -> str:
     # Here, because it loads PyAV, which pictures do not need.
-    from runtime.live import is_live, live_name
+    from intrinsic_flow.live import is_live, live_name
 
     if not is_live(address):
         raise InputError(address, "no camera's address", "camera:0, rtsp://..., a file, a folder or -")
@@ -96,7 +96,7 @@ def _camera_name(address: str) -> str:
 def _is_pattern(path: Path) -> bool:
     if path.exists() or not re.search(r"%0?\d*d|#", path.name):
         return False
-    from runtime.sequence import is_pattern
+    from intrinsic_flow.sequence import is_pattern
 
     return is_pattern(path)
 
@@ -115,7 +115,7 @@ def media_kind(path: Path) -> Literal["image", "video"] | None:
 
 def _video_suffixes() -> frozenset[str]:
     # Here, because PyAV takes a while to load and pictures do not need it.
-    from runtime.video import VIDEO_SUFFIXES
+    from intrinsic_flow.video import VIDEO_SUFFIXES
 
     return VIDEO_SUFFIXES
 

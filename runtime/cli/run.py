@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.bundle import Bundle
-from runtime.cli.arguments import Settings
-from runtime.cli.image_job import run_image
-from runtime.cli.plan import Job
-from runtime.cli.progress import Progress
-from runtime.decomposer import Decomposer
-from runtime.errors import InputError
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.image_job import run_image
+from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.errors import InputError
 
 
 def load_model(bundle: Bundle, settings: Settings) -> Decomposer:
@@ -43,7 +43,7 @@ def run_job(
     if job.kind == "image":
         return run_image(job, settings, model, protected, progress.log)
     # Here, because PyAV takes a while to load and pictures do not need it.
-    from runtime.cli.video_job import run_video
+    from intrinsic_flow.cli.video_job import run_video
 
     return run_video(job, settings, model, protected, progress)
 

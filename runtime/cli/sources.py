@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from runtime.cli.arguments import Settings
-from runtime.cli.plan import Job
-from runtime.sequence import SequenceReader, find_in_folder, find_pattern
-from runtime.video import RawFormat, VideoReader, VideoSource
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.sequence import SequenceReader, find_in_folder, find_pattern
+from intrinsic_flow.video import RawFormat, VideoReader, VideoSource
 
 
 def open_source(job: Job, settings: Settings) -> VideoSource:
@@ -20,7 +20,7 @@ def open_source(job: Job, settings: Settings) -> VideoSource:
         format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)
         return VideoReader(sys.stdin.buffer, settings.colorspace, name="standard input", raw=format)
     if job.kind == "live":
-        from runtime.live import open_live
+        from intrinsic_flow.live import open_live
 
         return open_live(job.address, settings.colorspace)
     return VideoReader(job.path, settings.colorspace)

@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from runtime import interrupt
-from runtime.cli.arguments import Settings
-from runtime.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter, PipeLayer, SequenceLayer, VideoLayer
-from runtime.cli.partial import (
+from intrinsic_flow import interrupt
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter, PipeLayer, SequenceLayer, VideoLayer
+from intrinsic_flow.cli.partial import (
     Interrupted,
     PartialState,
     load_state,
@@ -25,20 +25,20 @@ from runtime.cli.partial import (
     save_state,
     state_path,
 )
-from runtime.cli.pipeline import Sink, prefetch
-from runtime.cli.plan import Job
-from runtime.cli.progress import Counter, Progress
-from runtime.cli.sources import open_source
-from runtime.decomposer import Decomposer
-from runtime.output.output_set import OutputSet
-from runtime.output.preview import panel_size
-from runtime.output.sidecar import write_sidecar
-from runtime.pipe_writer import PipeFormat, PipeWriter
-from runtime.sequence import SequenceFormat, SequenceReader, SequenceWriter
-from runtime.temporal.filter import TemporalFilter
-from runtime.video import Frame, VideoSource
-from runtime.video_codecs import CODECS
-from runtime.video_writer import CHUNK_FRAMES, VideoWriter
+from intrinsic_flow.cli.pipeline import Sink, prefetch
+from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.cli.progress import Counter, Progress
+from intrinsic_flow.cli.sources import open_source
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.output.output_set import OutputSet
+from intrinsic_flow.output.preview import panel_size
+from intrinsic_flow.output.sidecar import write_sidecar
+from intrinsic_flow.pipe_writer import PipeFormat, PipeWriter
+from intrinsic_flow.sequence import SequenceFormat, SequenceReader, SequenceWriter
+from intrinsic_flow.temporal.filter import TemporalFilter
+from intrinsic_flow.video import Frame, VideoSource
+from intrinsic_flow.video_codecs import CODECS
+from intrinsic_flow.video_writer import CHUNK_FRAMES, VideoWriter
 
 FRAMES_AHEAD = 2
 FRAMES_BEHIND = 2

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Self
 
-from runtime.cli.arguments import Settings
-from runtime.cluster.storage import Storage, is_address
-from runtime.cluster.units import Unit
-from runtime.errors import InputError
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cluster.storage import Storage, is_address
+from intrinsic_flow.cluster.units import Unit
+from intrinsic_flow.errors import InputError
 
 #: Settings that change nothing in the outputs, or that every worker has its own value of.
 _INDIFFERENT = ("inputs", "output", "overwrite", "quiet", "threads", "device", "resume")

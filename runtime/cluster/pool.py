@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runtime.cli.arguments import Settings
-from runtime.cluster.manifest import Report
-from runtime.cluster.units import Unit
-from runtime.cluster.worker import Worker
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cluster.manifest import Report
+from intrinsic_flow.cluster.units import Unit
+from intrinsic_flow.cluster.worker import Worker
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 #: How often Ray runs units again whose worker died, before they count as failed.
 WORKER_DEATHS = 3

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from urllib.parse import unquote, urlsplit
 
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from runtime.cli.plan import PIPE, Job, Kind, distinct, earlier_outputs, is_output, make_plan, media_kind
-from runtime.cluster.storage import Storage, has_wildcard, is_address, place
-from runtime.errors import InputError
+from intrinsic_flow.cli.plan import PIPE, Job, Kind, distinct, earlier_outputs, is_output, make_plan, media_kind
+from intrinsic_flow.cluster.storage import Storage, has_wildcard, is_address, place
+from intrinsic_flow.errors import InputError
 
 
 @dataclass(frozen=True)

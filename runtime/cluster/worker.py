@@ -18,16 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from runtime.bundle import Bundle
-from runtime.cli.arguments import Settings
-from runtime.cli.plan import LAYERS, Job
-from runtime.cli.progress import Notes
-from runtime.cli.run import failure_reason, load_model, run_job
-from runtime.cluster.manifest import Report, State
-from runtime.cluster.storage import Storage, is_address
-from runtime.cluster.units import Unit
-from runtime.decomposer import Decomposer
-from runtime.output.output_set import staging_prefix
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.plan import LAYERS, Job
+from intrinsic_flow.cli.progress import Notes
+from intrinsic_flow.cli.run import failure_reason, load_model, run_job
+from intrinsic_flow.cluster.manifest import Report, State
+from intrinsic_flow.cluster.storage import Storage, is_address
+from intrinsic_flow.cluster.units import Unit
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.output.output_set import staging_prefix
 
 _OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", ".mp4", ".mkv", ".mov", ".json")
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from runtime.cli.arguments import Settings
-from runtime.cli.plan import Job
-from runtime.cli.progress import Notes
-from runtime.cli.video_job import run_video
-from runtime.demo.photo import Options
-from runtime.demo.worker import Worker
-from runtime.errors import InputError
-from runtime.video import VideoReader
+from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.cli.progress import Notes
+from intrinsic_flow.cli.video_job import run_video
+from intrinsic_flow.demo.photo import Options
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.video import VideoReader
 
 # A container's word on length and rate is not exact.
 LENGTH_TOLERANCE = 1.02

@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from runtime.demo import look
-from runtime.demo.photo_tab import photo_tab
-from runtime.demo.video_tab import video_tab
-from runtime.demo.worker import Worker
-from runtime.demo.workspace import Workspace
+from intrinsic_flow.demo import look
+from intrinsic_flow.demo.photo_tab import photo_tab
+from intrinsic_flow.demo.video_tab import video_tab
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.demo.workspace import Workspace
 
 TITLE = "intrinsic-flow"
 # Uploads are refused above it while they come in: floats of a large picture, or a minute of good video.

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 
 class SessionEnded(Exception):

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from runtime.decomposer import Mode
-from runtime.demo.editing import Light, Recolour, for_display, light_level, recompose, select
-from runtime.demo.worker import Worker
-from runtime.images import ColorSpace, ImageFormat, read_image, write_image
-from runtime.output.layer_files import write_layers
-from runtime.product import ShadingKind
-from runtime.result import Source
-from runtime.working_size import resize
+from intrinsic_flow.decomposer import Mode
+from intrinsic_flow.demo.editing import Light, Recolour, for_display, light_level, recompose, select
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.images import ColorSpace, ImageFormat, read_image, write_image
+from intrinsic_flow.output.layer_files import write_layers
+from intrinsic_flow.product import ShadingKind
+from intrinsic_flow.result import Source
+from intrinsic_flow.working_size import resize
 
 PREVIEW_SIDE = 800
 

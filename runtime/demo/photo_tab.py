@@ -8,22 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-import runtime
-from runtime.demo import look
-from runtime.demo.controls import describe, option_controls, options, untouched
-from runtime.demo.editing import DAYLIGHT_KELVIN, KELVIN_RANGE, Light, Recolour, for_display, parse_color, select, weights
-from runtime.demo.messages import as_messages, facts, message
-from runtime.demo.photo import Options, Photo, decompose_photo
-from runtime.demo.worker import Worker
-from runtime.demo.workspace import Workspace
-from runtime.images import read_image
-from runtime.working_size import resize
+import intrinsic_flow
+from intrinsic_flow.demo import look
+from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
+from intrinsic_flow.demo.editing import (
+    DAYLIGHT_KELVIN,
+    KELVIN_RANGE,
+    Light,
+    Recolour,
+    for_display,
+    parse_color,
+    select,
+    weights,
+)
+from intrinsic_flow.demo.messages import as_messages, facts, message
+from intrinsic_flow.demo.photo import Options, Photo, decompose_photo
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.demo.workspace import Workspace
+from intrinsic_flow.images import read_image
+from intrinsic_flow.working_size import resize
 
 if TYPE_CHECKING:
-    from runtime.demo.interface import DemoSettings
+    from intrinsic_flow.demo.interface import DemoSettings
 
 # In a checkout; or beside the program, for an installed wheel, which has only the packages.
-EXAMPLE_FOLDERS = (Path(runtime.__file__).resolve().parents[1] / "examples", Path("examples").resolve())
+EXAMPLE_FOLDERS = (Path(intrinsic_flow.__file__).resolve().parents[1] / "examples", Path("examples").resolve())
 EXAMPLE_NAMES = ("room", "objects", "outdoor")
 THUMBNAIL_SIDE = 240
 # Formats that browsers do not show, or not in full depth.

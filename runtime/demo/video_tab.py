@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from runtime.demo.clip import Clip, VideoLimits, decompose_clip
-from runtime.demo.controls import describe, option_controls, options, untouched
-from runtime.demo.messages import SessionEnded, as_messages, facts, message
-from runtime.demo.worker import Worker
-from runtime.demo.workspace import Workspace
+from intrinsic_flow.demo.clip import Clip, VideoLimits, decompose_clip
+from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
+from intrinsic_flow.demo.messages import SessionEnded, as_messages, facts, message
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.demo.workspace import Workspace
 
 if TYPE_CHECKING:
-    from runtime.demo.interface import DemoSettings
+    from intrinsic_flow.demo.interface import DemoSettings
 
 DOWNLOADS = (("albedo", "Albedo"), ("shading", "Shading"), ("preview", "Side by side"), ("sidecar", "Scale JSON"))
 PROGRESS_INTERVAL = 0.25

@@ -1,6 +1,6 @@
 """Engines: what executes a bundle's graphs. `open_engine` chooses one by name.
 
-Each engine is a module of its own that imports its library when it is opened, so that `import runtime.engines` needs
+Each engine is a module of its own that imports its library when it is opened, so that `import intrinsic_flow.engines` needs
 none of them.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from runtime.bundle import Bundle, Precision
-from runtime.engines.base import Engine
+from intrinsic_flow.bundle import Bundle, Precision
+from intrinsic_flow.engines.base import Engine
 
 Arithmetic = Literal["fp32", "reduced"]
 BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx")
@@ -41,7 +41,7 @@ def open_engine(
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
     if backend == "auto":
-        from runtime.engines.automatic import open_fastest
+        from intrinsic_flow.engines.automatic import open_fastest
 
         def opened(name: str) -> Engine:
             # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
@@ -53,18 +53,18 @@ def open_engine(
         return open_fastest(opened, device=device, exact=precision == "fp32")
     stored: Precision | None = None if precision is None else "fp32" if precision == "fp32" else "fp16"
     if backend in TENSORRT_FLAVORS:
-        from runtime.engines.tensorrt import TensorRt
+        from intrinsic_flow.engines.tensorrt import TensorRt
 
         flavor = TENSORRT_FLAVORS[backend]
         return TensorRt(bundle, flavor=flavor, engines=engines, device=device, precision=stored)
     if backend == "cuda":
-        from runtime.engines.onnxruntime_cuda import OnnxRuntimeCuda
+        from intrinsic_flow.engines.onnxruntime_cuda import OnnxRuntimeCuda
 
         return OnnxRuntimeCuda(bundle, precision=stored, device=device)
     if backend == "openvino":
-        from runtime.engines.openvino_cpu import OpenVinoCpu
+        from intrinsic_flow.engines.openvino_cpu import OpenVinoCpu
 
         return OpenVinoCpu(bundle, threads=threads, precision=precision)
-    from runtime.engines.onnxruntime_cpu import OnnxRuntimeCpu
+    from intrinsic_flow.engines.onnxruntime_cpu import OnnxRuntimeCpu
 
     return OnnxRuntimeCpu(bundle, threads=threads, spinning=spinning)

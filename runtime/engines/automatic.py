@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runtime.engines.base import Engine
-from runtime.engines.gpu import find_gpu, why_no_gpu
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.engines.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 ON_GPU = ("tensorrt", "tensorrt-rtx", "cuda")
 

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from runtime.low_shading import as_guide, low_shading
+from intrinsic_flow.low_shading import as_guide, low_shading
 
 
 class Engine(ABC):
-    """Runs the graphs of one bundle. The graphs' tensors are those of `runtime.bundle.graph_specs`.
+    """Runs the graphs of one bundle. The graphs' tensors are those of `intrinsic_flow.bundle.graph_specs`.
 
     One instance serves one thread at a time. The same inputs give the same bytes, whatever ran before.
     """

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime.engines.base import Engine
-from runtime.engines.cuda_memory import Cuda, DeviceArray
-from runtime.engines.cuda_program import Pending, Program, Streams
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.engines.cuda_memory import Cuda, DeviceArray
+from intrinsic_flow.engines.cuda_program import Pending, Program, Streams
 
 MAX_PROGRAMS = 6
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import MissingExtraError
+from intrinsic_flow.errors import MissingExtraError
 
 
 class CudaError(RuntimeError):

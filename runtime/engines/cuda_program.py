@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.engines.cuda_memory import Cuda, DeviceArray
+from intrinsic_flow.engines.cuda_memory import Cuda, DeviceArray
 
 SLOTS = 2
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bundle import Bundle
-from runtime.engines.base import Engine
-from runtime.engines.onnxruntime_session import check_interface
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.engines.onnxruntime_session import check_interface
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 
 class OnnxRuntimeCpu(Engine):

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bundle import Bundle, Precision
-from runtime.engines.cuda_engine import CudaEngine
-from runtime.engines.cuda_memory import Cuda, load_cudart
-from runtime.engines.cuda_program import Interface, Program, Tensors
-from runtime.engines.onnxruntime_session import check_interface
-from runtime.engines.plan import graph_precision
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.bundle import Bundle, Precision
+from intrinsic_flow.engines.cuda_engine import CudaEngine
+from intrinsic_flow.engines.cuda_memory import Cuda, load_cudart
+from intrinsic_flow.engines.cuda_program import Interface, Program, Tensors
+from intrinsic_flow.engines.onnxruntime_session import check_interface
+from intrinsic_flow.engines.plan import graph_precision
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 EXTRA = "gpu"
 PROVIDER = "CUDAExecutionProvider"

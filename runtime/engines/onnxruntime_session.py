@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.bundle import GraphSpec
-from runtime.errors import InputError
+from intrinsic_flow.bundle import GraphSpec
+from intrinsic_flow.errors import InputError
 
 
 def check_interface(found: Sequence[str], spec: GraphSpec, path: Path) -> None:

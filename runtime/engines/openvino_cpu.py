@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from runtime.bundle import Bundle
-from runtime.engines.base import Engine
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 # What a compiled graph keeps for each input shape takes up to 15 MB and is never given back by itself.
 MAX_SHAPES = 16

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime.bundle import GRAPHS, PRECISIONS, WEIGHTS, Bundle, Precision, describe_file
-from runtime.errors import InputError
+from intrinsic_flow.bundle import GRAPHS, PRECISIONS, WEIGHTS, Bundle, Precision, describe_file
+from intrinsic_flow.commands import call
+from intrinsic_flow.errors import InputError
 
 FORMAT = "intrinsic-flow-engine"
 VERSION = 1
@@ -84,7 +85,7 @@ class ShapeRange:
 class EngineSidecar:
     """What one plan was built from and what it runs on.
 
-    graph: name in `runtime.bundle.GRAPHS`. onnx, onnx_sha256: the graph's file. weights_sha256: of model.safetensors,
+    graph: name in `bundle.GRAPHS`. onnx, onnx_sha256: the graph's file. weights_sha256: of model.safetensors,
     which holds the file's weights. precision: of this graph's file, "fp32" or "fp16". set_precision: of the engines that
     it was built with, where the upsampler is FP32 all the same. flavor: "tensorrt" or "rtx".
     version: the library's. compute_capabilities: 86, 120, ...; the GPU's own or, ahead of time, those that were asked
@@ -216,7 +217,7 @@ def rebuild_command(
     bundle: Bundle | None = None, flavor: str | None = None, precision: str = "fp16", output: Path | None = None
 ) -> str:
     """The command that builds engines, with the options that are known."""
-    parts = ["python", "-m", "export.build_trt", f"--{precision}"]
+    parts = [*call("export.build_trt").split(), f"--{precision}"]
     if bundle is not None:
         parts += ["--bundle", os.fspath(bundle.folder)]
     if flavor is not None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.bundle import Bundle, Precision
-from runtime.engines.gpu import Gpu
-from runtime.engines.plan import (
+from intrinsic_flow.bundle import Bundle, Precision
+from intrinsic_flow.engines.gpu import Gpu
+from intrinsic_flow.engines.plan import (
     ENGINES,
     LIBRARIES,
     SIDECAR_SUFFIX,
@@ -18,7 +18,7 @@ from runtime.engines.plan import (
     engine_folders,
     rebuild_command,
 )
-from runtime.errors import InputError
+from intrinsic_flow.errors import InputError
 
 #: What a decomposition needs; `vae_encoder` only the VAE mode, and without `low_shading` the host does its work.
 NEEDED = ("encoder", "velocity_step", "decoder", "upsampler")

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bundle import Bundle, GraphSpec, Precision
-from runtime.engines.cuda_engine import CudaEngine
-from runtime.engines.cuda_memory import Cuda, CudaError, DeviceArray, load_cudart
-from runtime.engines.cuda_program import Interface, Program, Tensors
-from runtime.engines.gpu import find_gpu, why_no_gpu
-from runtime.engines.plan import LIBRARIES, EngineSidecar, Flavor, graph_precision
-from runtime.engines.plan_files import NEEDED, find_plans
-from runtime.errors import InputError, MissingExtraError
-from runtime.low_shading import as_guide
+from intrinsic_flow.bundle import Bundle, GraphSpec, Precision
+from intrinsic_flow.engines.cuda_engine import CudaEngine
+from intrinsic_flow.engines.cuda_memory import Cuda, CudaError, DeviceArray, load_cudart
+from intrinsic_flow.engines.cuda_program import Interface, Program, Tensors
+from intrinsic_flow.engines.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.engines.plan import LIBRARIES, EngineSidecar, Flavor, graph_precision
+from intrinsic_flow.engines.plan_files import NEEDED, find_plans
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.low_shading import as_guide
 
 _MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.images import BitDepth, ImageFormat, write_image
-from runtime.output.output_set import OutputSet
-from runtime.output.preview import PANEL_SIDE, side_by_side
-from runtime.output.sidecar import write_facts
-from runtime.product import clipped_fraction, finish, integer_scale
-from runtime.result import Decomposition
+from intrinsic_flow.images import BitDepth, ImageFormat, write_image
+from intrinsic_flow.output.output_set import OutputSet
+from intrinsic_flow.output.preview import PANEL_SIDE, side_by_side
+from intrinsic_flow.output.sidecar import write_facts
+from intrinsic_flow.product import clipped_fraction, finish, integer_scale
+from intrinsic_flow.result import Decomposition
 
 SUFFIXES: dict[ImageFormat, str] = {"png": ".png", "png16": ".png", "exr": ".exr", "npy": ".npy"}
 LEVELS = {"png": 255, "png16": 65535}

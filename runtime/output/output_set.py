@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from runtime.errors import InputError
-from runtime.interrupt import check, deferred
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.interrupt import check, deferred
 
 
 def staging_prefix(mark: str) -> str:

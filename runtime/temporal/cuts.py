@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from runtime.color import luminance
-from runtime.working_size import resize
+from intrinsic_flow.color import luminance
+from intrinsic_flow.working_size import resize
 
 SHORT_SIDE = 36
 MAX_SHIFT = 4

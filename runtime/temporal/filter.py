@@ -7,11 +7,11 @@ import math
 import cv2
 import numpy as np
 
-from runtime.exposure import GainFilter
-from runtime.temporal.cuts import Thumbnail, is_cut
-from runtime.temporal.flow import FlowEstimator
-from runtime.temporal.surface import Correspondence, match
-from runtime.temporal.track import AlbedoTrack
+from intrinsic_flow.exposure import GainFilter
+from intrinsic_flow.temporal.cuts import Thumbnail, is_cut
+from intrinsic_flow.temporal.flow import FlowEstimator
+from intrinsic_flow.temporal.surface import Correspondence, match
+from intrinsic_flow.temporal.track import AlbedoTrack
 
 BLOCK = 64
 #: A frame's result depends on this many frames before it and on no others.

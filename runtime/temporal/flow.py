@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from runtime.color import luminance
+from intrinsic_flow.color import luminance
 
 # Log-luminance from 1/50 of the exposure's white to twice it is spread over the 8 bits that DIS takes.
 _DARK, _BRIGHT = 0.02, 2.0

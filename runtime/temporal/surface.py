@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from runtime.color import REC709_LUMINANCE
-from runtime.temporal.flow import Motion, inside, refine, warp
+from intrinsic_flow.color import REC709_LUMINANCE
+from intrinsic_flow.temporal.flow import Motion, inside, refine, warp
 
 # Natural-log units. Below the first a change is noise; below the second, squared, structure is.
 UNCHANGED = 0.08

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from runtime.temporal.flow import warp
-from runtime.temporal.surface import Correspondence
+from intrinsic_flow.temporal.flow import warp
+from intrinsic_flow.temporal.surface import Correspondence
 
 MOST_FRAMES = 48
 # Natural-log units: where mean and frame disagree more than flicker does, the mean was mistaken and counts as a short one.

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.datasets import MitDataset, Sample, ShardDataset
-from runtime.errors import InputError
-from train.data.shards import ShardError, views
+from intrinsic_flow.benchmarks.datasets import MitDataset, Sample, ShardDataset
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.train.data.shards import ShardError, views
 
 Maker = Callable[..., Path]
 

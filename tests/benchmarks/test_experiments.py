@@ -11,17 +11,17 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import experiments
-from benchmarks.datasets import ShardDataset
-from benchmarks.protocols import BENCHMARKS
-from benchmarks.quality import summarise
-from benchmarks.torch_engine import TorchEngine, open_run
-from runtime.bundle import Bundle
-from runtime.decomposer import Decomposer
-from runtime.exposure import ToneMap
-from train import flow, vae
-from train.config import VaeConfig
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.benchmarks import experiments
+from intrinsic_flow.benchmarks.datasets import ShardDataset
+from intrinsic_flow.benchmarks.protocols import BENCHMARKS
+from intrinsic_flow.benchmarks.quality import summarise
+from intrinsic_flow.benchmarks.torch_engine import TorchEngine, open_run
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.train import flow, vae
+from intrinsic_flow.train.config import VaeConfig
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 OPTIONS = {
     "data": "procedural",

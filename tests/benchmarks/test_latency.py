@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import fresh_process, latency, latency_torch, machine_limit
-from benchmarks.contestant import Contestant, speedup
-from benchmarks.latency import main, measure
-from benchmarks.latency_inputs import Variant, Workload
-from benchmarks.latency_report import format_rows, write_report
-from runtime.bundle import Bundle
+from intrinsic_flow.benchmarks import fresh_process, latency, latency_torch, machine_limit
+from intrinsic_flow.benchmarks.contestant import Contestant, speedup
+from intrinsic_flow.benchmarks.latency import main, measure
+from intrinsic_flow.benchmarks.latency_inputs import Variant, Workload
+from intrinsic_flow.benchmarks.latency_report import format_rows, write_report
+from intrinsic_flow.bundle import Bundle
 
 FIELDS = {
     "backend", "graph", "precision", "batch", "resolution", "steps", "threads",
@@ -153,12 +153,12 @@ def test_it_runs_where_torch_is_not_installed(exported_bundle) -> None:
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
-        "from benchmarks.latency import measure; from runtime.bundle import Bundle\n"
+        "from intrinsic_flow.benchmarks.latency import measure; from intrinsic_flow.bundle import Bundle\n"
         f"bundle = Bundle.load({str(exported_bundle)!r})\n"
         "report = measure(bundle, resolutions=[32], threads=1, rounds=1, processes=False)\n"
         "assert {row['graph'] for row in report['limits']} == {'matrix product', 'copy'}\n"
         "assert report['rows'] and 'gmac_per_second' not in report['rows'][0]\n"
-        "assert not {'torch', 'onnx', 'train.networks', 'openvino'} & set(sys.modules)"
+        "assert not {'torch', 'onnx', 'intrinsic_flow.train.networks', 'openvino'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(latency.__file__).parents[1])
 

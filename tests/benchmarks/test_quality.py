@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import quality, runner
-from benchmarks.baselines import TRIVIAL, Layers
-from benchmarks.datasets import MitDataset, Sample, ShardDataset
-from benchmarks.metrics import score_layer
-from benchmarks.protocols import BENCHMARKS
-from benchmarks.protocols.layers import NativeProtocol
-from benchmarks.report import CELL
-from benchmarks.retinex import THRESHOLDS
-from runtime.decomposer import Decomposer
+from intrinsic_flow.benchmarks import quality, runner
+from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers
+from intrinsic_flow.benchmarks.datasets import MitDataset, Sample, ShardDataset
+from intrinsic_flow.benchmarks.metrics import score_layer
+from intrinsic_flow.benchmarks.protocols import BENCHMARKS
+from intrinsic_flow.benchmarks.protocols.layers import NativeProtocol
+from intrinsic_flow.benchmarks.report import CELL
+from intrinsic_flow.benchmarks.retinex import THRESHOLDS
+from intrinsic_flow.decomposer import Decomposer
 
 Maker = Callable[..., Path]
 NATIVE = NativeProtocol()

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import quality
-from benchmarks.datasets import ArapDataset, HypersimDataset, IiwDataset, MawDataset, MitDataset, SawDataset
-from benchmarks.datasets.arap import scene_of
-from benchmarks.datasets.mit import BARRON_TEST, BARRON_TRAIN, GROSSE
-from benchmarks.datasets.saw import SawShadingDataset
-from runtime.errors import InputError
+from intrinsic_flow.benchmarks import quality
+from intrinsic_flow.benchmarks.datasets import ArapDataset, HypersimDataset, IiwDataset, MawDataset, MitDataset, SawDataset
+from intrinsic_flow.benchmarks.datasets.arap import scene_of
+from intrinsic_flow.benchmarks.datasets.mit import BARRON_TEST, BARRON_TRAIN, GROSSE
+from intrinsic_flow.benchmarks.datasets.saw import SawShadingDataset
+from intrinsic_flow.errors import InputError
 
 WITHOUT_WEIGHTS = ["--methods", "retinex", "trivial"]
 

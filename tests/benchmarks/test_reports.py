@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.protocols import protocols_of
-from benchmarks.report import table
+from intrinsic_flow.benchmarks.protocols import protocols_of
+from intrinsic_flow.benchmarks.report import table
 
 REPOSITORY = Path(__file__).parents[2]
 REPORTS = sorted((REPOSITORY / "benchmarks" / "reports").glob("*.json"))

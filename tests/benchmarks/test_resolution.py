@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import resolution
-from runtime.bundle import Bundle
-from runtime.engines import open_engine
-from runtime.upsampling import upsample_albedo
+from intrinsic_flow.benchmarks import resolution
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.upsampling import upsample_albedo
 
 
 def shadow(side: int = 128, softness: float = 0.0) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import tune_retinex
+from intrinsic_flow.benchmarks import tune_retinex
 
 
 def test_leave_one_out_judges_each_view_with_what_is_best_on_the_others() -> None:

@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import video, video_speed
-from benchmarks.clips import read_clips
-from benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
-from benchmarks.video_report import table
-from runtime.bundle import Bundle
-from runtime.decomposer import Decomposition
-from runtime.video import VideoWriter
-from train.data.procedural import procedural_views
-from train.data.shards import ShardError
+from intrinsic_flow.benchmarks import video, video_speed
+from intrinsic_flow.benchmarks.clips import read_clips
+from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
+from intrinsic_flow.benchmarks.video_report import table
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposer import Decomposition
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.shards import ShardError
+from intrinsic_flow.video import VideoWriter
 
 FRAMES, SWITCH, CUT = 12, 5, 9
 
@@ -114,7 +114,7 @@ def test_a_shard_without_a_clip_or_with_a_frame_missing_is_refused(tmp_path, cli
     plain = [(key, helpers.view_members(view)) for key, view in procedural_views(1, 64, 3)]
     with pytest.raises(ShardError, match="no frame of a clip"):
         read_clips([helpers.write_shard(tmp_path / "plain.tar", plain)])
-    from train.data.shards import raw_views
+    from intrinsic_flow.train.data.shards import raw_views
 
     short = [entry for entry in raw_views(clip_shard) if not entry[0].endswith("0007")]
     with pytest.raises(ShardError, match="without frame 7"):

@@ -7,7 +7,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from train.networks.config import CONFIGS
+from intrinsic_flow.train.networks.config import CONFIGS
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "docs" / "networks.py"

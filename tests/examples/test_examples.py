@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.images import read_image
-from runtime.video import VideoReader, VideoWriter
+from intrinsic_flow.images import read_image
+from intrinsic_flow.video import VideoReader, VideoWriter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("photo", "video", "relight", "compare_steps")

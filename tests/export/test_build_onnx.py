@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from export import build_onnx
-from export.build_onnx import build_bundle, main, rebuild_bundle
-from export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError
-from export.weights import load_model, read_slots
-from runtime.bundle import MANIFEST, WEIGHTS, Bundle, all_graph_specs
-from runtime.decomposer import Decomposer
-from runtime.errors import InputError
-from runtime.images import write_image
-from train.checkpoint import load_initial_weights, save_checkpoint
+from intrinsic_flow.bundle import MANIFEST, WEIGHTS, Bundle, all_graph_specs
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.export import build_onnx
+from intrinsic_flow.export.build_onnx import build_bundle, main, rebuild_bundle
+from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError
+from intrinsic_flow.export.weights import load_model, read_slots
+from intrinsic_flow.images import write_image
+from intrinsic_flow.train.checkpoint import load_initial_weights, save_checkpoint
 
 
 def contents(folder: Path) -> dict[str, bytes]:

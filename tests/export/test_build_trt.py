@@ -9,19 +9,19 @@ import sys
 
 import pytest
 
-import export.build_trt as build_trt
-from export.low_shading import LowShading
-from export.onnx_graph import export_graph, save_graph
-from export.trt.builder import PlanBuilder
-from export.trt.errors import BuildError
-from export.trt.profiles import Shapes, profiles
-from export.trt.target import choose_target
-from export.trt.tensor_types import check_network
-from runtime.bundle import Bundle, graph_file, graph_specs
-from runtime.cli.progress import Progress
-from runtime.engines.gpu import Gpu
-from runtime.engines.plan import PLAN_GRAPHS, EngineSidecar
-from runtime.errors import InputError
+import intrinsic_flow.export.build_trt as build_trt
+from intrinsic_flow.bundle import Bundle, graph_file, graph_specs
+from intrinsic_flow.cli.progress import Progress
+from intrinsic_flow.engines.gpu import Gpu
+from intrinsic_flow.engines.plan import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.low_shading import LowShading
+from intrinsic_flow.export.onnx_graph import export_graph, save_graph
+from intrinsic_flow.export.trt.builder import PlanBuilder
+from intrinsic_flow.export.trt.errors import BuildError
+from intrinsic_flow.export.trt.profiles import Shapes, profiles
+from intrinsic_flow.export.trt.target import choose_target
+from intrinsic_flow.export.trt.tensor_types import check_network
 
 rtx = pytest.importorskip("tensorrt_rtx_bindings", reason='TensorRT for RTX is not installed: pip install ".[rtx]"')
 
@@ -271,7 +271,7 @@ def test_wrong_usage_ends_with_2(arguments, capfd):
 
 
 def test_building_engines_needs_no_torch():
-    code = "import sys, export.build_trt; print(*sys.modules)"
+    code = "import sys, intrinsic_flow.export.build_trt; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "onnx", "onnxruntime", "tensorrt_rtx_bindings", "cuda"} & set(modules)
 

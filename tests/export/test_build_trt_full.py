@@ -12,17 +12,17 @@ import types
 
 import pytest
 
-import export.build_trt as build_trt
-import export.trt.target as target_module
-from export.trt.builder import PlanBuilder
-from export.trt.errors import BuildError
-from export.trt.profiles import Shapes, profiles
-from export.trt.target import choose_target, import_library
-from export.trt.tensor_types import check_engine
-from runtime.bundle import PRECISIONS, Bundle
-from runtime.engines.gpu import Gpu, find_gpu, why_no_gpu
-from runtime.engines.plan import PLAN_GRAPHS, EngineSidecar
-from runtime.errors import MissingExtraError
+import intrinsic_flow.export.build_trt as build_trt
+import intrinsic_flow.export.trt.target as target_module
+from intrinsic_flow.bundle import PRECISIONS, Bundle
+from intrinsic_flow.engines.gpu import Gpu, find_gpu, why_no_gpu
+from intrinsic_flow.engines.plan import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.errors import MissingExtraError
+from intrinsic_flow.export.trt.builder import PlanBuilder
+from intrinsic_flow.export.trt.errors import BuildError
+from intrinsic_flow.export.trt.profiles import Shapes, profiles
+from intrinsic_flow.export.trt.target import choose_target, import_library
+from intrinsic_flow.export.trt.tensor_types import check_engine
 
 H200 = Gpu("NVIDIA H200", 90, (13, 1), 140 << 30)
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 89, (13, 1), 24 << 30)
@@ -436,7 +436,7 @@ def test_profiles_cover_portrait_and_landscape(bundle, graph, precision):
     "size", [(1, 1), (1080, 1920), (3840, 2160), (3000, 1500), (4000, 6000), (300, 16384), (16384, 300)]
 )
 def test_every_strip_of_an_image_lies_in_a_profile_of_the_upsampler(bundle, size):
-    from runtime.engines.base import Engine
+    from intrinsic_flow.engines.base import Engine
 
     height, width = size
     rows = min(height, max(1, Engine.strip_pixels // width))

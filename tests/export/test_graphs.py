@@ -12,13 +12,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graphs import graph_modules
-from export.half import half_copy
-from export.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights
-from export.verify import compare, make_case
-from export.weights import read_slots, save_weights
-from runtime.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
-from train.networks.model import IntrinsicFlow, latent_shape
+from intrinsic_flow.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
+from intrinsic_flow.export.graphs import graph_modules
+from intrinsic_flow.export.half import half_copy
+from intrinsic_flow.export.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights
+from intrinsic_flow.export.verify import compare, make_case
+from intrinsic_flow.export.weights import read_slots, save_weights
+from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
 
 NETWORKS = ("encoder", "velocity_step", "decoder", "vae_encoder", "decompose_2step")
 FILES = [graph_file(name, precision) for precision in PRECISIONS for name in NETWORKS]

@@ -6,10 +6,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.guided_upsampler import CELL, COLOR_RADIUS, DARK, EPSILON, MIN_ALBEDO, MIN_LIGHT, MIN_WEIGHT, RADIUS
-from runtime.bundle import Bundle
-from runtime.engines import open_engine
-from runtime.upsampling import upsample_albedo
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.export.guided_upsampler import (
+    CELL,
+    COLOR_RADIUS,
+    DARK,
+    EPSILON,
+    MIN_ALBEDO,
+    MIN_LIGHT,
+    MIN_WEIGHT,
+    RADIUS,
+)
+from intrinsic_flow.upsampling import upsample_albedo
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime.bundle import PRECISIONS, Bundle, graph_file
-from runtime.decomposer import Decomposer
-from runtime.low_shading import as_guide, low_shading
+from intrinsic_flow.bundle import PRECISIONS, Bundle, graph_file
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.low_shading import as_guide, low_shading
 
 
 @pytest.fixture(scope="module", params=PRECISIONS)

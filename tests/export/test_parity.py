@@ -13,12 +13,12 @@ import pytest
 from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
-from export.half_tensors import LIMIT, HalfTensors
-from export.parity import main, make_cases, parity
-from export.parity_measures import difference
-from export.rungs import RUNGS, open_rung
-from export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case
-from runtime.bundle import WEIGHTS, Bundle, describe_file
+from intrinsic_flow.bundle import WEIGHTS, Bundle, describe_file
+from intrinsic_flow.export.half_tensors import LIMIT, HalfTensors
+from intrinsic_flow.export.parity import main, make_cases, parity
+from intrinsic_flow.export.parity_measures import difference
+from intrinsic_flow.export.rungs import RUNGS, open_rung
+from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case
 
 CPU_RUNGS = ("onnx-fp32", "onnx-fp16")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "objects.png"

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import export.triton_repository as triton_repository
-from export.triton_repository import MODELS, Options, main, write_repository
-from export.trt.profiles import Shapes, profiles
-from runtime.bundle import WEIGHTS, Bundle, graph_file
-from runtime.engines.plan import EngineSidecar, PlanTensor, graph_precision, platform_name
-from runtime.errors import InputError
+import intrinsic_flow.export.triton_repository as triton_repository
+from intrinsic_flow.bundle import WEIGHTS, Bundle, graph_file
+from intrinsic_flow.engines.plan import EngineSidecar, PlanTensor, graph_precision, platform_name
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.triton_repository import MODELS, Options, main, write_repository
+from intrinsic_flow.export.trt.profiles import Shapes, profiles
 
 GOLDEN = Path(__file__).parent / "golden"
 NEEDED = ("encoder", "velocity_step", "decoder", "upsampler")
@@ -274,7 +274,7 @@ def test_a_failure_leaves_what_was_there(bundle, tmp_path, monkeypatch):
 
 def test_writing_needs_neither_torch_nor_onnx_nor_a_client():
     code = (
-        "import sys, export.triton_repository\n"
+        "import sys, intrinsic_flow.export.triton_repository\n"
         "print({'torch', 'onnx', 'onnxruntime', 'google.protobuf', 'tritonclient'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

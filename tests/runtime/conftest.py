@@ -1,6 +1,6 @@
 """A tiny model bundle made with the onnx package alone, so that the runtime's tests need no torch and no weights.
 
-Its graphs obey the interfaces of `runtime.bundle.graph_specs` and form a real, if modest, flow model. The latent of an
+Its graphs obey the interfaces of `bundle.graph_specs` and form a real, if modest, flow model. The latent of an
 image is its 4x4 block means; the decoder spreads them out again. The flow leads from noise to the latent of a
 blurred, half as bright image, plus a tenth of the noise, so that results depend on image, seed and every feature map.
 """
@@ -14,8 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.bundle import GraphSpec, TensorSpec, graph_file, graph_specs, write_manifest
-from runtime.exposure import ToneMap
+from intrinsic_flow.bundle import GraphSpec, TensorSpec, graph_file, graph_specs, write_manifest
+from intrinsic_flow.exposure import ToneMap
 
 FEATURE_CHANNELS = (12, 12, 12)
 

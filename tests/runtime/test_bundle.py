@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bundle import GRAPHS, Bundle, TensorSpec, all_graph_specs, graph_file, graph_specs, resolve_bundle
-from runtime.errors import InputError
+from intrinsic_flow.bundle import GRAPHS, Bundle, TensorSpec, all_graph_specs, graph_file, graph_specs, resolve_bundle
+from intrinsic_flow.errors import InputError
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from runtime.color import (
+from intrinsic_flow.color import (
     PRIMARIES,
     REC709_CHROMATICITIES,
     TRANSFER_DECODERS,
@@ -24,7 +24,7 @@ from runtime.color import (
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 
 def test_srgb_decoding_gives_the_standards_values() -> None:

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import pytest
 
-import runtime.cli.video_job
-import runtime.output.layer_files
-from runtime.color import linear_to_srgb, srgb_to_linear
-from runtime.decompose import main
-from runtime.decomposer import Decomposer
-from runtime.images import read_image, write_image
-from runtime.video import VideoReader, VideoWriter
+import intrinsic_flow.cli.video_job
+import intrinsic_flow.output.layer_files
+from intrinsic_flow.color import linear_to_srgb, srgb_to_linear
+from intrinsic_flow.decompose import main
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.video import VideoReader, VideoWriter
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -332,7 +332,7 @@ def test_a_failure_between_two_outputs_leaves_neither(decompose, photo, tmp_path
             raise error
         write_image(path, *arguments, **options)
 
-    monkeypatch.setattr(runtime.output.layer_files, "write_image", fail_at_shading)
+    monkeypatch.setattr(intrinsic_flow.output.layer_files, "write_image", fail_at_shading)
     code, lines = decompose(photo)
     assert code == (130 if isinstance(error, KeyboardInterrupt) else 1)
     assert list((tmp_path / "out").iterdir()) == []
@@ -404,7 +404,7 @@ def test_a_clip_that_cannot_be_encoded_fails_and_leaves_nothing(decompose, tmp_p
                 raise OSError(28, "No space left on device")
             super().write(*arguments)
 
-    monkeypatch.setattr(runtime.cli.video_job, "VideoWriter", FullDisk)
+    monkeypatch.setattr(intrinsic_flow.cli.video_job, "VideoWriter", FullDisk)
     code, lines = decompose(write_clip(tmp_path / "clip.mp4", frames))
     assert code == 1 and "clip.mp4: No space left on device" in lines[1]
     assert list((tmp_path / "out").iterdir()) == []
@@ -442,7 +442,7 @@ def test_help_starts_with_what_the_command_does_and_has_examples(capsys):
     text = capsys.readouterr().out
     assert caught.value.code == 0
     assert "Splits photos and videos into albedo" in text.split("options:")[0]
-    assert text.count("    python -m runtime.decompose ") == 3
+    assert text.count("    python -m intrinsic_flow.decompose ") == 3
 
 
 def test_preview_of_a_dark_render_is_exposed(decompose, tmp_path, scene):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from runtime.exposure import GainFilter, ToneMap, exposure_gain
+from intrinsic_flow.exposure import GainFilter, ToneMap, exposure_gain
 
 
 def gray(values: object) -> np.ndarray:

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import Decomposer
-from runtime.bundle import Bundle
-from runtime.color import luminance
-from runtime.engines import open_engine
-from runtime.upsampling import upsample_albedo
+from intrinsic_flow import Decomposer
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.color import luminance
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.upsampling import upsample_albedo
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -137,7 +137,7 @@ def test_photos_of_any_shape_need_a_bounded_number_of_bytes_a_pixel(tmp_path, si
     cv2.imwrite(str(tmp_path / "large.png"), pixels)
     # Not the peak that the parent is told, which includes the parent's own memory at the fork.
     code = (
-        "import sys; from runtime.decompose import main;"
+        "import sys; from intrinsic_flow.decompose import main;"
         "main([sys.argv[1], '-o', sys.argv[2], '--quiet']);"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )

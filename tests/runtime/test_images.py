@@ -13,11 +13,11 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from runtime import images
-from runtime.color import linear_to_srgb, srgb_to_linear, to_rec709_matrix
-from runtime.errors import InputError
-from runtime.images import IMAGE_SUFFIXES, read_image, write_image
-from runtime.native_log import captured_native_log
+from intrinsic_flow import images
+from intrinsic_flow.color import linear_to_srgb, srgb_to_linear, to_rec709_matrix
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import IMAGE_SUFFIXES, read_image, write_image
+from intrinsic_flow.native_log import captured_native_log
 
 # 16x16 pixels of cyan 20, magenta 200, yellow 100, black 30 (of 255), in Adobe's inverted form.
 CMYK_JPEG = base64.b64decode(

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from runtime.interrupt import check, deferred, interrupts
+from intrinsic_flow.interrupt import check, deferred, interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runtime.cli.pipeline import Sink, prefetch
+from intrinsic_flow.cli.pipeline import Sink, prefetch
 
 
 def wait_until(condition, seconds=5.0):

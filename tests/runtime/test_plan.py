@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.plan import make_plan
+from intrinsic_flow.cli.plan import make_plan
 
 
 def touch(folder: Path, *names: str) -> list[Path]:

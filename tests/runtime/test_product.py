@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.product import clipped_fraction, finish, integer_scale
+from intrinsic_flow.product import clipped_fraction, finish, integer_scale
 
 HALF_MIN_NORMAL = 2.0**-14
 

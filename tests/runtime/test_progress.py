@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from runtime.cli import progress as module
-from runtime.cli.progress import Counter, Progress, duration
+from intrinsic_flow.cli import progress as module
+from intrinsic_flow.cli.progress import Counter, Progress, duration
 
 
 class Terminal(io.StringIO):

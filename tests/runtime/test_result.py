@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import Decomposer
-from runtime.color import srgb_to_linear
-from runtime.decompose import main
-from runtime.errors import InputError
-from runtime.images import read_image, write_image
-from runtime.inputs import read_input
+from intrinsic_flow import Decomposer
+from intrinsic_flow.color import srgb_to_linear
+from intrinsic_flow.decompose import main
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.inputs import read_input
 
 PIL = pytest.importorskip("PIL.Image")
 REPOSITORY = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def test_a_bad_file_is_named(model, tmp_path):
 
 def test_pillow_is_imported_for_nobody_else(tiny_bundle, tmp_path):
     code = (
-        "import sys, numpy as np; from runtime import Decomposer\n"
+        "import sys, numpy as np; from intrinsic_flow import Decomposer\n"
         "with Decomposer.load(sys.argv[1], backend='cpu') as model:\n"
         "    result = model.decompose(np.full((40, 40, 3), 9, np.uint8))\n"
         "result.save(sys.argv[2]); result._repr_png_(); print([n for n in ('PIL', 'IPython', 'torch') if n in sys.modules])"
@@ -173,14 +173,14 @@ def test_the_source_is_never_replaced(model, scene, tmp_path):
 
 
 def test_a_failure_leaves_no_file(model, scene, tmp_path, monkeypatch):
-    import runtime.output.layer_files
+    import intrinsic_flow.output.layer_files
 
     def fail_at_shading(path, *arguments, **options):
         if "shading" in path.name:
             raise OSError(28, "No space left on device")
         write_image(path, *arguments, **options)
 
-    monkeypatch.setattr(runtime.output.layer_files, "write_image", fail_at_shading)
+    monkeypatch.setattr(intrinsic_flow.output.layer_files, "write_image", fail_at_shading)
     with pytest.raises(OSError, match="No space"):
         model.decompose(scene).save(tmp_path)
     assert list(tmp_path.iterdir()) == []

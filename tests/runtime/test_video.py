@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from runtime.color import (
+from intrinsic_flow.color import (
     PRIMARIES,
     bt709_to_linear,
     linear_to_bt709,
@@ -23,8 +23,8 @@ from runtime.color import (
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
-from runtime.errors import InputError
-from runtime.video import VIDEO_SUFFIXES, Frame, VideoReader, VideoWriter
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.video import VIDEO_SUFFIXES, Frame, VideoReader, VideoWriter
 
 TICK = Fraction(1, 12800)
 

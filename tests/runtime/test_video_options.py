@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 import pytest
 
-import runtime.cli.video_job
-import runtime.temporal.filter
-import runtime.video_writer
-from runtime.color import bt709_to_linear, linear_to_bt709
-from runtime.decompose import main
-from runtime.decomposer import Decomposer
-from runtime.errors import InputError
-from runtime.images import read_image, write_image
-from runtime.live import LiveReader, is_live, live_name
-from runtime.sequence import SequenceReader, find_in_folder, find_pattern
-from runtime.video import Frame, VideoReader, VideoWriter
-from runtime.video_codecs import CODECS
+import intrinsic_flow.cli.video_job
+import intrinsic_flow.temporal.filter
+import intrinsic_flow.video_writer
+from intrinsic_flow.color import bt709_to_linear, linear_to_bt709
+from intrinsic_flow.decompose import main
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.live import LiveReader, is_live, live_name
+from intrinsic_flow.sequence import SequenceReader, find_in_folder, find_pattern
+from intrinsic_flow.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.video_codecs import CODECS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_a_lossless_codec_keeps_colours_to_the_rounding_of_its_codes(tmp_path, f
 
 
 def test_a_codec_that_the_build_lacks_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime.video_codecs, "_has", lambda name: False)
+    monkeypatch.setattr(intrinsic_flow.video_codecs, "_has", lambda name: False)
     with pytest.raises(ValueError, match="hevc: this build of FFmpeg has no libx265"):
         VideoWriter(tmp_path / "a.mp4", None, 64, 48, frame_rate=Fraction(25), codec="hevc")
 
@@ -268,9 +268,9 @@ def interrupt_after(monkeypatch, count: int) -> None:
 
 @pytest.fixture
 def short_chunks(monkeypatch):
-    for module in (runtime.cli.video_job, runtime.video_writer):
+    for module in (intrinsic_flow.cli.video_job, intrinsic_flow.video_writer):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 6)
-    monkeypatch.setattr(runtime.temporal.filter, "BLOCK", 3)
+    monkeypatch.setattr(intrinsic_flow.temporal.filter, "BLOCK", 3)
 
 
 @pytest.mark.parametrize("options", [(), ("--codec", "ffv1"), ("--sequence", "exr"), ("--sequence", "png", "--preview")])
@@ -367,7 +367,7 @@ def test_a_camera_that_ends_badly_says_so():
 
 
 def test_ctrl_c_is_the_end_of_a_camera_and_no_failure(decompose, tmp_path, monkeypatch):
-    monkeypatch.setattr("runtime.live.open_live", lambda address, colorspace: LiveReader(FakeCamera(10**6)))
+    monkeypatch.setattr("intrinsic_flow.live.open_live", lambda address, colorspace: LiveReader(FakeCamera(10**6)))
     interrupt_after(monkeypatch, 5)
     code, lines = decompose("camera:0")
     assert code == 0, lines
@@ -444,7 +444,7 @@ def test_wrong_usage_of_video_options_exits_with_2(arguments, message, capsys):
 def test_a_colour_chart_decodes_within_one_step_of_the_float_conversion(tmp_path, matrix, full, bits):
     import av
 
-    from runtime.color import YUV_WEIGHTS, yuv_to_rgb_matrix
+    from intrinsic_flow.color import YUV_WEIGHTS, yuv_to_rgb_matrix
 
     to_rgb, offset = yuv_to_rgb_matrix(YUV_WEIGHTS[matrix], not full, bits)
     levels = np.array([0.04, 0.3, 0.55, 0.8, 0.96])

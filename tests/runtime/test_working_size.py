@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.working_size import MAX_ASPECT, pad, resize, working_size
+from intrinsic_flow.working_size import MAX_ASPECT, pad, resize, working_size
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from train import flow, vae
-from train.config import FlowConfig, VaeConfig
-from train.data.procedural import procedural_views
-from train.data.shards import CodedView
+from intrinsic_flow.train import flow, vae
+from intrinsic_flow.train.config import FlowConfig, VaeConfig
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.shards import CodedView
 
 TINY = {
     "data": "procedural",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.data.augment import (
+from intrinsic_flow.train.data.augment import (
     AugmentConfig,
     copied_crops,
     fill_invalid,
@@ -15,12 +15,12 @@ from train.data.augment import (
     plain_batch,
     random_batch,
 )
-from train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
-from train.data.draws import Draws
-from train.data.patterns import paint, random_field, shapes, stripes, transmittance
-from train.data.procedural import procedural_views
-from train.data.sharpness import sharpen_edges
-from train.data.store import build_views
+from intrinsic_flow.train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
+from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.patterns import paint, random_field, shapes, stripes, transmittance
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.sharpness import sharpen_edges
+from intrinsic_flow.train.data.store import build_views
 
 INDEX = torch.tensor([0, 2, 1, 2])
 

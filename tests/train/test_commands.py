@@ -17,10 +17,10 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from train import flow, stopping, vae
-from train.checkpoint import CheckpointError, load_checkpoint, load_run
-from train.config import FlowConfig, VaeConfig, config_from_dict, read_yaml
-from train.data.procedural import procedural_views
+from intrinsic_flow.train import flow, stopping, vae
+from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, load_run
+from intrinsic_flow.train.config import FlowConfig, VaeConfig, config_from_dict, read_yaml
+from intrinsic_flow.train.data.procedural import procedural_views
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.exposure import exposure_gain
-from train.data.decomposed import (
+from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.train.data.decomposed import (
     Rejected,
     check_view,
     decompose,

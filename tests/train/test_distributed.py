@@ -14,10 +14,10 @@ import pytest
 import torch
 import yaml
 
-from train import flow, vae
-from train.checkpoint import load_checkpoint
-from train.config import FlowConfig, VaeConfig
-from train.perceptual import import_torchvision_models
+from intrinsic_flow.train import flow, vae
+from intrinsic_flow.train.checkpoint import load_checkpoint
+from intrinsic_flow.train.config import FlowConfig, VaeConfig
+from intrinsic_flow.train.perceptual import import_torchvision_models
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -153,7 +153,7 @@ def test_a_process_that_dies_ends_the_others_with_one_line(tiny_options, tmp_pat
     script = tmp_path / "dies.py"
     script.write_text(
         "import os, signal\n"
-        "from train import command, vae\n"
+        "from intrinsic_flow.train import command, vae\n"
         "original = vae.random_batch\n"
         "def batch(*arguments):\n"
         "    if os.environ['RANK'] == '1':\n"

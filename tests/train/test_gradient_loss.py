@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.gradient_loss import LOG_OFFSET, log_shading_error, multiscale_gradient_loss
+from intrinsic_flow.train.gradient_loss import LOG_OFFSET, log_shading_error, multiscale_gradient_loss
 
 
 def slow_loss(prediction, target, mask, scales):

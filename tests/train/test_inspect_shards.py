@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.images import read_image, write_image
-from train.data.contact_sheet import CELL, contact_sheet, write_sheet
-from train.data.procedural import procedural_views
-from train.data.shard_writer import encode_view, write_tar
-from train.data.shards import ShardError, View
-from train.data.view_statistics import albedo_statistics, albedo_summary, picture_statistics
-from train.inspect_shards import main
+from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.train.data.contact_sheet import CELL, contact_sheet, write_sheet
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.shard_writer import encode_view, write_tar
+from intrinsic_flow.train.data.shards import ShardError, View
+from intrinsic_flow.train.data.view_statistics import albedo_statistics, albedo_summary, picture_statistics
+from intrinsic_flow.train.inspect_shards import main
 
 
 def coded(count: int, seed: int, **meta: object) -> list[tuple[str, dict[str, bytes]]]:

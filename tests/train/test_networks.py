@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from train.networks.blocks import sinusoid
-from train.networks.conditioning_encoder import encode_image
-from train.networks.config import CONFIGS, NetworkConfig
-from train.networks.count import count
-from train.networks.model import IntrinsicFlow, latent_shape
-from train.networks.vae import AlbedoVAE
+from intrinsic_flow.train.networks.blocks import sinusoid
+from intrinsic_flow.train.networks.conditioning_encoder import encode_image
+from intrinsic_flow.train.networks.config import CONFIGS, NetworkConfig
+from intrinsic_flow.train.networks.count import count
+from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
+from intrinsic_flow.train.networks.vae import AlbedoVAE
 
 
 def excited(model: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from train.perceptual import PerceptualError, import_torchvision_models, open_distance
+from intrinsic_flow.train.perceptual import PerceptualError, import_torchvision_models, open_distance
 
 
 @pytest.fixture(scope="module")

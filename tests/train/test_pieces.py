@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import nn
 
-from benchmarks import metrics as reference_metrics
-from train.config import (
+from intrinsic_flow.benchmarks import metrics as reference_metrics
+from intrinsic_flow.train.config import (
     ConfigError,
     FlowConfig,
     VaeConfig,
@@ -21,15 +21,15 @@ from train.config import (
     read_yaml,
     resolve_config,
 )
-from train.data.draws import Draws
-from train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
-from train.ema import EMA
-from train.loop import require_finite
-from train.metrics import lmse, psnr_srgb
-from train.networks.config import CONFIGS
-from train.schedule import RAMP_STEPS, Progress, learning_rate_factor, parse_duration
-from train.session import TrainingStopped
-from train.time_sampling import sample_times
+from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
+from intrinsic_flow.train.ema import EMA
+from intrinsic_flow.train.loop import require_finite
+from intrinsic_flow.train.metrics import lmse, psnr_srgb
+from intrinsic_flow.train.networks.config import CONFIGS
+from intrinsic_flow.train.schedule import RAMP_STEPS, Progress, learning_rate_factor, parse_duration
+from intrinsic_flow.train.session import TrainingStopped
+from intrinsic_flow.train.time_sampling import sample_times
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data.shards import View, views
-from train.prepare_hypersim import COLUMNS, SPLIT_CSV, main
+from intrinsic_flow.train.data.shards import View, views
+from intrinsic_flow.train.prepare_hypersim import COLUMNS, SPLIT_CSV, main
 
 h5py = pytest.importorskip("h5py")
 
@@ -167,7 +167,7 @@ def test_a_missing_extra_is_named(data, monkeypatch, capsys):
 def test_a_second_run_does_nothing(data, monkeypatch, capsys):
     assert main(command(data)) == 0
     before = {path: path.read_bytes() for path in (data.parent / "out").glob("*.tar")}
-    monkeypatch.setattr("train.prepare_hypersim.read_layer", None)
+    monkeypatch.setattr("intrinsic_flow.train.prepare_hypersim.read_layer", None)
     assert main(command(data)) == 0
     assert {path: path.read_bytes() for path in (data.parent / "out").glob("*.tar")} == before
     assert "6 of 6 frames were done already" in capsys.readouterr().err

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.images import write_image
-from train import prepare_pairs
-from train.data.shard_writer import Staging
-from train.data.shards import View, views
-from train.data.store import load_views, shard_paths
-from train.prepare_pairs import main
+from intrinsic_flow.images import write_image
+from intrinsic_flow.train import prepare_pairs
+from intrinsic_flow.train.data.shard_writer import Staging
+from intrinsic_flow.train.data.shards import View, views
+from intrinsic_flow.train.data.store import load_views, shard_paths
+from intrinsic_flow.train.prepare_pairs import main
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from train.config import ConfigError, VaeConfig
-from train.data.buckets import make_buckets, parse_size
-from train.distributed import Processes
-from train.session import open_session
+from intrinsic_flow.train.config import ConfigError, VaeConfig
+from intrinsic_flow.train.data.buckets import make_buckets, parse_size
+from intrinsic_flow.train.distributed import Processes
+from intrinsic_flow.train.session import open_session
 
 
 def session_of(tiny_options, **changes):
@@ -90,6 +90,6 @@ def test_a_bucket_that_no_view_is_large_enough_for_is_named(tiny_options, shard_
 
 
 def test_a_batch_smaller_than_the_processes_is_refused(tiny_options, monkeypatch):
-    monkeypatch.setattr("train.session.join_processes", lambda kind: Processes(0, 8))
+    monkeypatch.setattr("intrinsic_flow.train.session.join_processes", lambda kind: Processes(0, 8))
     with pytest.raises(ConfigError, match=r"64x64 \(4 images\).*8 processes"):
         session_of(tiny_options)

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.datasets import ShardDataset
-from train.data import shard_writer
-from train.data.procedural import procedural_views
-from train.data.shard_writer import Staging, encode_view
-from train.data.shards import ShardError, View, coded_views, decode_members, raw_views
-from train.data.store import load_views, shard_paths
+from intrinsic_flow.benchmarks.datasets import ShardDataset
+from intrinsic_flow.train.data import shard_writer
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.shard_writer import Staging, encode_view
+from intrinsic_flow.train.data.shards import ShardError, View, coded_views, decode_members, raw_views
+from intrinsic_flow.train.data.store import load_views, shard_paths
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -258,7 +258,7 @@ def test_a_broken_shard_in_the_folder_is_named(tmp_path):
 
 WRITER = """
 import json, sys
-from train.data.shard_writer import Staging
+from intrinsic_flow.train.data.shard_writer import Staging
 folder, start, stop = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 staging = Staging(folder)
 for index in range(start, stop):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from train.data.procedural import procedural_views
-from train.data.shards import ShardError, coded_views, views
-from train.data.store import build_store, build_views, dull_reason, load_views, shard_paths
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.shards import ShardError, coded_views, views
+from intrinsic_flow.train.data.store import build_store, build_views, dull_reason, load_views, shard_paths
 
 
 def test_shard_gives_back_what_was_rendered(shard_folder):

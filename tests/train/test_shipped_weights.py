@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.checkpoint import load_initial_weights
-from train.data.augment import plain_batch
-from train.data.procedural import procedural_views
-from train.data.store import build_store
-from train.networks.config import CONFIGS
-from train.networks.model import IntrinsicFlow
+from intrinsic_flow.train.checkpoint import load_initial_weights
+from intrinsic_flow.train.data.augment import plain_batch
+from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.store import build_store
+from intrinsic_flow.train.networks.config import CONFIGS
+from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 BUNDLE = Path(__file__).parents[2] / "runtime" / "models" / "small"
 

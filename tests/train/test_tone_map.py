@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.exposure import exposure_gain as reference_gain
-from train.tone_map import exposure_gain
+from intrinsic_flow.exposure import exposure_gain as reference_gain
+from intrinsic_flow.train.tone_map import exposure_gain
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.data.degrade import degrade
-from train.data.draws import Draws
-from train.data.patterns import paint, transmittance
-from train.data.sharpness import sharpen
-from train.data.store import Views, ViewStore
-from train.networks.config import SIDE_MULTIPLE
-from train.tone_map import exposure_gain, luminance
+from intrinsic_flow.train.data.degrade import degrade
+from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.patterns import paint, transmittance
+from intrinsic_flow.train.data.sharpness import sharpen
+from intrinsic_flow.train.data.store import Views, ViewStore
+from intrinsic_flow.train.networks.config import SIDE_MULTIPLE
+from intrinsic_flow.train.tone_map import exposure_gain, luminance
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class AugmentConfig:
 
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
     paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
-    light, single things before black left out (see `train.data.patterns`). sharpen: share of views whose light gets sharp
-    edges (see `train.data.sharpness`).
+    light, single things before black left out (`train/data/patterns.py`). sharpen: share of views whose light gets sharp
+    edges (`train/data/sharpness.py`).
     """
 
     light_gain: float = 0.8

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from train.networks.config import SIDE_MULTIPLE
+from intrinsic_flow.train.networks.config import SIDE_MULTIPLE
 
 
 @dataclass(frozen=True)

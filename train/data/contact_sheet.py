@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from runtime.atomic_file import replace_when_complete
-from runtime.color import linear_to_srgb
-from runtime.exposure import exposure_gain
-from train.data.shard_writer import unit_counts
-from train.data.shards import ShardError, View, decode_members, raw_views
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.color import linear_to_srgb
+from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.train.data.shard_writer import unit_counts
+from intrinsic_flow.train.data.shards import ShardError, View, decode_members, raw_views
 
 CELL = 176
 _CAPTION = 20

@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from runtime.color import luminance
-from runtime.errors import InputError
-from runtime.exposure import exposure_gain
-from train.data.shard_writer import log_code
-from train.data.shards import View
+from intrinsic_flow.color import luminance
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.train.data.shard_writer import log_code
+from intrinsic_flow.train.data.shards import View
 
 GROUP = "image"
 
@@ -25,7 +25,7 @@ MIN_ALBEDO = 0.02
 _COVERED = 0.999
 
 # Views that teach nothing. Black: Hypersim's own tone map gives up below this 90th percentile of brightness. Lit: as in
-# `train.data.store.dull_reason`. Constant: standard deviation of the natural logarithm of luminance (+ 0.01, exposed).
+# `dull_reason` of `train/data/store.py`. Constant: standard deviation of the natural log of luminance (+ 0.01, exposed).
 MIN_BRIGHTNESS = 1e-4
 MIN_LIT_SHARE = 0.1
 MIN_CONTRAST = 0.05
@@ -91,7 +91,7 @@ def decompose(
 
     image: (H, W, 3) float32, finite, non-negative, any exposure. albedo: (H, W, 3) in [0, 1] where mask (H, W) is true.
     shading: (H, W, 3), any scale; without it, it is image / albedo. The image is exposed as the network sees it (gain of
-    `runtime.exposure`, not clipped; recorded as `exposure_gain`).
+    `intrinsic_flow.exposure`, not clipped; recorded as `exposure_gain`).
 
     Where mask is false, albedo is 0, the residual is the image and the shading continues the nearest valid one, which
     codes well and means nothing. A channel darker than MIN_ALBEDO takes no more than the pixel's mean shading. With a

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.data.draws import Draws
+from intrinsic_flow.train.data.draws import Draws
 
 # Luminance quantisation of ITU-T T.81 (JPEG), table K.1.
 _JPEG_TABLE = torch.tensor(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 # What render_entity_id holds where there is no object.
 NO_ENTITY = -1

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.data.draws import Draws
+from intrinsic_flow.train.data.draws import Draws
 
 # Share of the pictures whose shapes have straight outlines: stripes, half planes, bars.
 _STRAIGHT = 0.4

@@ -19,13 +19,13 @@ from typing import Generic, TypeVar
 
 import cv2
 
-from runtime.atomic_file import replace_when_complete
-from runtime.cli.progress import Counter, Progress
-from runtime.errors import InputError, MissingExtraError
-from runtime.interrupt import deferred, interrupts
-from train.data.decomposed import Rejected
-from train.data.shard_writer import SHARD_BYTES, SPLITS, Staging, encode_view
-from train.data.shards import ShardError, View
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.cli.progress import Counter, Progress
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.interrupt import deferred, interrupts
+from intrinsic_flow.train.data.decomposed import Rejected
+from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging, encode_view
+from intrinsic_flow.train.data.shards import ShardError, View
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 

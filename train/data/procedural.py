@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from train.data.shards import CodedView
+from intrinsic_flow.train.data.shards import CodedView
 
 _LOG_SLOPE = float(np.log1p(10.0))
 

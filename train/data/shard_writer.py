@@ -1,4 +1,4 @@
-"""Writer of training shards (the format stands in `train.data.shards`): encodes views, and packs them without losing any.
+"""Writer of training shards (format: `train/data/shards.py`): encodes views, and packs them without losing any.
 
     staging = Staging(folder)
     if not staging.is_done("train", unit):
@@ -28,8 +28,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from runtime.atomic_file import replace_when_complete
-from train.data.shards import MAX_LIGHT_GROUPS, ShardError, View, checksum, decode_members, raw_views
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.train.data.shards import MAX_LIGHT_GROUPS, ShardError, View, checksum, decode_members, raw_views
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 **Folder.** `{split}-{number}.tar`, split = train, val, test or clip (frames of clips, in their order; nothing trains on
 them as single views), number = at least five digits from 00000. A shard is never changed once it is there; new ones take
-the next number. `.staging/` belongs to the writer (`train.data.shard_writer`) and readers leave it alone.
+the next number. `.staging/` belongs to the writer (`intrinsic_flow.train.data.shard_writer`) and readers leave it alone.
 
 **Keys.** The members of a view are `KEY.EXTENSION` and follow each other in the tar. A key has no dot and is unique in
 its folder: `UNIT_NUMBER`, NUMBER without underscore. All views of a unit (one rendered scene, one clip, one photographed

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.data.draws import Draws
+from intrinsic_flow.train.data.draws import Draws
 
 # Where edges are looked for, in pixels, and the most that detail is amplified by.
 _WINDOW = 5

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.data.shards import MAX_LIGHT_GROUPS, CodedView, ShardError, decode_members, raw_views
+from intrinsic_flow.train.data.shards import MAX_LIGHT_GROUPS, CodedView, ShardError, decode_members, raw_views
 
 log = logging.getLogger(__name__)
 

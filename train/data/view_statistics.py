@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from runtime.color import luminance
-from runtime.exposure import exposure_gain
-from train.data.decomposed import fill_nearest
-from train.data.shards import View
+from intrinsic_flow.color import luminance
+from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.train.data.decomposed import fill_nearest
+from intrinsic_flow.train.data.shards import View
 
 # Bands of log-luminance between Gaussians of these standard deviations (pixels) and twice as much.
 TEXTURE_SCALES = (0.5, 1, 2, 4, 8)

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.blocks import Downsample, ResBlock
-from train.networks.config import NetworkConfig
-from train.networks.vae import VaeEncoder
+from intrinsic_flow.train.networks.blocks import Downsample, ResBlock
+from intrinsic_flow.train.networks.config import NetworkConfig
+from intrinsic_flow.train.networks.vae import VaeEncoder
 
 _LOG_GAIN = 50.0
 

@@ -6,15 +6,15 @@ python -m train.networks.count --config base --side 512
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from train.networks.config import CONFIGS, NetworkConfig, named_network
-from train.networks.model import IntrinsicFlow, latent_shape
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.train.networks.config import CONFIGS, NetworkConfig, named_network
+from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def count(config: NetworkConfig, side: int = 256, steps: int = 2) -> Cost:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("train.networks.count", __doc__)
     parser.add_argument("--config", help="one network, by name or as a YAML file (default: all)")
     parser.add_argument("--side", type=int, default=256, help="image side in pixels, a multiple of 32 (default: 256)")
     parser.add_argument("--steps", type=int, default=2, help="Euler steps (default: 2)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from train.networks.conditioning_encoder import ConditioningEncoder
-from train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE, NetworkConfig
-from train.networks.vae import AlbedoVAE
-from train.networks.velocity_unet import VelocityUNet
+from intrinsic_flow.train.networks.conditioning_encoder import ConditioningEncoder
+from intrinsic_flow.train.networks.config import LATENT_CHANNELS, LATENT_DOWNSCALE, NetworkConfig
+from intrinsic_flow.train.networks.vae import AlbedoVAE
+from intrinsic_flow.train.networks.velocity_unet import VelocityUNet
 
 # Standard deviation of the start noise when sampling. Training draws it from N(0, I); at the full standard deviation a
 # sample carries the spread of all albedos that fit the image, at less it comes close to their mean.

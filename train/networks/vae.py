@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.blocks import Downsample, ResBlock, Upsample, group_norm
-from train.networks.config import LATENT_CHANNELS, NetworkConfig
+from intrinsic_flow.train.networks.blocks import Downsample, ResBlock, Upsample, group_norm
+from intrinsic_flow.train.networks.config import LATENT_CHANNELS, NetworkConfig
 
 
 def encode_albedo(albedo: Tensor) -> Tensor:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from train.networks.blocks import Downsample, ResBlock, SelfAttention, Upsample, group_norm, sinusoid, zero_init
-from train.networks.config import LATENT_CHANNELS, NetworkConfig
+from intrinsic_flow.train.networks.blocks import (
+    Downsample,
+    ResBlock,
+    SelfAttention,
+    Upsample,
+    group_norm,
+    sinusoid,
+    zero_init,
+)
+from intrinsic_flow.train.networks.config import LATENT_CHANNELS, NetworkConfig
 
 TIME_WIDTH = 64
 # Bounds the weight that the end of the path gets in the velocity loss; no Euler step of up to 10 starts later.

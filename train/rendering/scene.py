@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from train.data.shards import MAX_LIGHT_GROUPS
+from intrinsic_flow.train.data.shards import MAX_LIGHT_GROUPS
 
 Color = tuple[float, float, float]
 LightGroup = Literal["sun", "sky", "ceiling", "lamps"]

@@ -13,15 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from train.data.shard_writer import encode_view
-from train.data.shards import View
-from train.rendering.appearance.library import Library
-from train.rendering.scene import Camera, Scene
-from train.rendering.tracing.llvm import start_backend
-from train.rendering.tracing.quality import Quality
-from train.rendering.world.generate import generate
-from train.rendering.world.motion import ClipKind, make_clip
-from train.rendering.world.relight import relit
+from intrinsic_flow.train.data.shard_writer import encode_view
+from intrinsic_flow.train.data.shards import View
+from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.scene import Camera, Scene
+from intrinsic_flow.train.rendering.tracing.llvm import start_backend
+from intrinsic_flow.train.rendering.tracing.quality import Quality
+from intrinsic_flow.train.rendering.world.generate import generate
+from intrinsic_flow.train.rendering.world.motion import ClipKind, make_clip
+from intrinsic_flow.train.rendering.world.relight import relit
 
 # Seeds of scenes that only validate. A scene's split is a function of its seed, whatever the options are.
 VALIDATION_EVERY = 16
@@ -85,7 +85,7 @@ def start(assets: Path | None, quality: Quality, library_seed: int) -> Callable[
     """
     start_backend(threads=1)
     cv2.setNumThreads(1)
-    from train.rendering.tracing.denoise import limit_threads
+    from intrinsic_flow.train.rendering.tracing.denoise import limit_threads
 
     limit_threads(1)
     library = Library.load(assets, library_seed)
@@ -114,9 +114,9 @@ def _described(view: View, scene: Scene, fields: dict[str, object]) -> View:
 
 def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
     """The best views of a scene that pass judgement, each with its relit siblings."""
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.cameras import choose_cameras
-    from train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
+    from intrinsic_flow.train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
 
     scene = generate(job.seed, library, job.kinds)
     assembled = assemble(scene)
@@ -150,9 +150,9 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
 
 def render_clip(job: ClipJob, library: Library, quality: Quality) -> Rendered:
     """All frames of a clip, or none where its first frame does not pass judgement."""
-    from train.rendering.tracing.assembly import AssembledScene, assemble
-    from train.rendering.tracing.cameras import choose_cameras
-    from train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
+    from intrinsic_flow.train.rendering.tracing.assembly import AssembledScene, assemble
+    from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
+    from intrinsic_flow.train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
 
     scene = generate(job.seed, library)
     assembled = assemble(scene)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.images import write_image
-from runtime.video import VideoReader, VideoWriter
+from intrinsic_flow.images import write_image
+from intrinsic_flow.video import VideoReader, VideoWriter
 
 pytest.importorskip("ray.data", reason="ray is not installed (extra cluster)")
 REPOSITORY = Path(__file__).parents[3]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.batch import _parse
-from runtime.cluster.manifest import Manifest, Report, fingerprint
-from runtime.cluster.units import Unit
-from runtime.errors import InputError
+from intrinsic_flow.batch import _parse
+from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
+from intrinsic_flow.cluster.units import Unit
+from intrinsic_flow.errors import InputError
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.batch import main, throughput
-from runtime.cluster.manifest import Report
-from runtime.cluster.units import Unit, plan_units
+from intrinsic_flow.batch import main, throughput
+from intrinsic_flow.cluster.manifest import Report
+from intrinsic_flow.cluster.units import Unit, plan_units
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -97,7 +97,7 @@ def test_throughput_adds_up_all_workers():
 
 
 def test_importing_the_runtime_and_the_command_loads_no_ray():
-    code = "import sys, runtime, runtime.batch; print({'ray', 'pyarrow', 'torch'} & set(sys.modules))"
+    code = "import sys, intrinsic_flow, intrinsic_flow.batch; print({'ray', 'pyarrow', 'torch'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == "set()", result.stderr
 

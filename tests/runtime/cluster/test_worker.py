@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.batch import _parse
-from runtime.cluster.units import plan_units
-from runtime.cluster.worker import Worker
-from runtime.images import write_image
+from intrinsic_flow.batch import _parse
+from intrinsic_flow.cluster.units import plan_units
+from intrinsic_flow.cluster.worker import Worker
+from intrinsic_flow.images import write_image
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.app import main
+from intrinsic_flow.app import main
 
 REPOSITORY = Path(__file__).parents[3]
 SPACE = REPOSITORY / "examples" / "space"
@@ -31,12 +31,12 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_importing_the_runtime_and_the_command_loads_no_gradio():
-    result = run_python("import runtime, runtime.app, sys; print('gradio' in sys.modules, 'torch' in sys.modules)")
+    result = run_python("import intrinsic_flow.app, sys; print('gradio' in sys.modules, 'torch' in sys.modules)")
     assert result.stdout.split() == ["False", "False"], result.stderr
 
 
 def test_without_gradio_one_line_names_the_extra():
-    result = run_python("import sys; sys.modules['gradio'] = None; import runtime.app; sys.exit(runtime.app.main([]))")
+    result = run_python("import sys; sys.modules['gradio'] = None; from intrinsic_flow.app import main; sys.exit(main([]))")
     assert result.returncode == 2
     assert result.stderr == 'error: gradio is not installed: pip install "intrinsic-flow[demo]"\n'
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.images import read_image, write_image
+from intrinsic_flow.images import read_image, write_image
 
 pytest.importorskip("gradio", reason='needs the extra: pip install "intrinsic-flow[demo]"')
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
@@ -341,7 +341,7 @@ def test_it_fits_a_phone(visit):
 
 def contrast(ink: list[float], paper: list[float]) -> float:
     """WCAG 2.1 contrast ratio of two colours in [0, 255]."""
-    from runtime.color import luminance, srgb_to_linear
+    from intrinsic_flow.color import luminance, srgb_to_linear
 
     light, dark = sorted((float(luminance(srgb_to_linear(np.array(c) / 255))) for c in (ink, paper)), reverse=True)
     return (light + 0.05) / (dark + 0.05)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.color import luminance, srgb_to_linear
-from runtime.demo.editing import (
+from intrinsic_flow.color import luminance, srgb_to_linear
+from intrinsic_flow.demo.editing import (
     DAYLIGHT_KELVIN,
     Light,
     Recolour,

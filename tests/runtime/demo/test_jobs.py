@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.decomposer import Decomposer
-from runtime.demo.clip import VideoLimits, decompose_clip
-from runtime.demo.editing import Light, Recolour
-from runtime.demo.photo import PREVIEW_SIDE, Options, decompose_photo
-from runtime.demo.worker import Worker
-from runtime.demo.workspace import Workspace
-from runtime.errors import InputError
-from runtime.images import read_image, write_image
-from runtime.video import VideoReader
+from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.demo.clip import VideoLimits, decompose_clip
+from intrinsic_flow.demo.editing import Light, Recolour
+from intrinsic_flow.demo.photo import PREVIEW_SIDE, Options, decompose_photo
+from intrinsic_flow.demo.worker import Worker
+from intrinsic_flow.demo.workspace import Workspace
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.video import VideoReader
 
 
 @pytest.fixture(scope="module")

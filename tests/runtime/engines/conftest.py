@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from runtime.engines.cuda_memory import CudaError
+from intrinsic_flow.engines.cuda_memory import CudaError
 
 
 @pytest.fixture

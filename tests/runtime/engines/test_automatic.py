@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.bundle import Bundle
-from runtime.decompose import main
-from runtime.engines import automatic, open_engine
-from runtime.engines.automatic import open_fastest
-from runtime.engines.gpu import Gpu
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decompose import main
+from intrinsic_flow.engines import automatic, open_engine
+from intrinsic_flow.engines.automatic import open_fastest
+from intrinsic_flow.engines.gpu import Gpu
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 GPU = Gpu("Fake GPU", 86, (13, 0), 1 << 34)
 NO_PLANS = InputError("engines", "no plans of TensorRT", "plans (python -m export.build_trt)")
@@ -69,7 +69,7 @@ def test_an_explicit_backend_never_becomes_another(tiny_bundle, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"intrinsic-flow\[openvino\]"):
         open_engine(Bundle.load(tiny_bundle), "openvino")
     for backend in ("cuda", "tensorrt", "tensorrt-rtx"):
-        monkeypatch.setattr("runtime.engines.tensorrt.find_gpu", lambda device: None)
+        monkeypatch.setattr("intrinsic_flow.engines.tensorrt.find_gpu", lambda device: None)
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
         with pytest.raises((MissingExtraError, RuntimeError)):
             open_engine(Bundle.load(tiny_bundle), backend)

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from runtime.bundle import Bundle, describe_file
-from runtime.engines import open_engine
-from runtime.errors import InputError
+from intrinsic_flow.bundle import Bundle, describe_file
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.errors import InputError
 
 ON_CPU = ("auto", "cpu", "openvino")
 

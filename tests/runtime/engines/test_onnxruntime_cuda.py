@@ -12,13 +12,13 @@ import onnx
 import onnxruntime
 import pytest
 
-from benchmarks.latency_inputs import Workload
-from benchmarks.latency_runtime import open_variant
-from runtime.bundle import GRAPHS, Bundle, graph_file
-from runtime.engines import onnxruntime_cuda, open_engine
-from runtime.engines.cuda_engine import MAX_PROGRAMS
-from runtime.engines.cuda_memory import CudaError, load_cudart
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow.benchmarks.latency_inputs import Workload
+from intrinsic_flow.benchmarks.latency_runtime import open_variant
+from intrinsic_flow.bundle import GRAPHS, Bundle, graph_file
+from intrinsic_flow.engines import onnxruntime_cuda, open_engine
+from intrinsic_flow.engines.cuda_engine import MAX_PROGRAMS
+from intrinsic_flow.engines.cuda_memory import CudaError, load_cudart
+from intrinsic_flow.errors import InputError, MissingExtraError
 from tests.runtime.conftest import build_tiny_bundle, rewrite_manifest
 from tests.runtime.engines.fake_cuda import FakeCuda
 from tests.runtime.engines.fake_onnxruntime import fake_onnxruntime
@@ -44,7 +44,7 @@ def half_bundle(tmp_path_factory):
 def merged_bundle(half_bundle, tmp_path_factory):
     """The same with the merged graph."""
     pytest.importorskip("torch", reason="torch, which the exporter needs, is not installed")
-    from export.merge import merge_loop
+    from intrinsic_flow.export.merge import merge_loop
 
     folder = shutil.copytree(half_bundle.folder, tmp_path_factory.mktemp("bundle") / "tiny")
     parts = (onnx.load(folder / graph_file(graph)) for graph in ("encoder", "velocity_step", "decoder"))

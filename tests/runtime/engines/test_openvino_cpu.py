@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime import Decomposer
-from runtime.bundle import Bundle
-from runtime.engines import open_engine
-from runtime.engines.openvino_cpu import MAX_SHAPES
+from intrinsic_flow import Decomposer
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.engines import open_engine
+from intrinsic_flow.engines.openvino_cpu import MAX_SHAPES
 
 openvino = pytest.importorskip("openvino", reason='openvino is not installed: pip install "intrinsic-flow[openvino]"')
 

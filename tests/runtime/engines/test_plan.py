@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from runtime.bundle import WEIGHTS, Bundle
-from runtime.engines.gpu import Gpu, find_gpu, why_no_gpu
-from runtime.engines.plan import (
+from intrinsic_flow.bundle import WEIGHTS, Bundle
+from intrinsic_flow.engines.gpu import Gpu, find_gpu, why_no_gpu
+from intrinsic_flow.engines.plan import (
     EngineSidecar,
     PlanTensor,
     ShapeRange,
@@ -20,7 +20,7 @@ from runtime.engines.plan import (
     engine_folders,
     platform_name,
 )
-from runtime.errors import InputError
+from intrinsic_flow.errors import InputError
 
 PLAN = b"a plan"
 
@@ -171,7 +171,7 @@ def test_engines_are_found_where_they_are_built_by_default(sidecar, tmp_path):
 
 
 def test_reading_sidecars_needs_no_gpu_library():
-    code = "import sys, runtime.engines.plan, runtime.engines.gpu; print(*sys.modules)"
+    code = "import sys, intrinsic_flow.engines.plan, intrinsic_flow.engines.gpu; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "tensorrt", "tensorrt_rtx_bindings", "cuda", "onnxruntime"} & set(modules)
 

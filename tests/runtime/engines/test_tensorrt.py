@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.latency_inputs import Workload
-from benchmarks.latency_runtime import open_variant
-from runtime import Decomposer
-from runtime.bundle import WEIGHTS, Bundle, graph_file
-from runtime.engines import open_engine, tensorrt
-from runtime.engines.cuda_engine import MAX_PROGRAMS
-from runtime.engines.cuda_memory import CudaError
-from runtime.engines.gpu import Gpu
-from runtime.engines.plan import EngineSidecar, PlanTensor, ShapeRange, engine_folder, graph_precision, platform_name
-from runtime.engines.plan_files import UnfitPlansError
-from runtime.errors import InputError, MissingExtraError
+from intrinsic_flow import Decomposer
+from intrinsic_flow.benchmarks.latency_inputs import Workload
+from intrinsic_flow.benchmarks.latency_runtime import open_variant
+from intrinsic_flow.bundle import WEIGHTS, Bundle, graph_file
+from intrinsic_flow.engines import open_engine, tensorrt
+from intrinsic_flow.engines.cuda_engine import MAX_PROGRAMS
+from intrinsic_flow.engines.cuda_memory import CudaError
+from intrinsic_flow.engines.gpu import Gpu
+from intrinsic_flow.engines.plan import EngineSidecar, PlanTensor, ShapeRange, engine_folder, graph_precision, platform_name
+from intrinsic_flow.engines.plan_files import UnfitPlansError
+from intrinsic_flow.errors import InputError, MissingExtraError
 from tests.runtime.conftest import build_tiny_bundle, rewrite_manifest
 from tests.runtime.engines.fake_cuda import FakeCuda
 from tests.runtime.engines.fake_tensorrt import fake_tensorrt, write_plan

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import Decomposer
-from runtime.temporal.cuts import Thumbnail, is_cut
-from runtime.temporal.filter import BLOCK, LOOK_BACK, TemporalFilter
-from runtime.temporal.flow import FlowEstimator, consistent, warp
-from runtime.temporal.surface import match
+from intrinsic_flow import Decomposer
+from intrinsic_flow.temporal.cuts import Thumbnail, is_cut
+from intrinsic_flow.temporal.filter import BLOCK, LOOK_BACK, TemporalFilter
+from intrinsic_flow.temporal.flow import FlowEstimator, consistent, warp
+from intrinsic_flow.temporal.surface import match
 
 HEIGHT, WIDTH = 96, 128
 

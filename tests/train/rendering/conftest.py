@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.errors import MissingExtraError
-from train.rendering.scene import (
+from intrinsic_flow.errors import MissingExtraError
+from intrinsic_flow.train.rendering.scene import (
     Camera,
     Material,
     Mesh,
@@ -18,7 +18,7 @@ from train.rendering.scene import (
     Sun,
     Texture,
 )
-from train.rendering.tracing.llvm import LlvmError, start_backend
+from intrinsic_flow.train.rendering.tracing.llvm import LlvmError, start_backend
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from runtime.errors import InputError
-from train.rendering.pool import JobFailed, PoolError, WorkerPool
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.train.rendering.pool import JobFailed, PoolError, WorkerPool
 
 
 def start(offset: int):

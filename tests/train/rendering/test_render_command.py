@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from train import render
-from train.data.shards import raw_views, views
-from train.data.store import load_views, shard_paths
-from train.rendering.worker import VALIDATION_EVERY, split_of
+from intrinsic_flow.train import render
+from intrinsic_flow.train.data.shards import raw_views, views
+from intrinsic_flow.train.data.store import load_views, shard_paths
+from intrinsic_flow.train.rendering.worker import VALIDATION_EVERY, split_of
 
 pytestmark = pytest.mark.usefixtures("backend")
 FAST = ["--size", "64", "--samples", "16", "--noise", "9", "--workers", "1", "--quiet"]
@@ -80,7 +80,7 @@ def test_same_seeds_same_views_and_done_scenes_are_not_rendered_again(rendered, 
 
 
 def test_the_command_needs_no_torch_and_its_own_process_no_mitsuba():
-    code = "import sys, train.render; print(sorted({'torch', 'mitsuba', 'drjit', 'h5py'} & set(sys.modules)))"
+    code = "import sys, intrinsic_flow.train.render; print(sorted({'torch', 'mitsuba', 'drjit', 'h5py'} & {*sys.modules}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

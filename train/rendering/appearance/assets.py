@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from runtime.errors import InputError, MissingExtraError
-from train.rendering.appearance import palette, sky
-from train.rendering.appearance.gltf import Model, ModelPart, needs_draco, read_model, srgb_to_linear
-from train.rendering.scene import Environment, Texture
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.rendering.appearance import palette, sky
+from intrinsic_flow.train.rendering.appearance.gltf import Model, ModelPart, needs_draco, read_model, srgb_to_linear
+from intrinsic_flow.train.rendering.scene import Environment, Texture
 
 __all__ = ["Assets", "Model", "ModelPart"]
 

@@ -16,10 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from runtime.errors import InputError, MissingExtraError
-from train.rendering.appearance import palette
-from train.rendering.appearance.patterns.common import encode
-from train.rendering.scene import Color, Mesh, Texture
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.rendering.appearance import palette
+from intrinsic_flow.train.rendering.appearance.patterns.common import encode
+from intrinsic_flow.train.rendering.scene import Color, Mesh, Texture
 
 DRACO = "KHR_draco_mesh_compression"
 MOST_FACES = 20_000

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from train.rendering.appearance import relief, sky, textures
-from train.rendering.appearance.assets import Assets, Model
-from train.rendering.scene import Environment, Relief, Texture
+from intrinsic_flow.train.rendering.appearance import relief, sky, textures
+from intrinsic_flow.train.rendering.appearance.assets import Assets, Model
+from intrinsic_flow.train.rendering.scene import Environment, Relief, Texture
 
 EnvironmentKind = Literal["outdoor", "indoor", "any"]
 

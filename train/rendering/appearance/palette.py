@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.rendering.scene import Color
+from intrinsic_flow.train.rendering.scene import Color
 
 ALBEDO_RANGE = (0.02, 0.85)  # soot and fresh snow bound what opaque surfaces reflect
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from train.rendering.appearance import noise
-from train.rendering.appearance.patterns import tiling
-from train.rendering.appearance.patterns.common import Patterned, pick
-from train.rendering.scene import Relief, Texture
+from intrinsic_flow.train.rendering.appearance import noise
+from intrinsic_flow.train.rendering.appearance.patterns import tiling
+from intrinsic_flow.train.rendering.appearance.patterns.common import Patterned, pick
+from intrinsic_flow.train.rendering.scene import Relief, Texture
 
 SIZE = 256
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from train.rendering.appearance import noise, palette
-from train.rendering.appearance.patterns.common import log_uniform, pick
-from train.rendering.scene import Environment
+from intrinsic_flow.train.rendering.appearance import noise, palette
+from intrinsic_flow.train.rendering.appearance.patterns.common import log_uniform, pick
+from intrinsic_flow.train.rendering.scene import Environment
 
 Kind = Literal["outdoor", "indoor"]
 

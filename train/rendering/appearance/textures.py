@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from train.rendering.appearance.patterns import mineral, organic, printed, textile, timber
-from train.rendering.appearance.patterns.common import Patterned, pick
+from intrinsic_flow.train.rendering.appearance.patterns import mineral, organic, printed, textile, timber
+from intrinsic_flow.train.rendering.appearance.patterns.common import Patterned, pick
 
 # For each role its generators and their weights.
 GENERATORS: dict[str, dict[Callable[[np.random.Generator], Patterned], float]] = {

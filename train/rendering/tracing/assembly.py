@@ -14,11 +14,11 @@ import drjit as dr
 import mitsuba as mi
 import numpy as np
 
-from train.rendering.scene import Camera, Light, LightGroup, Mesh, RectangleLight, Scene, SphereLight, Sun
-from train.rendering.tracing.light_table import LightTable
-from train.rendering.tracing.surface import MaterialTable, register
-from train.rendering.tracing.window_sun import WindowSun
-from train.rendering.world.geometry import face_normals, vertex_normals
+from intrinsic_flow.train.rendering.scene import Camera, Light, LightGroup, Mesh, RectangleLight, Scene, SphereLight, Sun
+from intrinsic_flow.train.rendering.tracing.light_table import LightTable
+from intrinsic_flow.train.rendering.tracing.surface import MaterialTable, register
+from intrinsic_flow.train.rendering.tracing.window_sun import WindowSun
+from intrinsic_flow.train.rendering.world.geometry import face_normals, vertex_normals
 
 _FAR_BELOW = np.array([0.0, 0.0, -900.0])
 _NOTHING = np.zeros(3)

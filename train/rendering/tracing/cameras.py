@@ -8,8 +8,8 @@ from __future__ import annotations
 import mitsuba as mi
 import numpy as np
 
-from train.rendering.scene import Camera, Scene
-from train.rendering.tracing.assembly import AssembledScene
+from intrinsic_flow.train.rendering.scene import Camera, Scene
+from intrinsic_flow.train.rendering.tracing.assembly import AssembledScene
 
 CANDIDATES = 24
 # Rays a candidate: a grid of this side.

@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-from runtime.errors import MissingExtraError
-from train.rendering.tracing.fireflies import robust_mean
+from intrinsic_flow.errors import MissingExtraError
+from intrinsic_flow.train.rendering.tracing.fireflies import robust_mean
 
 # Divisor of the diffuse light where the surface is nearly black; such pixels are masked.
 _DARKEST = 4e-3

@@ -19,11 +19,11 @@ import drjit as dr
 import mitsuba as mi
 import numpy as np
 
-from train.data.shards import MAX_LIGHT_GROUPS
-from train.rendering.scene import Camera
-from train.rendering.tracing import surface
-from train.rendering.tracing.assembly import AssembledScene, camera_rays
-from train.rendering.tracing.quality import BUCKETS
+from intrinsic_flow.train.data.shards import MAX_LIGHT_GROUPS
+from intrinsic_flow.train.rendering.scene import Camera
+from intrinsic_flow.train.rendering.tracing import surface
+from intrinsic_flow.train.rendering.tracing.assembly import AssembledScene, camera_rays
+from intrinsic_flow.train.rendering.tracing.quality import BUCKETS
 
 # Lanes traced at once: bounds memory (about 0.4 KiB a lane) and keeps a picture of any size in steps.
 _MAX_LANES = 1 << 21

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from runtime.errors import MissingExtraError
+from intrinsic_flow.errors import MissingExtraError
 
 VARIABLE = "DRJIT_LIBLLVM_PATH"
 OLDEST_MAJOR = 17

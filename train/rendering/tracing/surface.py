@@ -21,7 +21,7 @@ import drjit as dr
 import mitsuba as mi
 import numpy as np
 
-from train.rendering.scene import Material, Relief, Texture
+from intrinsic_flow.train.rendering.scene import Material, Relief, Texture
 
 T = TypeVar("T")
 

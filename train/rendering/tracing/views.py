@@ -9,13 +9,13 @@ import dataclasses
 
 import numpy as np
 
-from train.data.shards import View
-from train.rendering.scene import Camera
-from train.rendering.tracing.assembly import AssembledScene
-from train.rendering.tracing.denoise import denoised_residual, denoised_shading
-from train.rendering.tracing.fireflies import relative_noise
-from train.rendering.tracing.integrator import Layers, render_layers
-from train.rendering.tracing.quality import Quality
+from intrinsic_flow.train.data.shards import View
+from intrinsic_flow.train.rendering.scene import Camera
+from intrinsic_flow.train.rendering.tracing.assembly import AssembledScene
+from intrinsic_flow.train.rendering.tracing.denoise import denoised_residual, denoised_shading
+from intrinsic_flow.train.rendering.tracing.fireflies import relative_noise
+from intrinsic_flow.train.rendering.tracing.integrator import Layers, render_layers
+from intrinsic_flow.train.rendering.tracing.quality import Quality
 
 # Ground truth where a surface that is no black one nor a metal fills (nearly) the whole pixel.
 _LEAST_ALBEDO = 0.02

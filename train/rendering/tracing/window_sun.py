@@ -15,7 +15,7 @@ import drjit as dr
 import mitsuba as mi
 import numpy as np
 
-from train.rendering.scene import RectangleLight, Scene, Sun
+from intrinsic_flow.train.rendering.scene import RectangleLight, Scene, Sun
 
 # Fixed, so that the kernel does not depend on the scene.
 MAX_PORTALS = 16

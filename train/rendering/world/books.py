@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Mesh
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.geometry import box, panel, rotation, sheet, surface, translation
+from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.geometry import box, panel, rotation, sheet, surface, translation
 
 
 def paper(b: SceneBuilder) -> int:

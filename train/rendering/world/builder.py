@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from train.rendering.appearance import palette
-from train.rendering.appearance.library import Library
-from train.rendering.scene import (
+from intrinsic_flow.train.rendering.appearance import palette
+from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.scene import (
     Camera,
     Color,
     Environment,
@@ -27,7 +27,7 @@ from train.rendering.scene import (
     Sun,
     Texture,
 )
-from train.rendering.world.geometry import moved, shifted_uv
+from intrinsic_flow.train.rendering.world.geometry import moved, shifted_uv
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.rendering.scene import Mesh
-from train.rendering.world.builder import SceneBuilder, Support
-from train.rendering.world.clutter import SHELF, scatter
-from train.rendering.world.fittings import WALL, Opening, wall_mesh
-from train.rendering.world.foliage import leaf_cloud
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.world.builder import SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.clutter import SHELF, scatter
+from intrinsic_flow.train.rendering.world.fittings import WALL, Opening, wall_mesh
+from intrinsic_flow.train.rendering.world.foliage import leaf_cloud
+from intrinsic_flow.train.rendering.world.geometry import (
     block,
     box,
     cylinder,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from train.rendering.world import books, devices, vessels
-from train.rendering.world.builder import Prop, SceneBuilder, Support
-from train.rendering.world.fabrics import crumpled, cushion
-from train.rendering.world.foliage import blades, branching_plant, rosette
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.world import books, devices, vessels
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.fabrics import crumpled, cushion
+from intrinsic_flow.train.rendering.world.foliage import blades, branching_plant, rosette
+from intrinsic_flow.train.rendering.world.geometry import (
     arc_path,
     box,
     cylinder,
@@ -22,7 +22,7 @@ from train.rendering.world.geometry import (
     translation,
     tube,
 )
-from train.rendering.world.layout import Footprint, Layout
+from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
 
 Maker = Callable[[SceneBuilder], Prop]
 

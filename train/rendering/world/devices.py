@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.geometry import (
     arc_path,
     box,
     cylinder,

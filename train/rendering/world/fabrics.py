@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Mesh
-from train.rendering.world.geometry import merged, standing, surface
+from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.world.geometry import merged, standing, surface
 
 
 def ripples(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, wavelength: float, count: int = 6) -> np.ndarray:

@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.rendering.scene import Mesh
-from train.rendering.world.books import picture_frame
-from train.rendering.world.builder import Prop, SceneBuilder, Support
-from train.rendering.world.fabrics import curtain
-from train.rendering.world.geometry import block, box, cylinder, merged, rotation, sheet, superquadric, translation, tube
+from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.world.books import picture_frame
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.fabrics import curtain
+from intrinsic_flow.train.rendering.world.geometry import (
+    block,
+    box,
+    cylinder,
+    merged,
+    rotation,
+    sheet,
+    superquadric,
+    translation,
+    tube,
+)
 
 WALL = 0.22  # metres thick
 

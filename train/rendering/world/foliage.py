@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Mesh
-from train.rendering.world.geometry import surface, tube
+from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.world.geometry import surface, tube
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Mesh
-from train.rendering.world.builder import Prop, SceneBuilder, Support
-from train.rendering.world.fabrics import draped
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.fabrics import draped
+from intrinsic_flow.train.rendering.world.geometry import (
     arc_path,
     box,
     cylinder,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from train.rendering.appearance.library import Library
-from train.rendering.scene import Scene
-from train.rendering.world.builder import SceneBuilder
-from train.rendering.world.rooms import room_scene
-from train.rendering.world.specimens import specimen_scene
-from train.rendering.world.streets import street_scene
-from train.rendering.world.sunlit import sunlit_scene
-from train.rendering.world.tabletops import tabletop_scene
+from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.scene import Scene
+from intrinsic_flow.train.rendering.world.builder import SceneBuilder
+from intrinsic_flow.train.rendering.world.rooms import room_scene
+from intrinsic_flow.train.rendering.world.specimens import specimen_scene
+from intrinsic_flow.train.rendering.world.streets import street_scene
+from intrinsic_flow.train.rendering.world.sunlit import sunlit_scene
+from intrinsic_flow.train.rendering.world.tabletops import tabletop_scene
 
 # What makes each kind of scene, and its share.
 KINDS = {

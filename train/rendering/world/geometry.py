@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.scene import Mesh
 
 CREASE = np.cos(np.radians(40.0))  # faces that meet at less than this are smooth across duplicated vertices
 AXES = np.eye(3)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import LightGroup, Mesh
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.scene import LightGroup, Mesh
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.geometry import (
     arc_path,
     box,
     cylinder,
@@ -20,7 +20,7 @@ from train.rendering.world.geometry import (
     translation,
     tube,
 )
-from train.rendering.world.lighting import bulb, glowing_panel
+from intrinsic_flow.train.rendering.world.lighting import bulb, glowing_panel
 
 
 def shade(low: float, high: float, height: float, pleats: int = 0) -> Mesh:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from train.rendering.appearance.library import EnvironmentKind
-from train.rendering.scene import Light, LightGroup, RectangleLight, SphereLight, Sun
-from train.rendering.world.builder import SceneBuilder
-from train.rendering.world.geometry import Vector
+from intrinsic_flow.train.rendering.appearance.library import EnvironmentKind
+from intrinsic_flow.train.rendering.scene import Light, LightGroup, RectangleLight, SphereLight, Sun
+from intrinsic_flow.train.rendering.world.builder import SceneBuilder
+from intrinsic_flow.train.rendering.world.geometry import Vector
 
 XYZ_TO_REC709 = np.array(
     [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]

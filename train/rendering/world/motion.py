@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from train.rendering.scene import Camera, Light, RectangleLight, Scene
-from train.rendering.world.relight import moved_sun, sun_angles
+from intrinsic_flow.train.rendering.scene import Camera, Light, RectangleLight, Scene
+from intrinsic_flow.train.rendering.world.relight import moved_sun, sun_angles
 
 ClipKind = Literal["moving_camera", "moving_light", "switched_light", "cut"]
 CLIP_KINDS: tuple[ClipKind, ...] = ("moving_camera", "moving_light", "switched_light", "cut")

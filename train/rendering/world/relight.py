@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from train.rendering.appearance.library import Library
-from train.rendering.scene import Environment, Light, RectangleLight, Scene, Sun
-from train.rendering.world.lighting import LUMINANCE, planckian, sun_kelvin, travel_direction
+from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.scene import Environment, Light, RectangleLight, Scene, Sun
+from intrinsic_flow.train.rendering.world.lighting import LUMINANCE, planckian, sun_kelvin, travel_direction
 
 # Sunlight through a window is turned by at most this much from where it came, so that it still enters.
 _WINDOW_TURN = 28.0

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from train.rendering.world import clutter
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.fittings import Opening
-from train.rendering.world.geometry import rotation, translation
-from train.rendering.world.layout import Footprint, Layout
+from intrinsic_flow.train.rendering.world import clutter
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.fittings import Opening
+from intrinsic_flow.train.rendering.world.geometry import rotation, translation
+from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
 
 
 class Wall:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from train.rendering.scene import Camera, LightGroup, Scene
-from train.rendering.world import clutter, devices, fittings, furniture, lamps, upholstery
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.fittings import WALL, Opening
-from train.rendering.world.geometry import block, box, rotation, translation
-from train.rendering.world.layout import Footprint
-from train.rendering.world.lighting import WhiteBalance, balance, make_sun, window_portal
-from train.rendering.world.room_plan import Room, Wall
+from intrinsic_flow.train.rendering.scene import Camera, LightGroup, Scene
+from intrinsic_flow.train.rendering.world import clutter, devices, fittings, furniture, lamps, upholstery
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.fittings import WALL, Opening
+from intrinsic_flow.train.rendering.world.geometry import block, box, rotation, translation
+from intrinsic_flow.train.rendering.world.layout import Footprint
+from intrinsic_flow.train.rendering.world.lighting import WhiteBalance, balance, make_sun, window_portal
+from intrinsic_flow.train.rendering.world.room_plan import Room, Wall
 
 
 def _build_shell(room: Room, window_share: float, night: bool) -> list[tuple[Wall, Opening]]:

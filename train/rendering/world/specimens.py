@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Camera, LightGroup, Mesh, Scene
-from train.rendering.world import books, clutter, vessels
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.fabrics import crumpled, cushion
-from train.rendering.world.geometry import Vector, lumpy_waves, rotation, sheet, superquadric, translation, tube
-from train.rendering.world.lighting import WhiteBalance, bulb, glowing_panel
+from intrinsic_flow.train.rendering.scene import Camera, LightGroup, Mesh, Scene
+from intrinsic_flow.train.rendering.world import books, clutter, vessels
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.fabrics import crumpled, cushion
+from intrinsic_flow.train.rendering.world.geometry import (
+    Vector,
+    lumpy_waves,
+    rotation,
+    sheet,
+    superquadric,
+    translation,
+    tube,
+)
+from intrinsic_flow.train.rendering.world.lighting import WhiteBalance, bulb, glowing_panel
 
 _SKINS = ("ceramic", "any", "paper", "fabric", "stone", "wood", "plastic", "label")
 

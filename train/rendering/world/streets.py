@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from train.rendering.scene import Camera, Mesh, Scene
-from train.rendering.world import books, buildings, clutter, furniture, vessels
-from train.rendering.world.builder import Prop, SceneBuilder
-from train.rendering.world.foliage import conifer, grass, leaf_cloud, terrain, tree
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.scene import Camera, Mesh, Scene
+from intrinsic_flow.train.rendering.world import books, buildings, clutter, furniture, vessels
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.foliage import conifer, grass, leaf_cloud, terrain, tree
+from intrinsic_flow.train.rendering.world.geometry import (
     block,
     box,
     cylinder,
@@ -24,8 +24,8 @@ from train.rendering.world.geometry import (
     translation,
     tube,
 )
-from train.rendering.world.layout import Footprint, Layout
-from train.rendering.world.lighting import outdoor_light
+from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
+from intrinsic_flow.train.rendering.world.lighting import outdoor_light
 
 
 class Place:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.scene import Camera, Mesh, Scene
-from train.rendering.world import clutter, fittings, vessels
-from train.rendering.world.builder import Prop, SceneBuilder, Support
-from train.rendering.world.foliage import blades, leaf_cloud
-from train.rendering.world.geometry import (
+from intrinsic_flow.train.rendering.scene import Camera, Mesh, Scene
+from intrinsic_flow.train.rendering.world import clutter, fittings, vessels
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.foliage import blades, leaf_cloud
+from intrinsic_flow.train.rendering.world.geometry import (
     block,
     cylinder,
     lathe,
@@ -23,7 +23,7 @@ from train.rendering.world.geometry import (
     translation,
     tube,
 )
-from train.rendering.world.lighting import (
+from intrinsic_flow.train.rendering.world.lighting import (
     WhiteBalance,
     balance_white,
     bulb,

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.rendering.appearance.library import EnvironmentKind
-from train.rendering.scene import Camera, Scene
-from train.rendering.world import clutter, fittings, furniture, upholstery
-from train.rendering.world.builder import Prop, SceneBuilder, Support
-from train.rendering.world.fabrics import draped
-from train.rendering.world.foliage import grass, leaf_cloud
-from train.rendering.world.geometry import block, rotation, surface, translation
-from train.rendering.world.layout import Layout
-from train.rendering.world.lighting import WhiteBalance, balance_white, dimmed_environment, glowing_panel, make_sun
+from intrinsic_flow.train.rendering.appearance.library import EnvironmentKind
+from intrinsic_flow.train.rendering.scene import Camera, Scene
+from intrinsic_flow.train.rendering.world import clutter, fittings, furniture, upholstery
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.fabrics import draped
+from intrinsic_flow.train.rendering.world.foliage import grass, leaf_cloud
+from intrinsic_flow.train.rendering.world.geometry import block, rotation, surface, translation
+from intrinsic_flow.train.rendering.world.layout import Layout
+from intrinsic_flow.train.rendering.world.lighting import (
+    WhiteBalance,
+    balance_white,
+    dimmed_environment,
+    glowing_panel,
+    make_sun,
+)
 
 
 def _sweep(width: float, depth: float, height: float) -> Prop:

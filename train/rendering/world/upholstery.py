@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from train.rendering.world.builder import Prop, SceneBuilder, Support
-from train.rendering.world.fabrics import blanket, cushion, draped
-from train.rendering.world.furniture import leg
-from train.rendering.world.geometry import box, cylinder, rotation, rounded_box, translation
+from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
+from intrinsic_flow.train.rendering.world.fabrics import blanket, cushion, draped
+from intrinsic_flow.train.rendering.world.furniture import leg
+from intrinsic_flow.train.rendering.world.geometry import box, cylinder, rotation, rounded_box, translation
 
 
 def _covering(b: SceneBuilder) -> int:

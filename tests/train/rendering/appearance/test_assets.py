@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.errors import InputError, MissingExtraError
-from train.rendering.appearance import assets, gltf
-from train.rendering.appearance.assets import Assets
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.rendering.appearance import assets, gltf
+from intrinsic_flow.train.rendering.appearance.assets import Assets
 
 
 def write_picture(path, picture: np.ndarray) -> None:

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.errors import InputError
-from train.rendering.appearance import library
-from train.rendering.appearance.library import ROLES, Library
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.train.rendering.appearance import library
+from intrinsic_flow.train.rendering.appearance.library import ROLES, Library
 
 
 @pytest.fixture

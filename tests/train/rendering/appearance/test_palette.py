@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.appearance import palette
+from intrinsic_flow.train.rendering.appearance import palette
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.appearance import relief, textures
-from train.rendering.appearance.patterns import mineral
-from train.rendering.scene import Texture
+from intrinsic_flow.train.rendering.appearance import relief, textures
+from intrinsic_flow.train.rendering.appearance.patterns import mineral
+from intrinsic_flow.train.rendering.scene import Texture
 
 MAKERS = {make.__name__: make for makers in relief.MAKERS.values() for make in makers}
 

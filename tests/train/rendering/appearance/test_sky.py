@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.appearance import sky
+from intrinsic_flow.train.rendering.appearance import sky
 
 
 @pytest.mark.parametrize("kind", ["outdoor", "indoor"])

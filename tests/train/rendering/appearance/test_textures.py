@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from train.rendering.appearance import noise, palette, textures
-from train.rendering.appearance.patterns import tiling
+from intrinsic_flow.train.rendering.appearance import noise, palette, textures
+from intrinsic_flow.train.rendering.appearance.patterns import tiling
 
 GENERATORS = {
     f"{make.__module__.rsplit('.', 1)[1]}.{make.__name__}": (make, role)

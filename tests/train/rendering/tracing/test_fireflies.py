@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.tracing.fireflies import relative_noise, robust_mean
+from intrinsic_flow.train.rendering.tracing.fireflies import relative_noise, robust_mean
 
 
 def noisy(light: np.ndarray, spread: float = 0.2, seed: int = 0) -> np.ndarray:

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from intrinsic_flow.train.rendering.scene import Camera, Environment, Material, Scene, Sun
 from tests.train.rendering.conftest import INSIDE, box, window_room
-from train.rendering.scene import Camera, Environment, Material, Scene, Sun
 
 SIDE, SAMPLES = 32, 1024
 
 
 def layers_of(scene: Scene, camera: Camera = INSIDE, samples: int = SAMPLES, seed: int = 1, **options):
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.integrator import render_layers
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.integrator import render_layers
 
     # Without Russian roulette the paths are as long as the reference's.
     return render_layers(assemble(scene), camera, (SIDE, SIDE), samples, seed, 5, roulette_depth=100, **options)
@@ -25,7 +25,7 @@ def reference(scene: Scene, camera: Camera = INSIDE) -> np.ndarray:
     """Mitsuba's `path` integrator on the same scene: (H, W, 3)."""
     import mitsuba as mi
 
-    from train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
 
     sensor = {
         "type": "perspective",
@@ -143,7 +143,7 @@ class TestLayers:
         assert first.albedo.mean() == pytest.approx(second.albedo.mean(), rel=0.03)
 
     def test_strips_of_a_large_picture_join(self, monkeypatch):
-        from train.rendering.tracing import integrator
+        from intrinsic_flow.train.rendering.tracing import integrator
 
         whole = layers_of(window_room(sun=False), samples=64)
         monkeypatch.setattr(integrator, "_MAX_LANES", 5 * SIDE * 64)
@@ -166,8 +166,8 @@ class TestLayers:
 
 @pytest.mark.usefixtures("backend")
 def test_sampling_windows_finds_the_same_light_with_less_noise(monkeypatch):
-    from train.rendering.tracing.fireflies import relative_noise
-    from train.rendering.tracing.window_sun import WindowSun
+    from intrinsic_flow.train.rendering.tracing.fireflies import relative_noise
+    from intrinsic_flow.train.rendering.tracing.window_sun import WindowSun
 
     sampled = layers_of(window_room(portal=True, lamp=False), samples=256)
     monkeypatch.setattr(WindowSun, "of", classmethod(lambda cls, scene: None))

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from train.rendering.tracing import llvm
-from train.rendering.tracing.llvm import LlvmError, find_library
+from intrinsic_flow.train.rendering.tracing import llvm
+from intrinsic_flow.train.rendering.tracing.llvm import LlvmError, find_library
 
 
 @pytest.fixture

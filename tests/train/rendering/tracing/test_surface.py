@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.scene import Material, Relief, Texture
+from intrinsic_flow.train.rendering.scene import Material, Relief, Texture
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -20,7 +20,7 @@ def hit_of(material: Material):
     """The surface at z = 0 seen from above."""
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import MaterialTable
+    from intrinsic_flow.train.rendering.tracing.surface import MaterialTable
 
     si = interaction([0.5], [0.5])
     return MaterialTable([material], np.zeros(1)).lookup(si, mi.Bool(True))
@@ -60,7 +60,7 @@ def incoming(degrees: float):
 def test_density_integrates_to_one_or_less(name, angle):
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import evaluate
+    from intrinsic_flow.train.rendering.tracing.surface import evaluate
 
     _, _, pdf = evaluate(hit_of(MATERIALS[name]), incoming(angle), directions(), mi.Bool(True))
     total = 2 * np.pi * np.array(pdf).mean()
@@ -74,7 +74,7 @@ def test_sampling_agrees_with_integration(name, angle):
     import drjit as dr
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import evaluate, sample
+    from intrinsic_flow.train.rendering.tracing.surface import evaluate, sample
 
     hit, wi = hit_of(MATERIALS[name]), incoming(angle)
 
@@ -94,7 +94,7 @@ def test_sampling_agrees_with_integration(name, angle):
 def test_base_reflects_its_albedo_and_metal_has_no_base():
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import evaluate
+    from intrinsic_flow.train.rendering.tracing.surface import evaluate
 
     wo = directions()
     for name, material in MATERIALS.items():
@@ -110,7 +110,7 @@ def test_base_reflects_its_albedo_and_metal_has_no_base():
 def albedo_at(material: Material, u, v) -> np.ndarray:
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import MaterialTable
+    from intrinsic_flow.train.rendering.tracing.surface import MaterialTable
 
     return np.array(MaterialTable([material], np.zeros(1)).lookup(interaction(u, v), mi.Bool(True)).base).T
 
@@ -146,7 +146,7 @@ def test_colour_tints_the_texture_and_albedo_stays_in_bounds():
 def test_relief_tilts_the_normal_against_the_slope():
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import MaterialTable
+    from intrinsic_flow.train.rendering.tracing.surface import MaterialTable
 
     slopes = np.zeros((4, 4, 2), np.float16)
     slopes[..., 0] = 1.0
@@ -160,7 +160,7 @@ def test_faces_have_their_own_materials():
     import drjit as dr
     import mitsuba as mi
 
-    from train.rendering.tracing.surface import MaterialTable
+    from intrinsic_flow.train.rendering.tracing.surface import MaterialTable
 
     table = MaterialTable([Material((0.1, 0.1, 0.1)), Material((0.6, 0.6, 0.6))], np.array([1, 0, 1]))
     si = interaction([0.5] * 3, [0.5] * 3)

@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from intrinsic_flow.train.data.shard_writer import encode_view
+from intrinsic_flow.train.data.shards import View, decode_members
+from intrinsic_flow.train.rendering.scene import Camera
+from intrinsic_flow.train.rendering.tracing.quality import Quality
 from tests.train.rendering.conftest import INSIDE, window_room
-from train.data.shard_writer import encode_view
-from train.data.shards import View, decode_members
-from train.rendering.scene import Camera
-from train.rendering.tracing.quality import Quality
 
 QUALITY = Quality(size=(48, 64), samples=16, noise=0.5, passes=4)
 
 
 @pytest.fixture(scope="module")
 def view(backend) -> View:
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.views import render_view
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.views import render_view
 
     return render_view(assemble(window_room()), INSIDE, QUALITY, seed=3)
 
@@ -35,8 +35,8 @@ def test_view_has_its_groups_and_a_valid_mask(view):
 
 
 def test_denoised_view_is_what_many_samples_give(view):
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.integrator import render_layers
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.integrator import render_layers
 
     truth = render_layers(assemble(window_room()), INSIDE, QUALITY.size, 2048, 5)
     assert view.image.mean() == pytest.approx(truth.image.mean(), rel=0.03)
@@ -47,8 +47,8 @@ def test_denoised_view_is_what_many_samples_give(view):
 
 
 def test_tracing_at_twice_the_size_makes_edges_of_shadows_sharper(backend):
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.views import render_view
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.views import render_view
 
     def steps(enlargement: int) -> float:
         quality = Quality(size=(96, 128), samples=64, noise=9, enlargement=enlargement)
@@ -61,7 +61,7 @@ def test_tracing_at_twice_the_size_makes_edges_of_shadows_sharper(backend):
 
 
 def test_averaged_shading_times_averaged_albedo_is_the_averaged_light():
-    from train.rendering.tracing.views import averaged_shading, block_mean
+    from intrinsic_flow.train.rendering.tracing.views import averaged_shading, block_mean
 
     rng = np.random.default_rng(0)
     albedo, shading = rng.uniform(0.1, 1, (8, 12, 3)), rng.uniform(0, 5, (8, 12, 3))
@@ -88,7 +88,7 @@ def test_encoded_view_decodes_to_the_same_picture(view):
 
 
 def test_gains_scale_groups_alone(view):
-    from train.rendering.tracing.views import with_gains
+    from intrinsic_flow.train.rendering.tracing.views import with_gains
 
     changed = with_gains(view, np.array([2.0, 1.0, 0.0]))
     np.testing.assert_array_equal(changed.shading[1], view.shading[1])
@@ -98,7 +98,7 @@ def test_gains_scale_groups_alone(view):
 
 
 def test_lamps_are_lifted_to_the_daylight(view):
-    from train.rendering.tracing.views import lamp_gains, with_gains
+    from intrinsic_flow.train.rendering.tracing.views import lamp_gains, with_gains
 
     dim = with_gains(view, np.array([1.0, 1.0, 1e-4]))
     shares = []
@@ -123,7 +123,7 @@ def test_lamps_are_lifted_to_the_daylight(view):
     ],
 )
 def test_views_that_teach_nothing_are_rejected(view, change, reason):
-    from train.rendering.tracing.views import RejectedView, judge
+    from intrinsic_flow.train.rendering.tracing.views import RejectedView, judge
 
     judge(view)
     # What surrounds a single thing may be black.
@@ -145,8 +145,8 @@ def flat(view: View) -> np.ndarray:
 
 
 def test_cameras_that_see_much_come_first_and_blocked_ones_never(backend):
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.cameras import choose_cameras
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
 
     blocked = Camera(np.array([0.0, -0.12, 0.4]), np.array([0.0, 1.0, 0.4]), 60.0)
     outside = Camera(np.array([0.0, 0.0, 20.0]), np.array([0.0, 0.0, 30.0]), 60.0)
@@ -158,15 +158,15 @@ def test_cameras_that_see_much_come_first_and_blocked_ones_never(backend):
 
 
 def test_no_proposal_no_camera(backend):
-    from train.rendering.tracing.assembly import assemble
-    from train.rendering.tracing.cameras import choose_cameras
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
 
     scene = replace(window_room(), propose_camera=lambda rng: None)
     assert choose_cameras(scene, assemble(scene), 3, (64, 64), np.random.default_rng(0)) == []
 
 
 def test_entropy_counts_things_evenly():
-    from train.rendering.tracing.cameras import view_entropy
+    from intrinsic_flow.train.rendering.tracing.cameras import view_entropy
 
     distance = np.full(400, 2.0)
     even = np.arange(400) % 8

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.scene import Relief, Texture
-from train.rendering.world.builder import PRIORS, Prop, SceneBuilder
-from train.rendering.world.clutter import SHELF, TABLE, scatter
-from train.rendering.world.furniture import bookshelf, table
-from train.rendering.world.geometry import box, panel, rotation, translation
-from train.rendering.world.lighting import bulb
+from intrinsic_flow.train.rendering.scene import Relief, Texture
+from intrinsic_flow.train.rendering.world.builder import PRIORS, Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.clutter import SHELF, TABLE, scatter
+from intrinsic_flow.train.rendering.world.furniture import bookshelf, table
+from intrinsic_flow.train.rendering.world.geometry import box, panel, rotation, translation
+from intrinsic_flow.train.rendering.world.lighting import bulb
 
 
 class GreyLibrary:

@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from train.rendering.scene import Environment, RectangleLight, Relief, Scene, Texture
-from train.rendering.world.builder import MAX_TRIANGLES, SceneBuilder
-from train.rendering.world.generate import compose, generate
-from train.rendering.world.geometry import face_normals
-from train.rendering.world.rooms import room_scene
+from intrinsic_flow.train.rendering.scene import Environment, RectangleLight, Relief, Scene, Texture
+from intrinsic_flow.train.rendering.world.builder import MAX_TRIANGLES, SceneBuilder
+from intrinsic_flow.train.rendering.world.generate import compose, generate
+from intrinsic_flow.train.rendering.world.geometry import face_normals
+from intrinsic_flow.train.rendering.world.rooms import room_scene
 
 SEEDS = range(60)
 

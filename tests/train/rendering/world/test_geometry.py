@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.scene import Mesh, Relief, Texture
-from train.rendering.world import clutter, fabrics, foliage, furniture, geometry, upholstery, vessels
-from train.rendering.world.builder import SceneBuilder
-from train.rendering.world.layout import Footprint, Layout, overlap
+from intrinsic_flow.train.rendering.scene import Mesh, Relief, Texture
+from intrinsic_flow.train.rendering.world import clutter, fabrics, foliage, furniture, geometry, upholstery, vessels
+from intrinsic_flow.train.rendering.world.builder import SceneBuilder
+from intrinsic_flow.train.rendering.world.layout import Footprint, Layout, overlap
 
 CUP = [(0.03, 0.0), (0.045, 0.03), (0.04, 0.08), (0.042, 0.1)]
 OUTLINE = np.array([(0, 0), (1, 0), (1, 1), (0.5, 0.3), (0, 1)])

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.appearance.library import Library
-from train.rendering.scene import Environment
-from train.rendering.world.builder import SceneBuilder
-from train.rendering.world.geometry import rotation, translation
-from train.rendering.world.lighting import (
+from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.scene import Environment
+from intrinsic_flow.train.rendering.world.builder import SceneBuilder
+from intrinsic_flow.train.rendering.world.geometry import rotation, translation
+from intrinsic_flow.train.rendering.world.lighting import (
     LUMINANCE,
     PORTAL_DISTANCE,
     WhiteBalance,

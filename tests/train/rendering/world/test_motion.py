@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.rendering.scene import Camera, Environment, Mesh, Part, Scene, SphereLight, Sun
-from train.rendering.world.motion import CLIP_KINDS, MAX_STEP, MAX_TURN, OFF_GAIN, make_clip
+from intrinsic_flow.train.rendering.scene import Camera, Environment, Mesh, Part, Scene, SphereLight, Sun
+from intrinsic_flow.train.rendering.world.motion import CLIP_KINDS, MAX_STEP, MAX_TURN, OFF_GAIN, make_clip
 
 
 def scene(sun: bool = True, lamp: bool = True) -> Scene:

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from train.rendering.appearance import noise, palette
-from train.rendering.scene import Texture
+from intrinsic_flow.train.rendering.appearance import noise, palette
+from intrinsic_flow.train.rendering.scene import Texture
 
 T = TypeVar("T")
 

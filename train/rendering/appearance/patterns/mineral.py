@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.rendering.appearance import noise
-from train.rendering.appearance.patterns import tiling
-from train.rendering.appearance.patterns.common import (
+from intrinsic_flow.train.rendering.appearance import noise
+from intrinsic_flow.train.rendering.appearance.patterns import tiling
+from intrinsic_flow.train.rendering.appearance.patterns.common import (
     SIZE,
     Patterned,
     color,
@@ -25,7 +25,7 @@ from train.rendering.appearance.patterns.common import (
     streaks,
     variants,
 )
-from train.rendering.appearance.patterns.tiling import Tiling
+from intrinsic_flow.train.rendering.appearance.patterns.tiling import Tiling
 
 
 def flat(base: np.ndarray, size: int = SIZE) -> np.ndarray:

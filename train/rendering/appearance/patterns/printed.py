@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.rendering.appearance import noise
-from train.rendering.appearance.patterns import lettering
-from train.rendering.appearance.patterns.common import (
+from intrinsic_flow.train.rendering.appearance import noise
+from intrinsic_flow.train.rendering.appearance.patterns import lettering
+from intrinsic_flow.train.rendering.appearance.patterns.common import (
     SIZE,
     Patterned,
     color,
@@ -24,7 +24,7 @@ from train.rendering.appearance.patterns.common import (
     stains,
     variants,
 )
-from train.rendering.appearance.patterns.textile import pattern
+from intrinsic_flow.train.rendering.appearance.patterns.textile import pattern
 
 
 def _blank(tone: np.ndarray, height: int = SIZE, width: int = SIZE) -> np.ndarray:

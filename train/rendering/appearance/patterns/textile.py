@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.rendering.appearance import noise
-from train.rendering.appearance.patterns.common import (
+from intrinsic_flow.train.rendering.appearance import noise
+from intrinsic_flow.train.rendering.appearance.patterns.common import (
     SIZE,
     Patterned,
     color,

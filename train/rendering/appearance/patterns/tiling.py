@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.rendering.appearance import noise
+from intrinsic_flow.train.rendering.appearance import noise
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.rendering.appearance import noise
-from train.rendering.appearance.patterns import tiling
-from train.rendering.appearance.patterns.common import (
+from intrinsic_flow.train.rendering.appearance import noise
+from intrinsic_flow.train.rendering.appearance.patterns import tiling
+from intrinsic_flow.train.rendering.appearance.patterns.common import (
     SIZE,
     Patterned,
     color,
@@ -24,7 +24,7 @@ from train.rendering.appearance.patterns.common import (
     stains,
     variants,
 )
-from train.rendering.appearance.patterns.tiling import Tiling
+from intrinsic_flow.train.rendering.appearance.patterns.tiling import Tiling
 
 
 @dataclass(frozen=True, eq=False)
