@@ -19,11 +19,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "commands.md"
 PACKAGES = ("runtime", "train", "export", "benchmarks")
 # What another command starts.
-INTERNAL = ("benchmarks.fresh_process",)
+INTERNAL = ("benchmarks.fresh_process", "runtime.commands")
 WIDTH = 100
 _INTRODUCTION = """# Commands
 
-What `--help` says, collected by `python docs/commands.py`; the README shows the commands at work. Those of `runtime`
+What `--help` says, collected by `python docs/commands.py`; the other pages show them at work. Those of `runtime`
 need no PyTorch.
 """
 # Python 3.12 and older repeat the value: -o DIR, --output DIR.
