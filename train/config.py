@@ -14,6 +14,7 @@ import yaml
 
 from intrinsic_flow.train.data.buckets import Bucket, make_buckets
 from intrinsic_flow.train.networks.config import CONFIGS, INPUT_ENCODINGS, PREDICTIONS, NetworkConfig, named_network
+from intrinsic_flow.train.precision import PRECISIONS
 
 
 class ConfigError(Exception):
@@ -61,7 +62,9 @@ class TrainingConfig:
     perceptual_share: float = option(0.25, "share of the batch that the perceptual loss looks at")
     seed: int = option(0, "seed of weights, data order and augmentation")
     device: str = option("auto", "auto, cpu or cuda")
-    bf16: bool = option(True, "compute in bfloat16 under autocast (weights stay FP32)")
+    precision: str = option(
+        "auto", "fp32, bf16 (autocast, weights stay FP32), or auto: the faster one in a short trial on a CPU"
+    )
     compile: bool = option(False, "torch.compile the networks (pays on a GPU)")
     threads: int = option(0, "CPU threads (0: torch's default)")
     limit: int | None = option(None, "use at most this many training views")
@@ -82,6 +85,8 @@ class TrainingConfig:
             raise ConfigError(f"--max-enlargement: found {self.max_enlargement}, expected at least 1")
         if self.steps is None and self.time_limit is None:
             raise ConfigError("training length: found neither --steps nor --time-limit, expected one of them")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"--precision: found {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name in ("batch", "log_every", "save_every", "validate_every", "validation_views"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected at least 1")
@@ -199,6 +204,8 @@ def config_from_dict(kind: type[Config], values: dict, origin: str) -> Config:
     """Build and check a configuration. ConfigError names `origin` and the unknown or mistyped entry."""
     hints = typing.get_type_hints(kind)
     resolved: dict[str, Any] = {}
+    if isinstance(old := values.get("bf16"), bool):  # runs before `precision`
+        values = {k: v for k, v in values.items() if k != "bf16"} | {"precision": "bf16" if old else "fp32"}
     for name, value in values.items():
         if name not in hints:
             raise ConfigError(f"{origin}: found unknown option {name!r}, expected one of {', '.join(sorted(hints))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -21,6 +22,7 @@ from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.store import Views, ViewStore, build_views, load_views, shard_paths
 from intrinsic_flow.train.distributed import Processes, join_processes
 from intrinsic_flow.train.perceptual import open_distance
+from intrinsic_flow.train.precision import choose_precision
 
 log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -59,7 +61,7 @@ class Session:
     fitting: tuple[Tensor, ...]
 
     def autocast(self) -> contextlib.AbstractContextManager:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def place(self, module: ModuleT) -> ModuleT:
         """Move to the device; channels-last on CUDA only (on CPUs its group-norm backward crashes in torch 2.13)."""
@@ -124,6 +126,10 @@ def open_session(config: TrainingConfig) -> Session:
     name = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     processes = join_processes(name)
     device = processes.device
+    if config.precision == "auto":
+        chosen = choose_precision(config.network_config(), device) if processes.main else "fp32"
+        precision = "bf16" if processes.agree(float(chosen == "bf16")) else "fp32"
+        config = dataclasses.replace(config, precision=precision)
     buckets = config.bucket_list()
     smallest = min(buckets, key=lambda bucket: bucket.batch)
     if smallest.batch < processes.world:

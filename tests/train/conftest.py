@@ -30,7 +30,7 @@ TINY = {
     "validate_every": 4,
     "save_every": 3,
     "device": "cpu",
-    "bf16": False,
+    "precision": "fp32",
 }
 
 

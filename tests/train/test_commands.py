@@ -173,7 +173,7 @@ def test_time_limit_holds_schedule_and_saving(tmp_path, tiny_options):
 
 
 def test_shards_train_too(shard_folder, tmp_path, tiny_options):
-    options = {**tiny_options, "data": str(shard_folder), "bf16": True}
+    options = {**tiny_options, "data": str(shard_folder), "precision": "bf16"}
     scores = vae.train(VaeConfig(**options, steps=2), tmp_path)
     assert 0 < scores["psnr_srgb"] < 60
 
@@ -183,7 +183,7 @@ def test_shards_train_too(shard_folder, tmp_path, tiny_options):
     [
         {"prediction": "regression", "input_encoding": "linear", "light_recombination": False},
         {"prediction": "velocity", "residual_light": False, "decoded_share": 0.0},
-        {"gradient_weight": 1.0, "shading_gradient_weight": 0.1, "bf16": True},
+        {"gradient_weight": 1.0, "shading_gradient_weight": 0.1, "precision": "bf16"},
     ],
 )
 def test_each_switch_trains_and_is_kept_in_the_run(vae_run, tmp_path, tiny_options, switches):

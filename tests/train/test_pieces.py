@@ -140,8 +140,9 @@ def parse(kind, *argv):
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(yaml.safe_dump({"batch": 3, "steps": 7, "perceptual_network": "none", "zooms": [1, 2]}))
-    config = resolve_config(VaeConfig, parse(VaeConfig, "--config", str(file), "--batch", "5", "--no-bf16"))
-    assert (config.batch, config.steps, config.zooms, config.bf16, config.kl_weight) == (5, 7, (1.0, 2.0), False, 0.005)
+    config = resolve_config(VaeConfig, parse(VaeConfig, "--config", str(file), "--batch", "5", "--precision", "fp32"))
+    found = (config.batch, config.steps, config.zooms, config.precision, config.kl_weight)
+    assert found == (5, 7, (1.0, 2.0), "fp32", 0.005)
 
 
 def test_config_survives_its_file():
