@@ -29,7 +29,7 @@ from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.color import luminance
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.images import read_image
+from intrinsic_flow.media.images import read_image
 
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 # The shade has to be darker by this factor, or there is no shadow to speak of.

@@ -13,7 +13,7 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.images import write_image
+from intrinsic_flow.media.images import write_image
 
 
 def main(arguments: list[str] | None = None) -> None:

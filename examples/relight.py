@@ -12,7 +12,7 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.color import luminance
-from intrinsic_flow.images import write_image
+from intrinsic_flow.media.images import write_image
 
 
 def main(arguments: list[str] | None = None) -> None:

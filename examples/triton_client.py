@@ -22,7 +22,7 @@ from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Decomposer
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.media.images import read_image, write_image
 
 Protocol = Literal["http", "grpc"]
 PORTS: dict[Protocol, int] = {"http": 8000, "grpc": 8001}

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from intrinsic_flow.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
 from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
 from intrinsic_flow.exposure import exposure_gain
-from intrinsic_flow.images import read_image
 from intrinsic_flow.low_shading import MIN_LIGHT, low_shading
+from intrinsic_flow.media.images import read_image
 from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
 from intrinsic_flow.working_size import pad, resize, working_size
 

@@ -14,7 +14,7 @@ from intrinsic_flow.result import Source
 if TYPE_CHECKING:
     import PIL.Image
 
-    from intrinsic_flow.images import BitDepth
+    from intrinsic_flow.media.images import BitDepth
 
 ImageInput: TypeAlias = Union[np.ndarray, str, os.PathLike[str], "PIL.Image.Image"]
 
@@ -26,7 +26,7 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
     InputError for a bad file, ValueError for a PIL image of another mode.
     """
     if isinstance(image, (str, os.PathLike)):
-        from intrinsic_flow.images import read_image
+        from intrinsic_flow.media.images import read_image
 
         path = Path(image)
         read = read_image(path)
@@ -48,11 +48,16 @@ def _depth(dtype: np.dtype) -> BitDepth:
 def _from_pillow(image: PIL.Image.Image) -> tuple[np.ndarray, Source]:
     """As `read_image` reads the file that the image would be stored in: sRGB unless it carries another matrix profile, EXIF
     orientation applied, alpha apart. Mode F is linear grey."""
-    from intrinsic_flow.images import integer_image, oriented
+    from intrinsic_flow.media.samples import Image, cmyk_decoder, integer_image, oriented
 
+    image.load()  # which turns a TIFF picture and takes its orientation away
     name = os.path.basename(os.fspath(getattr(image, "filename", "") or "")) or None
     orientation = image.getexif().get(0x0112, 1)
-    profile = b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b""
+    profile = image.info.get("icc_profile") or b""
+    if image.mode == "CMYK":
+        notes: list[str] = []
+        pixels = oriented(cmyk_decoder("auto", notes, profile)(np.asarray(image)), orientation)
+        return pixels, Source(name, None, 8, None, tuple(notes))
     if image.mode == "F" or image.mode.startswith("I;16"):
         samples = np.asarray(image)
         samples = samples.astype(np.float32 if image.mode == "F" else np.uint16)
@@ -60,12 +65,10 @@ def _from_pillow(image: PIL.Image.Image) -> tuple[np.ndarray, Source]:
         samples = np.asarray(_in_8_bits(image))
     samples = samples[..., None] if samples.ndim == 2 else samples
     samples = oriented(samples, orientation)
-    if samples.shape[2] == 1:
-        samples = np.repeat(samples, 3, axis=2)
     if samples.dtype == np.float32:
-        return samples, Source(name)
+        return np.repeat(samples, 3, axis=2), Source(name)
     alpha = samples[..., 3] if samples.shape[2] == 4 else None
-    read = integer_image(np.ascontiguousarray(samples[..., :3]), alpha, "auto", [], profile)
+    read: Image = integer_image(np.ascontiguousarray(samples[..., :3]), alpha, "auto", [], profile)
     return read.pixels, Source(name, None, read.bit_depth, read.alpha, read.notes)
 
 
@@ -77,6 +80,6 @@ def _in_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
         return image
     if image.mode == "1":
         return image.convert("L")
-    if image.mode in ("P", "RGBX", "CMYK", "YCbCr"):
+    if image.mode in ("P", "RGBX", "YCbCr"):
         return image.convert("RGB")
     raise ValueError(f"PIL image of mode {image.mode}, expected L, LA, RGB, RGBA, P, CMYK, YCbCr, 1, I;16 or F")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from intrinsic_flow.images import BitDepth, ImageFormat
+    from intrinsic_flow.media.images import BitDepth, ImageFormat
 
 NOTEBOOK_SIDE = 320
 

@@ -28,18 +28,12 @@ from intrinsic_flow.color import (
     yuv_to_rgb_matrix,
 )
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.image_header import describe_foreign, image_kind
-from intrinsic_flow.input_file import read_start
+from intrinsic_flow.media.formats import VIDEO_SUFFIXES, describe_foreign, image_kind
+from intrinsic_flow.media.input_file import read_start
 from intrinsic_flow.video_writer import VideoWriter
 
 __all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
 
-VIDEO_SUFFIXES = frozenset(
-    {
-        ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
-        ".ogv", ".3gp", ".mxf",
-    }
-)  # fmt: skip
 _EXPECTED = "a video that FFmpeg decodes (MP4, MOV, MKV, WebM, AVI, ...)"
 
 MAX_FRAME_PIXELS = 1 << 26

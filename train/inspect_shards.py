@@ -32,7 +32,7 @@ from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import IMAGE_SUFFIXES, read_image
+from intrinsic_flow.media.images import IMAGE_SUFFIXES, read_image
 from intrinsic_flow.train.data.contact_sheet import contact_sheet, evenly, write_picture
 from intrinsic_flow.train.data.decomposed import reduce, windows
 from intrinsic_flow.train.data.preparation import DONE, FAILED, not_negative, run_command

@@ -26,7 +26,7 @@ import numpy as np
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import IMAGE_SUFFIXES, ColorSpace, Image, read_image
+from intrinsic_flow.media.images import IMAGE_SUFFIXES, ColorSpace, Image, read_image
 from intrinsic_flow.train.data.decomposed import picture_views, require_size
 from intrinsic_flow.train.data.preparation import (
     FAILED,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import read_image
+from intrinsic_flow.media.images import read_image
 
 # A view with a truth in less than this share of its pixels is skipped: its scores would say nothing.
 MINIMUM_VALID_SHARE = 0.02

@@ -9,7 +9,7 @@ from pathlib import Path
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.images import Image, read_image
+from intrinsic_flow.media.images import Image, read_image
 from intrinsic_flow.output.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.result import Source

@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from intrinsic_flow.decomposer import Decomposition
+from intrinsic_flow.media.sequence import SequenceWriter
 from intrinsic_flow.output.preview import side_by_side
 from intrinsic_flow.pipe_writer import PipeWriter
 from intrinsic_flow.product import ShadingKind, clipped_fraction, finish, integer_scale
-from intrinsic_flow.sequence import SequenceWriter
 from intrinsic_flow.video import Frame
 from intrinsic_flow.video_writer import VideoWriter
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import IMAGE_SUFFIXES
+from intrinsic_flow.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 LAYERS = ("albedo", "shading", "preview")
 _OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})(?:\.partial)?")
@@ -96,7 +96,7 @@ def _camera_name(address: str) -> str:
 def _is_pattern(path: Path) -> bool:
     if path.exists() or not re.search(r"%0?\d*d|#", path.name):
         return False
-    from intrinsic_flow.sequence import is_pattern
+    from intrinsic_flow.media.sequence import is_pattern
 
     return is_pattern(path)
 
@@ -110,14 +110,7 @@ def _pattern_name(path: Path) -> str:
 def media_kind(path: Path) -> Literal["image", "video"] | None:
     """What a file is, by its suffix; None for neither."""
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in _video_suffixes() else None
-
-
-def _video_suffixes() -> frozenset[str]:
-    # Here, because PyAV takes a while to load and pictures do not need it.
-    from intrinsic_flow.video import VIDEO_SUFFIXES
-
-    return VIDEO_SUFFIXES
+    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
 
 
 def _expect_media(path: Path) -> Literal["image", "video"]:
@@ -127,7 +120,7 @@ def _expect_media(path: Path) -> Literal["image", "video"]:
         raise InputError(path, "neither a file nor a folder", "an image, a video or a folder")
     kind = media_kind(path)
     if kind is None:
-        suffixes = " ".join(sorted([*IMAGE_SUFFIXES, *_video_suffixes()]))
+        suffixes = " ".join(sorted([*IMAGE_SUFFIXES, *VIDEO_SUFFIXES]))
         raise InputError(path, f"a file of type {path.suffix or 'unknown'!r}", f"one of {suffixes}")
     return kind
 

@@ -6,7 +6,7 @@ import sys
 
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.plan import Job
-from intrinsic_flow.sequence import SequenceReader, find_in_folder, find_pattern
+from intrinsic_flow.media.sequence import SequenceReader, find_in_folder, find_pattern
 from intrinsic_flow.video import RawFormat, VideoReader, VideoSource
 
 

@@ -6,7 +6,7 @@ import gradio as gr
 
 from intrinsic_flow.decomposer import Mode
 from intrinsic_flow.demo.photo import Options
-from intrinsic_flow.images import ColorSpace
+from intrinsic_flow.media.images import ColorSpace
 from intrinsic_flow.product import ShadingKind
 
 MODES = [("Flow matching", "flow"), ("Autoencoder only", "vae")]

@@ -13,7 +13,7 @@ import numpy as np
 from intrinsic_flow.decomposer import Mode
 from intrinsic_flow.demo.editing import Light, Recolour, for_display, light_level, recompose, select
 from intrinsic_flow.demo.worker import Worker
-from intrinsic_flow.images import ColorSpace, ImageFormat, read_image, write_image
+from intrinsic_flow.media.images import ColorSpace, ImageFormat, read_image, write_image
 from intrinsic_flow.output.layer_files import write_layers
 from intrinsic_flow.product import ShadingKind
 from intrinsic_flow.result import Source

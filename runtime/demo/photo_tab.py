@@ -25,7 +25,7 @@ from intrinsic_flow.demo.messages import as_messages, facts, message
 from intrinsic_flow.demo.photo import Options, Photo, decompose_photo
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
-from intrinsic_flow.images import read_image
+from intrinsic_flow.media.images import read_image
 from intrinsic_flow.working_size import resize
 
 if TYPE_CHECKING:

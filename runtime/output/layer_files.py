@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.images import BitDepth, ImageFormat, write_image
+from intrinsic_flow.media.images import BitDepth, ImageFormat, write_image
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.output.preview import PANEL_SIDE, side_by_side
 from intrinsic_flow.output.sidecar import write_facts

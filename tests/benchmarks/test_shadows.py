@@ -8,7 +8,7 @@ import pytest
 
 from intrinsic_flow.benchmarks.shadows import EXAMPLES, Pair, kept, main, read_pairs
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import read_image
+from intrinsic_flow.media.images import read_image
 
 WALL = Pair(Path("wall.png"), "edge", (0, 0, 8, 16), (8, 0, 16, 16))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.images import read_image
+from intrinsic_flow.media.images import read_image
 from intrinsic_flow.video import VideoReader, VideoWriter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -19,7 +19,7 @@ from intrinsic_flow.export import build_onnx
 from intrinsic_flow.export.build_onnx import build_bundle, main, rebuild_bundle
 from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError
 from intrinsic_flow.export.weights import load_model, read_slots
-from intrinsic_flow.images import write_image
+from intrinsic_flow.media.images import write_image
 from intrinsic_flow.train.checkpoint import load_initial_weights, save_checkpoint
 
 

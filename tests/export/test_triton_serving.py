@@ -15,7 +15,7 @@ from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.engines import open_engine
 from intrinsic_flow.export.triton_repository import Options, write_repository
-from intrinsic_flow.images import read_image
+from intrinsic_flow.media.images import read_image
 from tests.export.fake_triton import SERVERS, FakeTriton, Refused, parse_config, type_name, warmup_inputs
 
 REPOSITORY = Path(__file__).parents[2]

@@ -31,7 +31,7 @@ def test_import_runtime_is_light():
     code = (
         "import sys, intrinsic_flow, intrinsic_flow.engines, intrinsic_flow.bundle; intrinsic_flow.Decomposer;"
         "import intrinsic_flow.decompose;"
-        "bad = {'torch', 'onnx', 'tensorrt', 'gradio', 'ray', 'av', 'OpenEXR', 'onnxruntime'};"
+        "bad = {'torch', 'onnx', 'tensorrt', 'gradio', 'ray', 'av', 'OpenImageIO', 'PIL', 'onnxruntime'};"
         "bad |= {f'intrinsic_flow.{name}' for name in ('train', 'export', 'benchmarks')};"
         "loaded = {name.partition('.')[0] for name in sys.modules} | set(sys.modules);"
         "print(sorted(bad & loaded))"

@@ -15,8 +15,8 @@ from intrinsic_flow import Decomposer
 from intrinsic_flow.color import srgb_to_linear
 from intrinsic_flow.decompose import main
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import read_image, write_image
 from intrinsic_flow.inputs import read_input
+from intrinsic_flow.media.images import read_image, write_image
 
 PIL = pytest.importorskip("PIL.Image")
 REPOSITORY = Path(__file__).parents[2]

@@ -22,9 +22,9 @@ from intrinsic_flow.color import bt709_to_linear, linear_to_bt709
 from intrinsic_flow.decompose import main
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import read_image, write_image
 from intrinsic_flow.live import LiveReader, is_live, live_name
-from intrinsic_flow.sequence import SequenceReader, find_in_folder, find_pattern
+from intrinsic_flow.media.images import read_image, write_image
+from intrinsic_flow.media.sequence import SequenceReader, find_in_folder, find_pattern
 from intrinsic_flow.video import Frame, VideoReader, VideoWriter
 from intrinsic_flow.video_codecs import CODECS
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.train.data.contact_sheet import CELL, contact_sheet, write_sheet
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shard_writer import encode_view, write_tar

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.images import write_image
+from intrinsic_flow.media.images import write_image
 from intrinsic_flow.train import prepare_pairs
 from intrinsic_flow.train.data.shard_writer import Staging
 from intrinsic_flow.train.data.shards import View, views

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.images import write_image
+from intrinsic_flow.media.images import write_image
 from intrinsic_flow.video import VideoReader, VideoWriter
 
 pytest.importorskip("ray.data", reason="ray is not installed (extra cluster)")

@@ -10,7 +10,7 @@ import pytest
 from intrinsic_flow.batch import _parse
 from intrinsic_flow.cluster.units import plan_units
 from intrinsic_flow.cluster.worker import Worker
-from intrinsic_flow.images import write_image
+from intrinsic_flow.media.images import write_image
 
 
 @pytest.fixture

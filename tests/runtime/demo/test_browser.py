@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.images import read_image, write_image
+from intrinsic_flow.media.images import read_image, write_image
 
 pytest.importorskip("gradio", reason='needs the extra: pip install "intrinsic-flow[demo]"')
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.images import IMAGE_SUFFIXES, Image, read_image, write_image
+from intrinsic_flow.media.images import IMAGE_SUFFIXES, Image, read_image, write_image
 from intrinsic_flow.video import Frame
 
 SequenceFormat = Literal["png", "png16", "exr"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from intrinsic_flow.errors import InputError
 
-START_BYTES = 16
+START_BYTES = 64
 
 
 def read_start(path: Path, expected: str) -> bytes:

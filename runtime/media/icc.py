@@ -1,11 +1,12 @@
-"""ICC profiles of the matrix and curve kind: what cameras, phones and painting programs embed.
+"""ICC profiles: those of a matrix and curves (cameras, phones, painting programs) and of one grey curve exactly, at any
+depth; those of lookup tables and CMYK (scanners, printers) through LittleCMS, at 8 bits.
 
-Profiles made of lookup tables (printers, scanners) are not read: the caller says that it ignores them.
 Specification: ICC.1:2022 (profile version 4.4), sections 7.2, 8.3, 10.6, 10.18 and 10.31.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,11 +55,14 @@ def profile_name(data: bytes) -> str:
 
 
 def parse_matrix_profile(data: bytes) -> MatrixProfile | None:
-    """The RGB matrix profile in `data`; None where the profile is of another kind or damaged."""
-    if len(data) < 132 or data[36:40] != b"acsp" or data[16:20] != b"RGB " or data[20:24] != b"XYZ ":
+    """The matrix profile in `data`, RGB or grey (one curve for all channels); None where it is another or damaged."""
+    if len(data) < 132 or data[36:40] != b"acsp" or data[16:20] not in (b"RGB ", b"GRAY") or data[20:24] != b"XYZ ":
         return None
     try:
         tags = _tags(data)
+        if data[16:20] == b"GRAY" and "A2B0" not in tags:
+            gray = _curve(tags["kTRC"])
+            return MatrixProfile(profile_name(data), np.eye(3), (gray, gray, gray))
         if "A2B0" in tags:
             return None
         colorants = np.stack([_xyz(tags[name]) for name in ("rXYZ", "gXYZ", "bXYZ")], axis=1)
@@ -125,3 +129,31 @@ def _parametric(kind: int, parameters: list[float]) -> Curve:
         return np.where(x >= d, np.power(np.maximum(a * x + b, 0.0), g) + e, c * x + f).astype(np.float32)
 
     return evaluate
+
+
+def table_transform(data: bytes, channels: int) -> Callable[[np.ndarray], np.ndarray] | None:
+    """LittleCMS's transform from the profile in `data` to sRGB, with the intent that the profile states.
+
+    It takes uint8 codes (H, W, channels), 1, 3 or 4 (CMYK, 255 is full ink) channels, and returns (H, W, 3) uint8 sRGB.
+    None where the profile is damaged or of another colour space.
+    """
+    from PIL import Image, ImageCms
+
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}[channels]
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if profile.profile.xcolor_space.strip() != {"L": "GRAY"}.get(mode, mode):
+            return None
+        intent = ImageCms.Intent(ImageCms.getDefaultIntent(profile))
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return None
+
+    def apply(codes: np.ndarray) -> np.ndarray:
+        height, width = codes.shape[:2]
+        image = Image.frombytes(mode, (width, height), np.ascontiguousarray(codes).tobytes())
+        converted = ImageCms.applyTransform(image, transform)
+        assert converted is not None
+        return np.asarray(converted)
+
+    return apply

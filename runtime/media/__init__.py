@@ -1,0 +1,1 @@
+"""Media in and out: pictures, numbered sequences and their colours."""

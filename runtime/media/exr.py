@@ -1,0 +1,221 @@
+"""OpenEXR in and out: which part and layer is read, what of it is seen, and the layers that are written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intrinsic_flow.color import REC709_CHROMATICITIES, is_identity, to_rec709_matrix
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.formats import BitDepth, ColorSpace
+from intrinsic_flow.media.native_log import captured_native_log
+from intrinsic_flow.media.openimageio import OpenImage, check_size, open_image
+from intrinsic_flow.media.samples import Image, float_image
+
+HALF_MAX = 65504.0
+_RGB = (("r", "g", "b"), ("red", "green", "blue"))
+# What renderers call the finished picture, the surest name first, and layers that never are it.
+_BEAUTY = ("combined", "beauty", "rgba", "rgb", "main", "master", "final", "composite", "color", "image", "default")
+_AUXILIARY = frozenset(
+    {
+        "ao", "occlusion", "ambientocclusion", "albedo", "diffusecolor", "basecolor", "diffuse_color", "diffcol",
+        "glosscol", "transcol", "normal", "normals", "n", "depth", "z", "position", "p", "uv", "vector", "motion",
+        "velocity", "id", "mask", "matte", "crypto", "cryptomatte", "emit", "emission", "env", "environment", "shadow",
+        "mist", "denoising", "noisy", "variance", "light", "lighting", "shading",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A picture in an OpenEXR file: its part, the name it goes by, and the numbers of its channels in the part."""
+
+    part: int
+    name: str
+    channels: tuple[int, ...]
+    alpha: int | None
+
+
+def find_layers(parts: list[tuple[str, list[str]]]) -> list[Layer]:
+    """The layers with three colours, or with luminance alone, the beauty first. parts: names and channel names."""
+    layers = []
+    for part, (title, channels) in enumerate(parts):
+        groups: dict[str, dict[str, int]] = {}
+        for number, channel in enumerate(channels):
+            prefix, _, name = channel.rpartition(".")
+            groups.setdefault(prefix, {})[name.lower()] = number
+        for prefix, names in groups.items():
+            wanted: tuple[str, ...] | None = next((rgb for rgb in _RGB if all(name in names for name in rgb)), None)
+            if wanted is None and "y" in names and not {"ry", "by"} & names.keys():
+                wanted = ("y",)
+            if wanted is None:
+                continue
+            label = prefix if not title or prefix.startswith(title) else f"{title}.{prefix}" if prefix else title
+            alpha = names.get("a", names.get("alpha"))
+            layers.append(Layer(part, label, tuple(names[name] for name in wanted), alpha))
+    if not layers and sum(len(channels) for _, channels in parts) == 1:
+        part = next(number for number, (_, channels) in enumerate(parts) if channels)
+        layers.append(Layer(part, parts[part][1][0], (0,), None))
+    return sorted(layers, key=lambda layer: (_rank(layer.name, len(parts) == 1), len(layer.channels) == 1))
+
+
+def _rank(name: str, alone: bool) -> int:
+    """How surely a name is the finished picture's, 0 the surest."""
+    words = name.lower().replace(":", ".").replace(" ", ".").split(".")
+    if not name:
+        return 0
+    if any(word in _AUXILIARY for word in words):
+        return len(_BEAUTY) + 2
+    return min([1 + _BEAUTY.index(word) for word in words if word in _BEAUTY], default=len(_BEAUTY) + 1)
+
+
+def choose_layer(path: Path, parts: list[tuple[str, list[str]]], wanted: str | None) -> tuple[Layer, list[Layer]]:
+    """The layer that is read, and all. wanted: its name, whole or the last part of it, without case; None for the beauty.
+    Raises InputError where there is none."""
+    layers = find_layers(parts)
+    if wanted is not None:
+        name = wanted.lower()
+        exact = [layer for layer in layers if layer.name.lower() == name or (not layer.name and name in ("rgba", "rgb"))]
+        ends = [layer for layer in layers if layer.name.lower().endswith("." + name)]
+        titled = [layer for layer in layers if parts[layer.part][0].lower() == name]
+        for found in (exact, ends, titled):
+            if found:
+                return found[0], layers
+        listed = ", ".join(layer.name or "rgba" for layer in layers) or "no layer"
+        raise InputError(path, f"the layers {listed[:200]}", f"a layer {wanted}")
+    if not layers:
+        listed = ", ".join(name for _, channels in parts for name in channels)
+        if {"Y", "RY", "BY"} <= set(listed.split(", ")):
+            raise InputError(path, "luminance and chroma channels (Y, RY, BY)", "R, G and B, or Y alone")
+        raise InputError(path, f"the channels {listed[:200]}", "channels R, G and B, or Y")
+    return layers[0], layers
+
+
+def read_exr(path: Path, colorspace: ColorSpace, max_pixels: int, layer: str | None = None) -> Image:
+    """See `read_image`. layer: see `choose_layer`."""
+    notes: list[str] = []
+    with open_image(path, "exr", max_pixels) as file:
+        parts = _parts(file, max_pixels)
+        chosen, layers = choose_layer(path, parts, layer)
+        file.select(chosen.part)
+        spec = file.spec
+        if spec.deep:
+            raise InputError(path, "deep samples", "flat half or float samples")
+        formats = [str(spec.channelformat(number)) for number in chosen.channels]
+        if not set(formats) <= {"half", "float"}:
+            raise InputError(path, f"{formats[0]} samples", "flat half or float samples")
+        if chosen.name or len(layers) > 1:
+            others = ", ".join(dict.fromkeys(other.name or "rgba" for other in layers if other is not chosen))
+            notes.append(f"layer {chosen.name or 'rgba'} read" + (f", others left out: {others[:200]}" if others else ""))
+        numbers = [*chosen.channels, *([] if chosen.alpha is None else [chosen.alpha])]
+        samples = _read_channels(file, numbers)
+        bit_depth: BitDepth = "half" if set(formats) == {"half"} else "float"
+        chromaticities = file.attribute("chromaticities")
+        colors, alpha = samples[..., : len(chosen.channels)], None
+        if chosen.alpha is not None:
+            alpha = samples[..., -1]
+        colors, alpha = _to_display_window(path, spec, colors, alpha, notes, max_pixels)
+    matrix = None
+    if colorspace == "auto" and colors.shape[2] == 3 and chromaticities is not None:
+        try:
+            matrix = to_rec709_matrix(tuple(chromaticities))
+        except (ValueError, TypeError, ZeroDivisionError):
+            notes.append("unusable chromaticities ignored, Rec.709 assumed")
+        if matrix is not None and is_identity(matrix):
+            matrix = None
+        if matrix is not None:
+            notes.append("converted from the file's chromaticities to Rec.709")
+    colors = np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
+    return float_image(path, colors, alpha, bit_depth, colorspace, notes, matrix)
+
+
+def _parts(file: OpenImage, max_pixels: int) -> list[tuple[str, list[str]]]:
+    """Name and channel names of every part, each of which has to keep the limit."""
+    parts: list[tuple[str, list[str]]] = []
+    while len(parts) < 1000 and file.select(len(parts)):
+        check_size(file.path, file.spec.width, file.spec.height, max_pixels)
+        parts.append((str(file.attribute("oiio:subimagename", "")), list(file.spec.channelnames)))
+    return parts
+
+
+def _read_channels(file: OpenImage, numbers: list[int]) -> np.ndarray:
+    """(H, W, channels) float32, or half where all are; neighbours in one go, for a chunk holds all channels compressed."""
+    spec = file.spec
+    samples = np.empty((spec.height, spec.width, len(numbers)), np.float32)
+    first, last = min(numbers), max(numbers) + 1
+    ranges = [(first, last)] if last - first <= 8 else [(number, number + 1) for number in sorted(set(numbers))]
+    for low, high in ranges:
+        wanted = [(place, number - low) for place, number in enumerate(numbers) if low <= number < high]
+        for rows, strip in file.strips(low, high):
+            for place, channel in wanted:
+                samples[rows, :, place] = strip[..., channel]
+    return samples
+
+
+def _to_display_window(
+    path: Path, spec: Any, colors: np.ndarray, alpha: np.ndarray | None, notes: list[str], max_pixels: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The pixels of the display window, which is what the image shows; the data window may be a crop or an
+    overscan.
+
+    Where both do not meet, the data window is kept.
+    """
+    left, top, width, height = spec.full_x, spec.full_y, spec.full_width, spec.full_height
+    x, y = spec.x, spec.y
+    if (x, y, *colors.shape[1::-1]) == (left, top, width, height):
+        return colors, alpha
+    x0, x1 = max(left, x), min(left + width, x + colors.shape[1])
+    y0, y1 = max(top, y), min(top + height, y + colors.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        notes.append("data window outside the display window: data window read")
+        return colors, alpha
+    check_size(path, width, height, max_pixels)
+
+    def placed(plane: np.ndarray) -> np.ndarray:
+        frame = np.zeros((height, width, *plane.shape[2:]), plane.dtype)
+        frame[y0 - top : y1 - top, x0 - left : x1 - left] = plane[y0 - y : y1 - y, x0 - x : x1 - x]
+        return frame
+
+    notes.append("data window differs from the display window: display window read")
+    return placed(colors), None if alpha is None else placed(alpha)
+
+
+def write_exr(path: Path, channels: np.ndarray, dtype: str) -> None:
+    """channels: (H, W, 3 or 4) float32. Raises OSError where the file cannot be written."""
+    import OpenImageIO as oiio
+
+    if dtype not in ("half", "float"):
+        raise ValueError(f"dtype {dtype!r}, expected half or float")
+    samples = np.minimum(channels, HALF_MAX).astype(np.float16) if dtype == "half" else channels
+    spec = oiio.ImageSpec(samples.shape[1], samples.shape[0], samples.shape[2], dtype)
+    spec.attribute("compression", "zip")
+    spec.attribute("DateTime", "")  # or the time would be written: equal runs give equal bytes
+    spec.attribute("chromaticities", "float[8]", REC709_CHROMATICITIES)
+    with _name_for_output(path) as name, captured_native_log():
+        output: Any = oiio.ImageOutput.create("openexr")
+        done = output.open(name, spec) and output.write_image(np.ascontiguousarray(samples))
+        said = output.geterror()
+        done = output.close() and done
+        if not done:
+            # The library does not say why; the system does, where it refuses more bytes.
+            with open(path, "ab") as file:
+                file.write(bytes(1 << 20))
+            raise OSError(f"{path}: OpenEXR cannot be written ({said or output.geterror()})")
+
+
+@contextmanager
+def _name_for_output(path: Path) -> Iterator[str]:
+    """A name that OpenImageIO, which knows UTF-8 alone, opens for writing."""
+    name = os.fspath(path)
+    if sys.platform == "win32" or name.encode("utf-8", "surrogateescape") == name.encode("utf-8", "replace"):
+        yield name
+        return
+    with open(path, "w+b") as file:
+        yield f"/dev/fd/{file.fileno()}"

@@ -1,0 +1,398 @@
+"""Picture files in, as float32 linear Rec.709, and layers out.
+
+OpenImageIO reads all pictures but NPY (NumPy), HEIC, AVIF and camera RAW (extras); it writes OpenEXR, OpenCV writes PNG.
+Integer samples are decoded with the sRGB curve or as the file says (ICC profile, cICP, gamma); float samples are linear.
+Each library is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.color import linear_to_srgb, to_rec709_matrix
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color_tags import ColorTags, coded_color, film_color, png_chunks, png_color, radiance_header
+from intrinsic_flow.media.formats import (
+    EXPECTED,
+    IMAGE_SUFFIXES,
+    BitDepth,
+    ColorSpace,
+    ImageFormat,
+    kind_on_disk,
+)
+from intrinsic_flow.media.icc import parse_matrix_profile, profile_name
+from intrinsic_flow.media.input_file import read_start
+from intrinsic_flow.media.openimageio import OpenImage, check_size, damaged, open_image
+from intrinsic_flow.media.samples import (
+    Decoder,
+    Image,
+    alpha_plane,
+    cmyk_decoder,
+    float_image,
+    integer_decoder,
+    integer_image,
+    oriented,
+)
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "BitDepth", "ColorSpace", "Image", "ImageFormat", "read_image", "write_image"]
+
+# Above the 102 megapixels of the largest common sensor; a decomposition holds several float copies of the
+# image.
+MAX_PIXELS = 1 << 27
+
+
+def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *, max_pixels: int | None = None) -> Image:
+    """Reads one picture; the kind is told by the file's content, not by its name.
+
+    The orientation that the file states is applied. `colorspace` "auto" decodes integer samples as the file says, or as
+    sRGB where it says nothing, and takes float samples as linear (an OpenEXR file's chromaticities are converted to
+    Rec.709); "srgb" and "linear" force the curve and ignore profiles. Raises `InputError` for anything that
+    is not one complete image of at most `max_pixels` pixels (None: `MAX_PIXELS`), before it is decoded, and for a
+    HEIC or camera RAW file without the library that reads it.
+    """
+    if colorspace not in ("auto", "srgb", "linear"):
+        raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
+    path = Path(path)
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
+    kind = kind_on_disk(path, read_start(path, EXPECTED))
+    try:
+        if kind == "npy":
+            return _read_npy(path, colorspace, max_pixels)
+        if kind == "exr":
+            from intrinsic_flow.media.exr import read_exr
+
+            return read_exr(path, colorspace, max_pixels)
+        if kind == "heif":
+            from intrinsic_flow.media.heif import read_heif
+
+            return read_heif(path, colorspace, max_pixels)
+        if kind == "avif":
+            from intrinsic_flow.media.avif import read_avif
+
+            return read_avif(path, colorspace, max_pixels)
+        if kind == "raw":
+            from intrinsic_flow.media.raw import read_raw
+
+            return read_raw(path, max_pixels)
+        return _read_with_openimageio(path, kind, colorspace, max_pixels)
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error), "a readable file") from error
+    except MemoryError as error:
+        raise InputError(path, "more pixels than memory holds", "a smaller image") from error
+
+
+def _read_with_openimageio(path: Path, kind: str, colorspace: ColorSpace, max_pixels: int) -> Image:
+    notes: list[str] = []
+    with open_image(path, kind, max_pixels, pnm_pfmflip=1) as file:
+        _choose_picture(file, notes)
+        check_size(path, file.spec.width, file.spec.height, max_pixels)
+        if kind == "jpeg" and file.attribute("jpeg:ColorSpace") == "CMYK":
+            return _read_cmyk_jpeg(path, colorspace, notes)
+        if kind == "jpeg" and str(file.spec.format) != "uint8":
+            return _read_gain_map_base(path, file, colorspace, notes)
+        if kind == "bmp":
+            _check_bmp_masks(path)
+        if kind == "tiff":
+            photometric = int(file.attribute("tiff:PhotometricInterpretation", 1))
+            if photometric == 5:
+                return _read_cmyk_tiff(path, file, colorspace, max_pixels, notes)
+            if photometric == 32803:
+                from intrinsic_flow.media.raw import read_raw
+
+                return read_raw(path, max_pixels)
+            if photometric not in (0, 1, 2, 3, 6):
+                name = file.attribute("tiff:ColorSpace", photometric)
+                raise InputError(path, f"a TIFF file of colour model {name}", "grey, RGB, palette, YCbCr or CMYK")
+        return _read_picture(file, colorspace, notes)
+
+
+def _choose_picture(file: OpenImage, notes: list[str]) -> None:
+    """Goes past a reduced copy to the picture itself, or to an icon's largest; says that others are left out."""
+    if file.kind == "ico":
+        sizes, part = [(file.spec.width * file.spec.height, 0)], 1
+        while file.select(part):
+            sizes.append((file.spec.width * file.spec.height, -part))
+            part += 1
+        file.select(-max(sizes)[1])
+        if len(sizes) > 1:
+            notes.append(f"the largest of {len(sizes)} icons read")
+    elif file.kind == "tiff":
+        kinds, part = [int(file.attribute("tiff:subfiletype", 0))], 1
+        while part < 1000 and file.select(part):
+            kinds.append(int(file.attribute("tiff:subfiletype", 0)))
+            part += 1
+        full = [index for index, kind in enumerate(kinds) if not kind & 5] or [0]
+        file.select(full[0])
+        if len(full) > 1:
+            notes.append(f"first of {len(full)} pages read, the others are left out")
+    elif file.kind in ("gif", "webp") and (file.attribute("oiio:Movie") or (file.kind == "gif" and file.select(1))):
+        file.select(0)
+        notes.append("first frame of an animation read, the others are left out")
+
+
+def _read_picture(file: OpenImage, colorspace: ColorSpace, notes: list[str]) -> Image:
+    """The picture that `file` stands at, whatever its samples are."""
+    path, spec, kind = file.path, file.spec, file.kind
+    dtype = np.dtype(
+        {"half": np.float16, "float": np.float32, "double": np.float64}.get(str(spec.format), str(spec.format))
+    )
+    if dtype not in (np.uint8, np.uint16) and dtype.kind != "f":
+        raise InputError(path, f"{dtype} samples", "8- or 16-bit unsigned or float samples")
+    names = [name.rpartition(".")[2].lower() for name in spec.channelnames]
+    alpha_at = names.index("a") if "a" in names[:8] else -1
+    colors = 3 if spec.nchannels - (alpha_at >= 0) >= 3 else 1
+    if alpha_at < 0 and kind in ("tiff", "targa") and spec.nchannels in (2, 4):
+        alpha_at = spec.nchannels - 1  # an unspecified extra sample, which most programs show as alpha
+    last = max(colors, alpha_at + 1)
+    if spec.nchannels > last or 0 <= alpha_at != colors:
+        notes.append(f"{spec.nchannels - colors - (alpha_at >= 0)} further channels left out")
+    inverted = kind == "tiff" and int(file.attribute("tiff:PhotometricInterpretation", 1)) == 0 and dtype != np.uint8
+    premultiplied = alpha_at >= 0 and (
+        (kind == "tiff" and "a" in names and not file.attribute("tiff:UnassociatedAlpha"))
+        or (kind == "targa" and "re-multiplied" in str(file.attribute("targa:alpha_type", "")))
+    )
+    profile, tags = _stated_color(file, notes)
+    shape = (spec.height, spec.width)
+    alpha = np.empty(shape, dtype) if alpha_at >= 0 else None
+    orientation = int(file.attribute("Orientation", 1))
+
+    if dtype.kind == "u":
+        decode = integer_decoder(dtype, colorspace, notes, profile=profile, tags=tags, channels=colors)
+        pixels = np.empty((*shape, 3), np.float32)
+        top = 255 if dtype == np.uint8 else 65535
+        strips = file.strips(0, last)
+        if premultiplied:
+            # Many writers of straight colours do not say so; those that exceed alpha cannot be premultiplied.
+            strips, looked_at = itertools.tee(strips)
+            premultiplied = all((part[..., :colors] <= part[..., alpha_at, None]).all() for _, part in looked_at)
+        for rows, samples in strips:
+            codes = top - samples[..., :colors] if inverted else samples[..., :colors]
+            if alpha is not None:
+                alpha[rows] = samples[..., alpha_at]
+                codes = _divided_by_alpha(codes, alpha[rows]) if premultiplied else codes
+            pixels[rows] = decode(codes)
+        if premultiplied and alpha is not None and alpha.min() < top:
+            notes.append("colours divided by the alpha that they were multiplied by")
+        alpha = None if alpha is None else oriented(alpha, orientation)
+        depth: BitDepth = 8 if dtype == np.uint8 else 16
+        return Image(oriented(pixels, orientation), alpha_plane(alpha, top, notes), depth, tuple(notes))
+
+    stored = np.empty((*shape, colors), np.float32)
+    for rows, samples in file.strips(0, last):
+        with np.errstate(over="ignore"):
+            stored[rows] = 1 - samples[..., :colors] if inverted else samples[..., :colors]
+        if alpha is not None:
+            alpha[rows] = samples[..., alpha_at]
+    matrix = _float_matrix(kind, path, stored, profile, tags, colorspace, notes)
+    stored = np.repeat(stored, 3, axis=2) if colors == 1 else stored
+    alpha = None if alpha is None else oriented(alpha, orientation)
+    bit_depth: BitDepth = "half" if dtype == np.float16 else "float"
+    return float_image(path, oriented(stored, orientation), alpha, bit_depth, colorspace, notes, matrix)
+
+
+def _stated_color(file: OpenImage, notes: list[str]) -> tuple[bytes, ColorTags | None]:
+    """The ICC profile (empty where there is none) and the colours that the file states beside it."""
+    block = file.attribute("ICCProfile")
+    profile = b"" if block is None else np.asarray(block, np.uint8).tobytes()
+    if file.kind == "png":
+        chunks = png_chunks(file.path)
+        if b"acTL" in chunks:
+            notes.append("first frame of an animation read, the others are left out")
+        return profile, png_color(chunks)
+    if file.kind == "jpegxl" and (codes := file.attribute("CICP")) is not None:
+        tags = coded_color(codes[0], codes[1], bool(codes[3]))
+        return (b"", tags) if tags is not None else (profile, None)
+    if file.kind in ("dpx", "cineon"):
+        return profile, film_color(file.kind, str(file.attribute("dpx:Transfer", "")))
+    return profile, None
+
+
+def _float_matrix(
+    kind: str,
+    path: Path,
+    stored: np.ndarray,
+    profile: bytes,
+    tags: ColorTags | None,
+    colorspace: ColorSpace,
+    notes: list[str],
+) -> np.ndarray | None:
+    """Brings float samples to linear light in place; returns the matrix to Rec.709 where they have other primaries."""
+    if colorspace != "auto":
+        return None
+    if kind == "hdr":
+        header = radiance_header(path)
+        if header.xyz:
+            raise InputError(path, "a Radiance file of XYZ samples", "RGB samples (32-bit_rle_rgbe)")
+        if not (header.factor == 1).all():
+            stored *= header.factor.astype(np.float32)
+            notes.append("divided by the exposure that the file states")
+        try:
+            return None if header.chromaticities is None else to_rec709_matrix(header.chromaticities)
+        except (ValueError, ZeroDivisionError):
+            notes.append("unusable primaries ignored, Rec.709 assumed")
+    elif tags is not None and kind != "pnm":
+        stored[:] = tags.curve(stored)
+        if not tags.is_srgb():
+            notes.append(f"decoded as tagged: {tags.name}")
+        return tags.matrix
+    elif profile:
+        parsed = parse_matrix_profile(profile)
+        ramp = np.linspace(0, 1, 17, dtype=np.float32)
+        if parsed is not None and all(np.abs(curve(ramp) - ramp).max() < 1e-3 for curve in parsed.curves):
+            notes.append(f"converted from the colour profile '{parsed.name}' to Rec.709")
+            return parsed.matrix
+        notes.append(f"colour profile '{profile_name(profile)}' ignored, linear Rec.709 assumed")
+    return None
+
+
+def _divided_by_alpha(codes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    top = np.iinfo(codes.dtype).max
+    weight = np.maximum(alpha, 1)[..., None].astype(np.float64)
+    return np.minimum(np.rint(codes * (top / weight)), top).astype(codes.dtype)
+
+
+def _read_cmyk_jpeg(path: Path, colorspace: ColorSpace, notes: list[str]) -> Image:
+    """OpenImageIO gives RGB without the profile, so Pillow decodes; it takes every CMYK JPEG for Adobe's inverted kind."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        with open(path, "rb") as stream:
+            image = JpegImageFile(stream)
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise damaged(path, "jpeg", str(error)) from error
+    if "adobe" not in image.info:
+        raise InputError(path, "a CMYK JPEG without Adobe's marker", "an RGB, grey or Adobe CMYK JPEG")
+    decode = cmyk_decoder(colorspace, notes, image.info.get("icc_profile") or b"")
+    orientation = image.getexif().get(0x0112, 1)
+    return Image(oriented(decode(np.asarray(image)), orientation), None, 8, tuple(notes))
+
+
+def _read_cmyk_tiff(path: Path, shown: OpenImage, colorspace: ColorSpace, max_pixels: int, notes: list[str]) -> Image:
+    profile, orientation = _stated_color(shown, notes)[0], int(shown.attribute("Orientation", 1))
+    with open_image(path, "tiff", max_pixels, oiio_RawColor=1) as file:
+        file.select(shown.part)
+        spec = file.spec
+        if str(spec.format) not in ("uint8", "uint16") or spec.nchannels < 4:
+            raise InputError(path, f"CMYK of {spec.nchannels} {spec.format} samples", "8- or 16-bit CMYK")
+        decode: Decoder = cmyk_decoder(colorspace, notes, profile)
+        pixels = np.empty((spec.height, spec.width, 3), np.float32)
+        for rows, samples in file.strips(0, 4):
+            pixels[rows] = decode(samples)
+    if spec.nchannels > 4:
+        notes.append(f"{spec.nchannels - 4} further channels left out")
+    return Image(oriented(pixels, orientation), None, 8 if str(spec.format) == "uint8" else 16, tuple(notes))
+
+
+def _read_gain_map_base(path: Path, file: OpenImage, colorspace: ColorSpace, notes: list[str]) -> Image:
+    """The base picture of a JPEG with a gain map (ISO 21496-1): OpenImageIO gives both applied, for a display it chose."""
+    with np.errstate(all="ignore"):
+        samples = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if samples is None:
+        raise damaged(path, "jpeg")
+    notes.append("base picture read, its gain map left out")
+    profile = _stated_color(file, notes)[0]
+    colors = oriented(samples[..., ::-1], int(file.attribute("Orientation", 1)))
+    return integer_image(colors, None, colorspace, notes, profile)
+
+
+def _check_bmp_masks(path: Path) -> None:
+    """Bit fields in an order of their own are not looked at by OpenImageIO."""
+    with open(path, "rb") as file:
+        header = file.read(70)
+    if (
+        len(header) < 70
+        or int.from_bytes(header[14:18], "little") < 40
+        or int.from_bytes(header[30:34], "little") not in (3, 6)
+    ):
+        return
+    masks = tuple(int.from_bytes(header[at : at + 4], "little") for at in (54, 58, 62))
+    if masks not in ((0xFF0000, 0xFF00, 0xFF), (0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)):
+        order = ", ".join(f"{mask:08x}" for mask in masks)
+        raise InputError(path, f"a BMP file with colours in other bits than usual ({order})", "an ordinary BMP file")
+
+
+def _read_npy(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:
+    expected = "an array (height, width), or with 1, 3 or 4 channels, of uint8, uint16 or float samples"
+    try:
+        with np.errstate(over="ignore"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy parses the header with Python's own parser, which fails in many ways
+        if isinstance(error, (OSError, MemoryError)) and not isinstance(error, EOFError):
+            raise
+        raise InputError(path, "a damaged or truncated NPY file", expected) from error
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise InputError(path, f"an array of shape {array.shape}", expected)
+    if array.dtype.kind not in "uf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
+        raise InputError(path, f"{array.dtype} samples", expected)
+    check_size(path, array.shape[1], array.shape[0], max_pixels)
+    samples = array[:, :, None] if array.ndim == 2 else array
+    colors = samples[..., :3] if samples.shape[2] >= 3 else np.repeat(samples[..., :1], 3, axis=2)
+    alpha = samples[..., 3] if samples.shape[2] == 4 else None
+    if array.dtype.kind == "u":
+        native = np.ascontiguousarray(colors, array.dtype.newbyteorder("="))
+        return integer_image(native, alpha, colorspace, [])
+    bit_depth: BitDepth = "half" if array.dtype.itemsize == 2 else "float"
+    return float_image(path, colors, alpha, bit_depth, colorspace, [])
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    *,
+    format: ImageFormat = "png",
+    colorspace: Literal["srgb", "linear"] = "srgb",
+    alpha: np.ndarray | None = None,
+    dtype: Literal["half", "float"] = "float",
+) -> None:
+    """Writes linear pixels (H, W, 3), and alpha (H, W) where given, under `path` once the file is complete.
+
+    "png" and "png16" clip to [0, 1], encode with the sRGB curve (or store linear codes with
+    `colorspace="linear"`) and round to nearest. "exr" (ZIP, Rec.709 chromaticities in the header, `dtype`
+    half or float; half clips at 65504) and "npy" (float32, (H, W, 3) or (H, W, 4)) are linear always. Raises
+    `OSError` where the file cannot be written.
+    """
+    pixels = np.asarray(pixels, np.float32)
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels of shape {pixels.shape}, expected (height, width, 3)")
+    channels = pixels if alpha is None else np.dstack([pixels, np.asarray(alpha, np.float32)])
+    with replace_when_complete(path) as temporary:
+        if format in ("png", "png16"):
+            temporary.write_bytes(_encoded_png(path, channels, format, colorspace))
+        elif format == "exr":
+            from intrinsic_flow.media.exr import write_exr
+
+            write_exr(temporary, channels, dtype)
+        elif format == "npy":
+            _write_npy(temporary, channels)
+        else:
+            raise ValueError(f"format {format!r}, expected png, png16, exr or npy")
+
+
+def _encoded_png(path: str | os.PathLike[str], channels: np.ndarray, format: str, colorspace: str) -> bytes:
+    codes = np.clip(np.nan_to_num(channels), 0.0, 1.0)
+    if colorspace == "srgb":
+        codes[..., :3] = linear_to_srgb(codes[..., :3])
+    top, integer = (255, np.uint8) if format == "png" else (65535, np.uint16)
+    samples = (codes * np.float32(top) + np.float32(0.5)).astype(integer)
+    order = cv2.COLOR_RGB2BGR if channels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    done, data = cv2.imencode(".png", cv2.cvtColor(samples, order))
+    if not done:
+        raise OSError(f"{path}: OpenCV cannot encode a PNG of {samples.shape[1]}x{samples.shape[0]} pixels")
+    return data.tobytes()
+
+
+def _write_npy(path: Path, channels: np.ndarray) -> None:
+    """As `np.save`, which says no more of a full disk than how many bytes it wrote."""
+    array = np.ascontiguousarray(channels)
+    header: dict[str, Any] = np.lib.format.header_data_from_array_1_0(array)
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data)
