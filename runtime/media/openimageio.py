@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,17 +136,22 @@ def open_image(path: Path, kind: str, max_pixels: int, **options: int) -> Genera
         name = os.fspath(path)
         if sys.platform != "win32" and not (name.isprintable() and path.suffix.lower()[1:] in _suffixes(FORMATS[kind])):
             name = f"/dev/fd/{file.fileno()}"
-        with _limited(max_pixels if kind in _DECODED_WHEN_OPENED else None):
-            opened = oiio.ImageInput.open(name, config)
-        if opened is None:
-            raise _refusal(path, kind, oiio.geterror(), max_pixels)
+        opened = None
         try:
+            with _limited(max_pixels if kind in _DECODED_WHEN_OPENED else None):
+                opened = oiio.ImageInput.open(name, config)
+            if opened is None:
+                raise _refusal(path, kind, oiio.geterror(), max_pixels)
             if opened.format_name() != FORMATS[kind]:
                 raise damaged(path, kind)
             yield OpenImage(path, kind, opened)
+        except UnicodeDecodeError as error:  # names in a damaged header
+            raise damaged(path, kind) from error
         finally:
-            opened.close()
-            oiio.geterror()
+            if opened is not None:
+                opened.close()
+            with suppress(UnicodeDecodeError):
+                oiio.geterror()
 
 
 @cache
