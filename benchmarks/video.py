@@ -35,8 +35,8 @@ from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
 from intrinsic_flow.engines import BACKENDS
 from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.train.data.shards import ShardError
-from intrinsic_flow.video import VideoReader
 
 METHODS = ("temporal", "fixed noise", "fresh noise")
 INPUT = "input"

@@ -22,7 +22,7 @@ from intrinsic_flow.cli.video_job import run_video
 from intrinsic_flow.commands import ROOT
 from intrinsic_flow.decomposer import Decomposer, Decomposition
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
 
 FRAMES = 60
 MEMORY_SIZE, MEMORY_RATE, MEMORY_SECONDS = (320, 180), 25, (30, 120)

@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 
 from intrinsic_flow.decomposer import Decomposition
+from intrinsic_flow.media.pipe_writer import PipeWriter
 from intrinsic_flow.media.sequence import SequenceWriter
+from intrinsic_flow.media.video import Frame
+from intrinsic_flow.media.video_writer import VideoWriter
 from intrinsic_flow.output.preview import side_by_side
-from intrinsic_flow.pipe_writer import PipeWriter
 from intrinsic_flow.product import ShadingKind, clipped_fraction, finish, integer_scale
-from intrinsic_flow.video import Frame
-from intrinsic_flow.video_writer import VideoWriter
 
 SCALE_FRAMES = 8
 SCALE_BYTES = 192 << 20

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.video_codecs import CODECS
+from intrinsic_flow.media.video_formats import CODECS
 
 FORMAT = "intrinsic-flow-partial"
 

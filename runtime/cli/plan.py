@@ -86,7 +86,7 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
 
 def _camera_name(address: str) -> str:
     # Here, because it loads PyAV, which pictures do not need.
-    from intrinsic_flow.live import is_live, live_name
+    from intrinsic_flow.media.live import is_live, live_name
 
     if not is_live(address):
         raise InputError(address, "no camera's address", "camera:0, rtsp://..., a file, a folder or -")

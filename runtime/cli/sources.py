@@ -7,7 +7,8 @@ import sys
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.media.sequence import SequenceReader, find_in_folder, find_pattern
-from intrinsic_flow.video import RawFormat, VideoReader, VideoSource
+from intrinsic_flow.media.video import VideoReader, VideoSource
+from intrinsic_flow.media.video_formats import RawFormat
 
 
 def open_source(job: Job, settings: Settings) -> VideoSource:
@@ -20,7 +21,7 @@ def open_source(job: Job, settings: Settings) -> VideoSource:
         format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)
         return VideoReader(sys.stdin.buffer, settings.colorspace, name="standard input", raw=format)
     if job.kind == "live":
-        from intrinsic_flow.live import open_live
+        from intrinsic_flow.media.live import open_live
 
         return open_live(job.address, settings.colorspace)
     return VideoReader(job.path, settings.colorspace)

@@ -30,15 +30,15 @@ from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.cli.sources import open_source
 from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.media.pipe_writer import PipeFormat, PipeWriter
 from intrinsic_flow.media.sequence import SequenceFormat, SequenceReader, SequenceWriter
+from intrinsic_flow.media.video import Frame, VideoSource
+from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_writer import CHUNK_FRAMES, VideoWriter
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.output.preview import panel_size
 from intrinsic_flow.output.sidecar import write_sidecar
-from intrinsic_flow.pipe_writer import PipeFormat, PipeWriter
 from intrinsic_flow.temporal.filter import TemporalFilter
-from intrinsic_flow.video import Frame, VideoSource
-from intrinsic_flow.video_codecs import CODECS
-from intrinsic_flow.video_writer import CHUNK_FRAMES, VideoWriter
 
 FRAMES_AHEAD = 2
 FRAMES_BEHIND = 2

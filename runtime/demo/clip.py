@@ -15,7 +15,7 @@ from intrinsic_flow.cli.video_job import run_video
 from intrinsic_flow.demo.photo import Options
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.video import VideoReader
+from intrinsic_flow.media.video import VideoReader
 
 # A container's word on length and rate is not exact.
 LENGTH_TOLERANCE = 1.02

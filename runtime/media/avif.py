@@ -18,7 +18,7 @@ def read_avif(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:
     import av
     from PIL.AvifImagePlugin import AvifImageFile
 
-    from intrinsic_flow.video import VideoReader
+    from intrinsic_flow.media.video import VideoReader
 
     notes: list[str] = []
     try:

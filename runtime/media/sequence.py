@@ -12,7 +12,7 @@ import numpy as np
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import IMAGE_SUFFIXES, Image, read_image, write_image
-from intrinsic_flow.video import Frame
+from intrinsic_flow.media.video import Frame
 
 SequenceFormat = Literal["png", "png16", "exr"]
 _PLACE = re.compile(r"%0?\d*d|#+")
@@ -61,7 +61,7 @@ def _ordered(path: Path, found: list[tuple[int, Path]]) -> list[tuple[int, Path]
 
 
 class SequenceReader:
-    """Image files as a `intrinsic_flow.video.VideoSource`; numbers that are missing are times at which no frame comes."""
+    """Image files as a `VideoSource`; numbers that are missing are times at which no frame comes."""
 
     def __init__(
         self,

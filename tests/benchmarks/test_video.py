@@ -18,9 +18,9 @@ from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame,
 from intrinsic_flow.benchmarks.video_report import table
 from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.decomposer import Decomposition
+from intrinsic_flow.media.video import VideoWriter
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import ShardError
-from intrinsic_flow.video import VideoWriter
 
 FRAMES, SWITCH, CUT = 12, 5, 9
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.media.images import read_image
-from intrinsic_flow.video import VideoReader, VideoWriter
+from intrinsic_flow.media.video import VideoReader, VideoWriter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("photo", "video", "relight", "compare_steps")

@@ -24,7 +24,7 @@ from intrinsic_flow.color import (
     yuv_to_rgb_matrix,
 )
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.video import VIDEO_SUFFIXES, Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video import VIDEO_SUFFIXES, Frame, VideoReader, VideoWriter
 
 TICK = Fraction(1, 12800)
 

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 
 import intrinsic_flow.cli.video_job
+import intrinsic_flow.media.video_writer
 import intrinsic_flow.temporal.filter
-import intrinsic_flow.video_writer
 from intrinsic_flow.color import bt709_to_linear, linear_to_bt709
 from intrinsic_flow.decompose import main
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.live import LiveReader, is_live, live_name
 from intrinsic_flow.media.images import read_image, write_image
+from intrinsic_flow.media.live import LiveReader, is_live, live_name
 from intrinsic_flow.media.sequence import SequenceReader, find_in_folder, find_pattern
-from intrinsic_flow.video import Frame, VideoReader, VideoWriter
-from intrinsic_flow.video_codecs import CODECS
+from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video_formats import CODECS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_a_lossless_codec_keeps_colours_to_the_rounding_of_its_codes(tmp_path, f
 
 
 def test_a_codec_that_the_build_lacks_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(intrinsic_flow.video_codecs, "_has", lambda name: False)
+    monkeypatch.setattr(intrinsic_flow.media.video_formats, "_has", lambda name: False)
     with pytest.raises(ValueError, match="hevc: this build of FFmpeg has no libx265"):
         VideoWriter(tmp_path / "a.mp4", None, 64, 48, frame_rate=Fraction(25), codec="hevc")
 
@@ -268,7 +268,7 @@ def interrupt_after(monkeypatch, count: int) -> None:
 
 @pytest.fixture
 def short_chunks(monkeypatch):
-    for module in (intrinsic_flow.cli.video_job, intrinsic_flow.video_writer):
+    for module in (intrinsic_flow.cli.video_job, intrinsic_flow.media.video_writer):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 6)
     monkeypatch.setattr(intrinsic_flow.temporal.filter, "BLOCK", 3)
 
@@ -367,7 +367,7 @@ def test_a_camera_that_ends_badly_says_so():
 
 
 def test_ctrl_c_is_the_end_of_a_camera_and_no_failure(decompose, tmp_path, monkeypatch):
-    monkeypatch.setattr("intrinsic_flow.live.open_live", lambda address, colorspace: LiveReader(FakeCamera(10**6)))
+    monkeypatch.setattr("intrinsic_flow.media.live.open_live", lambda address, colorspace: LiveReader(FakeCamera(10**6)))
     interrupt_after(monkeypatch, 5)
     code, lines = decompose("camera:0")
     assert code == 0, lines

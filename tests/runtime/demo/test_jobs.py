@@ -16,7 +16,7 @@ from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import read_image, write_image
-from intrinsic_flow.video import VideoReader
+from intrinsic_flow.media.video import VideoReader
 
 
 @pytest.fixture(scope="module")

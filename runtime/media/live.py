@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from intrinsic_flow.color import srgb_to_linear
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.video import Frame, VideoReader
+from intrinsic_flow.media.video import Frame, VideoReader
 
 _CAMERA = re.compile(r"camera:(\d+)")
 _ADDRESS = re.compile(r"rtsps?://.+")
@@ -58,7 +58,7 @@ class _Source(Protocol):
 
 
 class LiveReader:
-    """A `intrinsic_flow.video.VideoSource` that gives the newest frame of another source, and drops those before it.
+    """A `intrinsic_flow.media.video.VideoSource` that gives the newest frame of another source, and drops those before it.
 
     Frame times are those of arrival, from the first frame on, so that what is recorded plays at the speed at which it
     happened. `dropped` counts. Audio is not recorded.

@@ -7,12 +7,13 @@ passes audio through. Both go through PyAV (FFmpeg).
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 import av
 import cv2
@@ -28,15 +29,17 @@ from intrinsic_flow.color import (
     yuv_to_rgb_matrix,
 )
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.formats import VIDEO_SUFFIXES, describe_foreign, image_kind
-from intrinsic_flow.media.input_file import read_start
-from intrinsic_flow.video_writer import VideoWriter
+from intrinsic_flow.media.formats import VIDEO_SUFFIXES
+from intrinsic_flow.media.video_writer import VideoWriter
 
 __all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
 
-_EXPECTED = "a video that FFmpeg decodes (MP4, MOV, MKV, WebM, AVI, ...)"
+from intrinsic_flow.media.video_formats import RawFormat
+from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, open_file, open_stream, side_data
 
 MAX_FRAME_PIXELS = 1 << 26
+# By how many pictures decoding may run ahead of those that are shown, in MPEG-2.
+_REORDERED = 3
 
 # ITU-T H.273 code points by the names that ffprobe prints.
 _MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
@@ -136,12 +139,12 @@ class VideoReader:
         self.notes: tuple[str, ...] = ()
         if isinstance(path, (str, os.PathLike)):
             self.path = Path(path)
-            self._container = _open_input(self.path)
+            self._container = open_file(self.path)
         elif isinstance(path, av.container.InputContainer):
             self.path, self._container = Path(name), path
         else:
             self.path = Path(name)
-            self._container = _open_stream(path, self.path, raw)
+            self._container = open_stream(path, self.path, raw)
         try:
             self._start(colorspace)
         except BaseException:
@@ -149,10 +152,7 @@ class VideoReader:
             raise
 
     def _start(self, colorspace: str) -> None:
-        if not self._container.streams.video:
-            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "no"
-            raise InputError(self.path, f"{kinds} streams, no video", _EXPECTED)
-        self._stream = self._container.streams.video[0]
+        self._stream, choice = choose_video(self._container, self.path)
         context = self._stream.codec_context
         if context.width * context.height > MAX_FRAME_PIXELS:
             found = f"frames of {context.width}x{context.height} pixels"
@@ -160,12 +160,14 @@ class VideoReader:
         self._stream.thread_type = "AUTO"
         self._packets = 0
         self._last_packet_corrupt = False
+        self._timeline = Timeline(self._container)
+        self._last_damaged: deque[bool] = deque(maxlen=_REORDERED)
         self._damage = ""
         self._decoded = self._decode()
         first: av.VideoFrame | None = next(self._decoded, None)
         if first is None:
             reason = f" ({self._damage})" if self._damage else ""
-            raise InputError(self.path, f"a video of which no frame decodes{reason}", _EXPECTED)
+            raise InputError(self.path, f"a video of which no frame decodes{reason}", EXPECTED)
         self._first = first
         self._index = 0
 
@@ -194,8 +196,8 @@ class VideoReader:
             self._note(f"untagged colour matrix, {self.tags.matrix} assumed")
         if first.interlaced_frame:
             self._note("interlaced frames are read as they are, not deinterlaced")
-        if len(self._container.streams.video) > 1:
-            self._note(f"first of {len(self._container.streams.video)} video streams read")
+        if choice:
+            self._note(choice)
 
     def __enter__(self) -> VideoReader:
         return self
@@ -247,17 +249,30 @@ class VideoReader:
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """All frames up to the end or the first damage, which is left in `_damage`."""
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._container.demux(*self._timeline.streams([self._stream], self._container)):
+                self._timeline.place(packet)
+                if packet.stream.index != self._stream.index:
+                    continue
                 if packet.size:
                     self._packets += 1
                     self._last_packet_corrupt = packet.is_corrupt
-                yield from packet.decode()
+                for frame in packet.decode():
+                    yield self._timed(frame)
             return
         except av.error.FFmpegError as error:
             self._damage = error.strerror or "undecodable data"
         # The decoder still holds whole frames: those that it reorders.
         with suppress(av.error.FFmpegError):
-            yield from self._stream.codec_context.decode(None)
+            for frame in self._stream.codec_context.decode(None):
+                yield self._timed(frame)
+
+    def _timed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Containers such as AVI have no times of presentation: those of decoding, in the order of presentation, are as
+        good, and what FFmpeg takes."""
+        if frame.pts is None:
+            frame.pts = frame.dts
+        self._last_damaged.append(frame.is_corrupt)
+        return frame
 
     def _time(self, frame: av.VideoFrame, last: Fraction | None) -> Fraction:
         """The frame's time; where the file has none, or one that does not grow, one frame interval after the
@@ -268,8 +283,10 @@ class VideoReader:
             return pts
         if last is None:
             return Fraction(0)
+        if pts is None and self.average_rate:
+            return last + 1 / self.average_rate
         self._note("missing or repeated timestamps replaced")
-        return last + (1 / self.average_rate if pts is None and self.average_rate else self.time_base)
+        return last + self.time_base
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -304,6 +321,9 @@ class VideoReader:
         name = self._container.format.name
         if self._last_packet_corrupt:
             return True
+        if name in ("mpeg", "mpegts", "mpegvideo"):
+            # These promise no length; but the last picture of a cut one lacks a part.
+            return any(self._last_damaged)
         if "mp4" in name:
             return self._packets < len(self._stream.index_entries)
         stated = self._stated_seconds() if name in ("avi", "matroska,webm") else None
@@ -339,9 +359,7 @@ def _display_flips(frame: av.VideoFrame) -> _Flips:
     """The frame's display matrix (ISO/IEC 14496-12, 6.2.2): x' = a x + c y, y' = b x + d y in 16.16 fixed
     point.
     """
-    # PyAV's type stubs take the container for a mapping's keys.
-    sides: Any = frame.side_data
-    data = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
+    data = side_data(frame).get("DISPLAYMATRIX", b"")
     if len(data) < 36:
         return _Flips()
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(np.int64)
@@ -351,43 +369,6 @@ def _display_flips(frame: av.VideoFrame) -> _Flips:
     if scale and max(abs(a), abs(d)) < 0.02 * scale and min(abs(b), abs(c)) > 0:
         return _Flips(True, bool(c < 0), bool(b < 0))
     return _Flips(skewed=True)
-
-
-@dataclass(frozen=True)
-class RawFormat:
-    """Bare frames one after another: width, height in pixels, layout in FFmpeg's names (rgb24, rgb48le, yuv420p, ...)."""
-
-    width: int
-    height: int
-    layout: str = "rgb24"
-    rate: Fraction = Fraction(25)
-
-
-def _open_stream(stream: BinaryIO, path: Path, raw: RawFormat | None) -> Any:
-    try:
-        if raw is None:
-            return av.open(stream, metadata_errors="replace", options={"protocol_whitelist": "file"})
-        options = {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.layout, "framerate": str(raw.rate)}
-        return av.open(stream, format="rawvideo", options=options)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        expected = "Y4M or another video that FFmpeg reads without seeking" if raw is None else f"frames of {raw.layout}"
-        raise InputError(
-            path, f"data that cannot be read ({getattr(error, 'strerror', None) or error})", expected
-        ) from error
-
-
-def _open_input(path: Path) -> Any:
-    start = read_start(path, _EXPECTED)
-    kind = image_kind(start)
-    if kind is not None:
-        raise InputError(path, f"a {kind.upper()} image", _EXPECTED)
-    try:
-        # A playlist under a video's name must not make FFmpeg open addresses on the network.
-        return av.open(os.fspath(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError) as error:
-        container = start[4:8] in (b"ftyp", b"moov", b"mdat") or start[:4] in (b"RIFF", b"\x1aE\xdf\xa3")
-        found = "a damaged or truncated video file" if container else describe_foreign(start)
-        raise InputError(path, found, _EXPECTED) from error
 
 
 def _color_tags(frame: av.VideoFrame) -> ColorTags:

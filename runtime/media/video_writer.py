@@ -17,10 +17,12 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from intrinsic_flow.atomic_file import temporary_name
 from intrinsic_flow.color import YUV_WEIGHTS, linear_to_bt709, yuv_to_rgb_matrix
-from intrinsic_flow.video_codecs import CODECS, VideoCodec
+from intrinsic_flow.media.audio_copy import AudioCopy
+from intrinsic_flow.media.video_formats import CODECS, VideoCodec
+from intrinsic_flow.media.video_input import file_url
 
 if TYPE_CHECKING:
-    from intrinsic_flow.video import VideoSource
+    from intrinsic_flow.media.video import VideoSource
 
 #: The encoder starts anew after so many frames, so that a run that goes on there writes what an uninterrupted one does.
 #: H.264's key frames lie about as far apart in any case.
@@ -53,7 +55,7 @@ class VideoWriter:
         origin: Fraction = Fraction(0),
         resume: tuple[Path, int] | None = None,
     ) -> None:
-        """codec: one of `intrinsic_flow.video_codecs.CODECS`; crf: quality where the codec has one, lower is better.
+        """codec: one of `intrinsic_flow.media.video_formats.CODECS`; crf: quality where the codec has one, lower is better.
 
         origin: time in the source, in seconds, that becomes the file's 0; audio before it is left out.
         resume: a file of an interrupted run of this writer, and how many of its frames to take over from it, a multiple of
@@ -80,7 +82,7 @@ class VideoWriter:
         self._ticks: deque[int] = deque()
         self._temporary = temporary_name(self.path)
         self._container: Any = None
-        self._audio: _AudioCopy | None = None
+        self._audio: AudioCopy | None = None
         self._open = True
         with_audio = audio and source is not None and source.audio_streams > 0
         try:
@@ -106,7 +108,7 @@ class VideoWriter:
         """Opens the temporary file and writes its header, so that what cannot be written fails at once."""
         # The index goes to the front, so that a browser can start to play at once.
         options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
-        self._container = av.open(os.fspath(self._temporary), "w", options=options)
+        self._container = av.open(file_url(self._temporary), "w", options=options)
         self._stream = self._container.add_stream(
             self._encoder_name, rate=self._rate, options=_options(self._codec, self._crf)
         )
@@ -117,7 +119,7 @@ class VideoWriter:
             self._stream.codec_context.codec_tag = self._codec.tag
         self._stream.time_base = self._time_base
         if audio and self._source is not None:
-            self._audio = _AudioCopy(self._source.path, self._container, self._origin)
+            self._audio = AudioCopy(self._source.path, self._container, self._origin)
             self.notes = self._audio.notes
         self._container.start_encoding()
 
@@ -138,7 +140,7 @@ class VideoWriter:
     def _take_over(self, path: Path, frames: int) -> None:
         """Copies the first frames of an earlier file: chunks are closed, so they are its first packets."""
         times: list[int] = []
-        with av.open(os.fspath(path)) as container:
+        with av.open(file_url(path)) as container:
             for packet in container.demux(container.streams.video[0]):
                 if self.frames == frames:
                     break
@@ -290,54 +292,6 @@ def coded_frame(pixels: np.ndarray, layout: str) -> av.VideoFrame:
         dst_color_primaries=ColorPrimaries.BT709,
         interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
     )
-
-
-class _AudioCopy:
-    """Copies the packets of a file's audio streams into another container, in step with the video."""
-
-    def __init__(self, path: Path, output: Any, origin: Fraction = Fraction(0)) -> None:
-        """origin: time of the source, in seconds, that becomes 0; what lies before it is left out."""
-        self._output, self._origin = output, origin
-        self._input = av.open(os.fspath(path))
-        self._outputs: dict[int, Any] = {}
-        self.notes: tuple[str, ...] = ()
-        for stream in self._input.streams.audio:
-            codec = stream.codec_context.name
-            if stream.codec_context.codec.canonical_name not in output.supported_codecs:
-                self.notes += (f"{codec} audio left out: {output.format.name} cannot hold it",)
-                continue
-            self._outputs[stream.index] = output.add_stream_from_template(stream)
-        kept = [stream for stream in self._input.streams.audio if stream.index in self._outputs]
-        self._packets = self._input.demux(*kept) if kept else iter(())
-        self._next: av.Packet | None = self._advance()
-
-    def _advance(self) -> av.Packet | None:
-        # A cut file's audio ends where the file does; its video decides whether that is an error.
-        with suppress(av.error.FFmpegError):
-            for packet in self._packets:
-                if packet.dts is None:
-                    continue
-                if self._origin:
-                    shift = round(self._origin / packet.time_base)
-                    if packet.dts < shift:
-                        continue
-                    packet.dts -= shift
-                    packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-                return packet
-        return None
-
-    def copy_until(self, seconds: Fraction | None) -> None:
-        """Copies the packets up to this time; None: all that are left."""
-        while (packet := self._next) is not None:
-            if seconds is not None and packet.dts is not None and packet.dts * packet.time_base > seconds:
-                return
-            packet.stream = self._outputs[packet.stream.index]
-            self._output.mux(packet)
-            self._next = self._advance()
-
-    def close(self) -> None:
-        self._next = None
-        self._input.close()
 
 
 # The camera curve as tables over the square root of light: in that domain it is nowhere steep, and 2^16

@@ -1,11 +1,20 @@
-"""The codecs that videos can be written in, and which of them this build of FFmpeg has."""
+"""The codecs that videos can be written in, and bare frames. Loads no codec library: planning a run needs only this."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 
-import av
+
+@dataclass(frozen=True)
+class RawFormat:
+    """Bare frames one after another: width, height in pixels, layout in FFmpeg's names (rgb24, rgb48le, yuv420p, ...)."""
+
+    width: int
+    height: int
+    layout: str = "rgb24"
+    rate: Fraction = Fraction(25)
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ CODECS = {
 
 @cache
 def _has(encoder: str) -> bool:
+    import av
+
     try:
         av.Codec(encoder, "w")
     except av.codec.codec.UnknownCodecError:
