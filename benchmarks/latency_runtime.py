@@ -59,7 +59,7 @@ def _parts(bundle: Bundle, engine: Engine, workload: Workload) -> dict[str, Call
     return {
         "encoder": partial(engine.run, "encoder", {"image": image}),
         "velocity_step": partial(engine.run, "velocity_step", step),
-        "decoder": partial(engine.run, "decoder", {"z": noise}),
+        "decoder": partial(engine.run, "decoder", {"z": noise, "image": image}),
         "decompose": partial(decomposer.decompose, picture(workload.resolution)),
     }
 

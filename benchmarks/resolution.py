@@ -30,7 +30,6 @@ from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.engines import open_engine
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.product import MIN_ALBEDO
 from intrinsic_flow.train.data.shards import ShardError
 
 RESOLUTIONS = (256, 384, 512)
@@ -52,9 +51,7 @@ class BilinearEngine(Engine):
         log_shading, image, (first, rows) = feeds["log_shading"][0], feeds["image"], feeds["rows"]
         width, top, count = image.shape[3], int(first), image.shape[2]
         whole = cv2.resize(log_shading.transpose(1, 2, 0), (width, int(rows)), interpolation=cv2.INTER_LINEAR)
-        shading = np.exp(whole[top : top + count]).transpose(2, 0, 1)[None]
-        albedo = np.clip(image / shading, MIN_ALBEDO, 1).astype(np.float32)
-        return {"albedo": albedo, "shading": image / albedo}
+        return {"shading": np.exp(whole[top : top + count]).transpose(2, 0, 1)[None]}
 
     def describe(self) -> str:
         return self._engine.describe()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from intrinsic_flow.bundle import Bundle, graph_specs
+from intrinsic_flow.bundle import LATENT_CHANNELS, Bundle, graph_specs
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.export.graphs import graph_modules
-from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
 from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.noise import make_tile
 from intrinsic_flow.train.checkpoint import load_run
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
@@ -24,13 +25,13 @@ class TorchEngine(Engine):
     name = "torch"
 
     def __init__(self, model: IntrinsicFlow, device: str):
-        self._modules = graph_modules(model.to(device)) | {"upsampler": GuidedUpsampler()}
-        self._specs = graph_specs(model.config.feature_channels)
+        self._modules = graph_modules(model.to(device))
+        self._specs = graph_specs(model.config.interface)
         self._device = torch.device(device)
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         inputs = [torch.from_numpy(feeds[name]).to(self._device) for name in self._specs[graph].input_names]
-        # The upsampler builds its matrices from shapes alone: on the default device.
+        # Low shading and upsampler build indices and matrices from shapes alone: on the default device.
         with torch.inference_mode(), self._device:
             outputs = self._modules[graph](*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -43,11 +44,17 @@ class TorchEngine(Engine):
         self._modules = {}
 
 
+class _RunBundle(Bundle):
+    @cached_property
+    def noise(self) -> np.ndarray:
+        """The tile that export.build_onnx would store."""
+        return make_tile(LATENT_CHANNELS, SAMPLING_NOISE_SCALE).astype(np.float32)
+
+
 def open_run(run: Path, device: str, *, steps: int = 2, seeds: int = 1) -> list[Decomposer]:
     """Decomposers over the averaged model of a train.flow run, for the seeds 0 .. seeds - 1. Raises CheckpointError."""
     model, _ = load_run(run)
     engine = TorchEngine(model, device)
     # The part of a manifest that the decomposer reads, as export.build_onnx would write it.
-    manifest = {"name": run.name, "tone_map": ToneMap().to_dict(), "noise_scale": SAMPLING_NOISE_SCALE}
-    bundle = Bundle(run, manifest)
+    bundle = _RunBundle(run, {"name": run.name, "tone_map": ToneMap().to_dict()})
     return [Decomposer(bundle, engine, steps=steps, seed=seed) for seed in range(seeds)]

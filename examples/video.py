@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         scale = None
         for frame, result in zip(frames, model.stream(frame.pixels for frame in again)):
             if scale is None:  # one white point for the clip: one for each frame would flicker
-                scale = max(1.0, 1.25 * integer_scale(result.shading))
+                scale = max(1.0, 1.25 * integer_scale(result.albedo, result.shading))
             row = np.concatenate([frame.pixels, result.albedo, result.shading / np.float32(scale)], axis=1)
             writer.write(row, frame.pts, frame.duration)
     print(options.output)

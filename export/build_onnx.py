@@ -5,8 +5,8 @@
     python -m export.build_onnx runtime/models/small -o out/small           # a bundle again, with this version's graphs
     python -m export.build_onnx --untrained base -o out/base-untrained      # random weights, to measure latency with
 
-From a bundle the graphs are made anew, those that an older version did not have too; its weights file, name, source and
-model card are taken over. BUNDLE may be the same folder.
+From a bundle the graphs are made anew; its weights file, start noise, name, source and model card are taken over. It may be
+of format 1, whose noise becomes the tile of format 2. BUNDLE may be the same folder.
 
 Every graph is compared with PyTorch on pictures and random inputs first; if one fails, nothing is published.
 """
@@ -22,23 +22,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from intrinsic_flow.bundle import (
     MANIFEST,
     MODELS,
+    NOISE,
     PRECISIONS,
+    VERSION,
     WEIGHTS,
     Bundle,
+    NetworkInterface,
     all_graph_specs,
     graph_file,
     graph_specs,
+    read_manifest,
+    resolve_bundle,
     write_manifest,
 )
 from intrinsic_flow.commands import ROOT, command_parser
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.graphs import graph_modules
-from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
 from intrinsic_flow.export.half import half_copy
-from intrinsic_flow.export.low_shading import LowShading
 from intrinsic_flow.export.merge import merge_loop
 from intrinsic_flow.export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
 from intrinsic_flow.export.untrained import source as untrained_source
@@ -55,9 +60,12 @@ from intrinsic_flow.export.verify import (
 )
 from intrinsic_flow.export.weights import load_model, round_weights, save_weights
 from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.noise import make_tile
 from intrinsic_flow.train.checkpoint import CheckpointError, load_run
+from intrinsic_flow.train.networks.config import LATENT_CHANNELS
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
+_OF_FORMAT_1 = {"name", "config", "feature_channels", "tone_map", "steps", "noise_scale", "opset", "source", "files"}
 EXAMPLES = ("assets/*.png", "examples/*.png")
 
 
@@ -87,6 +95,9 @@ def build_bundle(
         folder.mkdir()
         if origin is not None:
             _take_over(origin, folder)
+        if not (folder / NOISE).exists():
+            scale = origin.manifest["noise_scale"] if origin else SAMPLING_NOISE_SCALE
+            np.save(folder / NOISE, make_tile(LATENT_CHANNELS, scale))
         write_graphs(model, folder, opset)
         report = verify(folder, model, cases, opset)
         report["largest_activations"] = largest_activations(model, cases)
@@ -102,7 +113,6 @@ def build_bundle(
             source=source,
             verification=report,
             steps=origin.steps if origin else STEPS,
-            noise_scale=origin.noise_scale if origin else SAMPLING_NOISE_SCALE,
         )
         Bundle.load(folder, verify=True)
         _publish(folder, bundle, Path(temporary))
@@ -131,6 +141,19 @@ def rebuild_bundle(
     )
 
 
+def load_origin(bundle: str | os.PathLike[str]) -> Bundle:
+    """A bundle to take the weights of: of this format, or of format 1, of whose graphs only the networks' stay what they
+    were. Raises InputError."""
+    folder = resolve_bundle(bundle)
+    manifest = read_manifest(folder)
+    if not isinstance(manifest, dict) or manifest.get("version") != 1:
+        return Bundle.load(folder)
+    missing = _OF_FORMAT_1 - manifest.keys()
+    if missing:
+        raise InputError(folder / MANIFEST, f"no {', '.join(sorted(missing))}", f"a manifest of format 1 or {VERSION}")
+    return Bundle(folder, manifest)
+
+
 def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET) -> None:
     """Writes every graph, and the weights file where there is none yet.
 
@@ -140,17 +163,16 @@ def write_graphs(model: IntrinsicFlow, folder: Path, opset: int = DEFAULT_OPSET)
     if not weights.exists():
         save_weights(model, weights)
     for precision in PRECISIONS:
-        specs = graph_specs(model.config.feature_channels, precision)
+        specs = graph_specs(model.config.interface, precision)
         modules = graph_modules(model if precision == "fp32" else half_copy(model))
         graphs = {}
         for name, module in modules.items():
+            if name not in specs:  # the upsampler in FP16
+                continue
             graphs[name] = export_graph(module, specs[name], opset)
             share_weights(graphs[name], weights)
         encoder, step, decoder = (graphs[name] for name in ("encoder", "velocity_step", "decoder"))
         graphs["decompose_2step"] = merge_loop(encoder, step, decoder, specs["decompose_2step"], STEPS)
-        graphs["low_shading"] = export_graph(LowShading(), specs["low_shading"], opset)
-        if precision == "fp32":
-            graphs["upsampler"] = export_graph(GuidedUpsampler(), specs["upsampler"], opset)
         for name, graph in graphs.items():
             save_graph(graph, folder / graph_file(name, precision))
 
@@ -173,7 +195,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def _take_over(origin: Bundle, folder: Path) -> None:
     """Copies the weights file and what is not the build's own. Folders stay behind: plans are those of other graphs."""
-    graphs = all_graph_specs(origin.feature_channels)
+    graphs = all_graph_specs(origin.network)
     for file in origin.folder.iterdir():
         if file.is_file() and file.name != MANIFEST and file.name not in graphs:
             shutil.copy2(file, folder / file.name)
@@ -196,7 +218,7 @@ def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
     """Puts the finished folder in the place of `bundle`: two renames, the first undone if the second fails."""
     old = temporary / "old"
     if bundle.exists():
-        own = {MANIFEST, WEIGHTS, *all_graph_specs((1, 1, 1))}
+        own = {MANIFEST, WEIGHTS, NOISE, *all_graph_specs(NetworkInterface((1, 1, 1)))}
         for extra in bundle.iterdir():
             if extra.name not in own:
                 copy = shutil.copytree if extra.is_dir() else shutil.copy2
@@ -241,7 +263,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _build(options: argparse.Namespace, images: list[Path]) -> dict[str, object]:
     if options.run and (options.run / MANIFEST).is_file():
-        origin = Bundle.load(options.run)
+        origin = load_origin(options.run)
         _check_untrained(origin.manifest["source"], options.output)
         return rebuild_bundle(origin, options.output, name=options.name, images=images, opset=options.opset)
     if options.untrained:

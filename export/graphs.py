@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
+from intrinsic_flow.export.low_shading import LowShading
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 
@@ -42,6 +44,17 @@ class Decoder(nn.Module):
         return self.model.vae.decode(z)
 
 
+class ImageDecoder(nn.Module):
+    """z, image -> albedo, linear, of a network whose decoder sees the image."""
+
+    def __init__(self, model: IntrinsicFlow):
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor, image: Tensor) -> Tensor:
+        return self.model.vae.decode(z, image)
+
+
 class VaeEncoder(nn.Module):
     """albedo, linear -> z."""
 
@@ -54,10 +67,13 @@ class VaeEncoder(nn.Module):
 
 
 def graph_modules(model: IntrinsicFlow) -> dict[str, nn.Module]:
-    """The networks' graphs by name: those that hold weights. All in the model's precision."""
+    """The graphs' modules by name, all but the merged loop's. The networks are in the model's precision; low_shading and
+    upsampler compute in FP32 and hold no weights yet."""
     return {
         "encoder": Encoder(model),
         "velocity_step": VelocityStep(model),
-        "decoder": Decoder(model),
+        "decoder": ImageDecoder(model) if model.config.interface.decoder_image else Decoder(model),
         "vae_encoder": VaeEncoder(model),
+        "low_shading": LowShading(),
+        "upsampler": GuidedUpsampler(),
     }

@@ -1,4 +1,4 @@
-"""The upsampler: low-resolution log-shading -> albedo and shading at full resolution, by a fast guided filter.
+"""The upsampler: low-resolution log-shading -> shading at full resolution, by a fast guided filter.
 
 He & Sun, "Fast guided filter" (2015): in every window of the low resolution, the shading's log-luminance is fitted as a
 linear function of the image's, `log S = a log Y + b`; the maps a and b, averaged over the windows that a pixel lies in,
@@ -20,8 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from intrinsic_flow.low_shading import MIN_LIGHT
-from intrinsic_flow.product import MIN_ALBEDO
+from intrinsic_flow.export.low_shading import MIN_LIGHT
 
 CELL = 4
 RADIUS = 3
@@ -63,12 +62,11 @@ def _interpolation(first: Tensor, count: int, total: Tensor, low: int, cells: in
 class GuidedUpsampler(nn.Module):
     """FP32, linear light; see the module. Windows are weighted by the square root of luminance: noise lives in the dark."""
 
-    def forward(self, log_shading: Tensor, guide: Tensor, image: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, log_shading: Tensor, guide: Tensor, image: Tensor, rows: Tensor) -> Tensor:
         """log_shading, guide: (B, 3, h, w), natural log of shading and the exposed image it was divided out of.
 
         image: (B, 3, H, W), the exposed full-resolution image or a strip of its rows. rows: (2,), the strip's first row and
-        the number of rows of the whole; (0, H) for the whole. Returns albedo in [1e-4, 1] and shading, (B, 3, H, W), whose
-        product is the image.
+        the number of rows of the whole; (0, H) for the whole. Returns the shading, (B, 3, H, W), linear, positive.
         """
         low_height, low_width = log_shading.shape[-2:]
         height, width = image.shape[-2:]
@@ -110,6 +108,4 @@ class GuidedUpsampler(nn.Module):
         light, color = _log_luminance(image), line[:, 2:]
         darkness = DARK / (light.exp() + DARK)
         color = color + darkness * (image.clamp(min=MIN_LIGHT).log() - light - color)
-        shading = (line[:, :1] * light + line[:, 1:2] + color).exp()
-        albedo = (image / shading).clamp(MIN_ALBEDO, 1.0)
-        return albedo, image / albedo
+        return (line[:, :1] * light + line[:, 1:2] + color).exp()

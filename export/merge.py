@@ -37,7 +37,7 @@ def merge_loop(
         inputs = {"z": z, "t": f"t_{index}", "dt": "dt", **features}
         z = f"z_{index + 1}"
         join.append(step.graph, f"step_{index}", "step", {**inputs, "z_next": z})
-    join.append(decoder.graph, "decoder", "decoder", {"z": z, "albedo": "albedo"})
+    join.append(decoder.graph, "decoder", "decoder", {"z": z, "image": "image", "albedo": "albedo"})
     set_interface(merged, spec)
     return merged
 

@@ -44,7 +44,7 @@ class OnnxRung:
     def __init__(self, bundle: Bundle, precision: Precision):
         self.name = f"onnx-{precision}"
         self.min_psnr = None if precision == "fp32" else FP16_MIN_PSNR
-        specs = graph_specs(bundle.feature_channels, precision)
+        specs = graph_specs(bundle.network, precision)
         self.graphs = tuple(graph for graph in specs if bundle.has(graph, precision))
         self._run = runner(bundle.folder, specs, precision)
 
@@ -97,5 +97,5 @@ def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["reduced
     engine = open_engine(bundle, backend, precision=precision)
     # The loop as one file is for ONNX libraries; TensorRT's engines have no plan of it and run the loop themselves.
     merged = backend.startswith("tensorrt") or not bundle.has("decompose_2step")
-    graphs = ("encoder", "velocity_step", "decoder", *(() if merged else ("decompose_2step",)), "upsampler")
+    graphs = ("encoder", "velocity_step", "decoder", *(() if merged else ("decompose_2step",)), "low_shading", "upsampler")
     return EngineRung(name, bundle, engine, graphs)

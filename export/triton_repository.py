@@ -4,16 +4,16 @@
     python -m export.triton_repository -o repository --fp16 --device gpu --max-batch 16
     python -m export.triton_repository -o repository --engines out/base/engines/tensorrt-fp16-sm89 --bundle out/base
 
-Models: encoder, velocity_step, decoder, upsampler, and decompose, which unrolls the loop: image and start noise in,
-albedo out, one request for the whole network.
+Models: encoder, velocity_step, decoder, low_shading, upsampler, and decompose, which unrolls the loop: image and start
+noise in, albedo out, one request for the whole network.
 
 decompose is the bundle's merged graph where there is one for the number of steps (ONNX, two steps): a single execution,
 whose time constants are folded. For plans and other numbers of steps it is a model of the Python backend that calls the
 others. An ensemble could do neither: it has no constants to feed t and dt from, and no loop.
 
 Batches: above a max_batch_size of 0, the server takes the first dimension of every tensor for the batch. So encoder,
-decoder and decompose have one and join waiting requests of equal size (dynamic batching); velocity_step (t and dt of
-shape 1) and upsampler (rows of shape 2) have 0 and take whole tensors, their batch dimension an ordinary one.
+decoder, low_shading and decompose have one and join waiting requests of equal size (dynamic batching); velocity_step (t
+and dt of shape 1) and upsampler (rows of shape 2) have 0 and take whole tensors, their batch dimension an ordinary one.
 
 TensorRT plans run on the server only if its TensorRT has the plans' version and its GPU their compute capability. Plans
 of TensorRT for RTX are refused: the server has no backend for them.
@@ -158,7 +158,7 @@ def _onnx_models(bundle: Bundle, precision: Precision, options: Options) -> list
     models = [model(graph, graph) for graph in NEEDED]
     if steps == MERGED_STEPS and bundle.has(MERGED_GRAPH, precision):
         return [*models, model(MERGED_GRAPH, LOOP, {"steps": str(steps)})]
-    return [*models, _loop(bundle.spec(MERGED_GRAPH, precision), steps, max_batch, options)]
+    return [*models, _loop(bundle, precision, steps, max_batch, options)]
 
 
 def _plan_models(bundle: Bundle, engines: Path, precision: Precision | None, options: Options) -> list[_Model]:
@@ -191,15 +191,16 @@ def _plan_models(bundle: Bundle, engines: Path, precision: Precision | None, opt
             warmup=samples,
         )
         models.append(_Model(config, ((sidecar.plan, FILES["tensorrt"]),), values))
-    loop = bundle.spec(MERGED_GRAPH, sidecars["encoder"].set_precision)
-    return [*models, _loop(loop, steps, max_batch, options)]
+    return [*models, _loop(bundle, sidecars["encoder"].set_precision, steps, max_batch, options)]
 
 
-def _loop(spec: GraphSpec, steps: int, max_batch: int, options: Options) -> _Model:
+def _loop(bundle: Bundle, precision: Precision, steps: int, max_batch: int, options: Options) -> _Model:
     """decompose as a Python model. It computes nothing itself, so it is on the CPU wherever the others are. Without
     warm-up: the server may load it before the models that it calls, and those are warm on their own."""
+    spec = bundle.spec(MERGED_GRAPH, precision)
+    parameters = {"steps": str(steps), "decoder_inputs": " ".join(bundle.spec("decoder").input_names)}
     config = ModelConfig(
-        spec, LOOP, "python", max_batch, options.queue_delay, "cpu", options.instances, parameters={"steps": str(steps)}
+        spec, LOOP, "python", max_batch, options.queue_delay, "cpu", options.instances, parameters=parameters
     )
     return _Model(config, ((LOOP_MODEL, FILES["python"]),), {})
 
@@ -225,7 +226,7 @@ def _warmup(
 
 
 def _picture(inputs: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    return inputs["image"] if "image" in inputs else inputs["z"]
+    return next(inputs[name] for name in ("image", "z", "albedo") if name in inputs)
 
 
 def _batches(sidecar: EngineSidecar) -> tuple[int, int]:

@@ -12,10 +12,9 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from intrinsic_flow.bundle import PRECISIONS, GraphSpec, Precision, graph_file, graph_specs
-from intrinsic_flow.export.guided_upsampler import GuidedUpsampler
+from intrinsic_flow.bundle import PRECISIONS, GraphSpec, NetworkInterface, Precision, graph_file, graph_specs
+from intrinsic_flow.export.graphs import graph_modules
 from intrinsic_flow.exposure import exposure_gain
-from intrinsic_flow.low_shading import MIN_LIGHT, low_shading
 from intrinsic_flow.media.images import read_image
 from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
 from intrinsic_flow.working_size import pad, resize, working_size
@@ -100,7 +99,7 @@ def verify(folder: Path, model: IntrinsicFlow, cases: Iterable[Case], opset: int
     model: FP32 from the same rounded weights. Checks ONNX validity, then compares on each case. VerificationError
     above FP32_MAX_ERROR (any graph, end to end included), below FP16_MIN_PSNR end to end, or on a non-finite value.
     """
-    check_graphs(folder, model.config.feature_channels)
+    check_graphs(folder, model.config.interface)
     comparisons = [row for case in cases for row in compare(folder, model, case)]
     report = {
         "reference": f"PyTorch {torch.__version__}, FP32, from the FP16-rounded weights",
@@ -119,7 +118,7 @@ def check_graphs_of_weights(folder: Path, model: IntrinsicFlow, case: Case) -> N
 
     Raises VerificationError where they are not the same network, as after a change of the networks' code.
     """
-    run = runner(folder, graph_specs(model.config.feature_channels), "fp32")
+    run = runner(folder, graph_specs(model.config.interface), "fp32")
     albedo = run_loop(run, case.image.numpy(), case.z.numpy())
     with torch.inference_mode():
         expected = model(case.image, case.z, STEPS).numpy()
@@ -127,10 +126,10 @@ def check_graphs_of_weights(folder: Path, model: IntrinsicFlow, case: Case) -> N
     _require_limits([row])
 
 
-def check_graphs(folder: Path, feature_channels: tuple[int, int, int]) -> None:
+def check_graphs(folder: Path, network: NetworkInterface) -> None:
     """Runs the ONNX checker over every graph file. Raises VerificationError."""
     for precision in PRECISIONS:
-        for name in graph_specs(feature_channels, precision):
+        for name in graph_specs(network, precision):
             file = graph_file(name, precision)
             try:
                 # By path: the checker then finds the external data too.
@@ -149,7 +148,7 @@ def compare(folder: Path, model: IntrinsicFlow, case: Case) -> list[Comparison]:
         truth = reference(model, case)
     rows = []
     for precision in PRECISIONS:
-        specs = graph_specs(model.config.feature_channels, precision)
+        specs = graph_specs(model.config.interface, precision)
         run = runner(folder, specs, precision)
         for name, spec in specs.items():
             inputs, outputs = truth[name]
@@ -194,34 +193,33 @@ Run = Callable[[str, Mapping[str, np.ndarray]], Arrays]
 
 def reference(model: IntrinsicFlow, case: Case) -> dict[str, tuple[Arrays, Arrays]]:
     """Inputs and outputs of each graph by PyTorch, by tensor name."""
-    features = dict(zip(("feature_8", "feature_16", "feature_32"), model.encoder(case.image), strict=True))
+    modules, specs = graph_modules(model), graph_specs(model.config.interface)
+    graphs: dict[str, tuple[Arrays, Arrays]] = {}
+
+    def compute(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        inputs = {tensor: tensors[tensor] for tensor in specs[name].input_names}
+        results = modules[name](*inputs.values())
+        results = results if isinstance(results, tuple) else (results,)
+        outputs = dict(zip(specs[name].output_names, results, strict=True))
+        graphs[name] = _arrays(inputs), _arrays(outputs)
+        return outputs
+
+    image = {"image": case.image}
+    features = compute("encoder", image)
     # Inside the trajectory, where the step is not simply noise: the second step's own state.
-    t = dt = torch.full((1,), 1 / STEPS)
-    middle = model.velocity_step(case.z, torch.zeros(1), dt, tuple(features.values()))
-    last = model.velocity_step(middle, t, dt, tuple(features.values()))
-    albedo = model.vae.decode(last)
-    small = nn.functional.avg_pool2d(case.image, 2).clamp(min=MIN_LIGHT)
-    log_shading = (small / nn.functional.avg_pool2d(albedo, 2).clamp(min=1e-3)).log()
+    dt = torch.full((1,), 1 / STEPS)
+    first = compute("velocity_step", {"z": case.z, "t": torch.zeros(1), "dt": dt, **features})
+    last = compute("velocity_step", {"z": first["z_next"], "t": dt, "dt": dt, **features})
+    albedo = compute("decoder", {"z": last["z_next"], **image})
+    compute("vae_encoder", albedo)
     # Without some of the padding, and with light that was clipped for the network.
     guide = 1.5 * case.image[:, :, : case.image.shape[2] - 5, : case.image.shape[3] - 31]
-    unpadded = albedo[:, :, : guide.shape[2], : guide.shape[3]]
-    # The host's own computation, in float64: the runtime takes either.
-    host = torch.from_numpy(np.log(low_shading(guide.double().numpy(), unpadded.numpy())))
+    maps = compute("low_shading", {**albedo, "guide": guide})
     rows = torch.tensor([0.0, case.image.shape[2]])
-    full_albedo, full_shading = GuidedUpsampler()(log_shading, small, case.image, rows)
-    graphs = {
-        "encoder": ({"image": case.image}, features),
-        "velocity_step": ({"z": middle, "t": t, "dt": dt, **features}, {"z_next": last}),
-        "decoder": ({"z": last}, {"albedo": albedo}),
-        "vae_encoder": ({"albedo": albedo}, {"z": model.vae.encode(albedo)}),
-        "decompose_2step": ({"image": case.image, "z": case.z}, {"albedo": model(case.image, case.z, STEPS)}),
-        "low_shading": ({"albedo": albedo, "guide": guide}, {"log_shading": host}),
-        "upsampler": (
-            {"log_shading": log_shading, "guide": small, "image": case.image, "rows": rows},
-            {"albedo": full_albedo, "shading": full_shading},
-        ),
-    }
-    return {name: (_arrays(inputs), _arrays(outputs)) for name, (inputs, outputs) in graphs.items()}
+    compute("upsampler", {**maps, "guide": guide, **image, "rows": rows})
+    merged = _arrays({"image": case.image, "z": case.z})
+    graphs["decompose_2step"] = merged, {"albedo": model(case.image, case.z, STEPS).numpy()}
+    return graphs
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> Arrays:
@@ -252,7 +250,7 @@ def run_loop(run: Run, image: np.ndarray, z: np.ndarray) -> np.ndarray:
     for step in range(STEPS):
         t = np.full(1, step / STEPS, np.float32)
         z = run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
-    return run("decoder", {"z": z})["albedo"]
+    return run("decoder", {"z": z, "image": image})["albedo"]
 
 
 def _compare(

@@ -12,19 +12,24 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from intrinsic_flow.commands import call
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.noise import TILE_SIDE, read_tile
 
 FORMAT = "intrinsic-flow-bundle"
-VERSION = 1
+VERSION = 2
 MANIFEST = "bundle.json"
 WEIGHTS = "model.safetensors"
+NOISE = "noise.npy"
 MODELS = Path(__file__).parent / "models"
 SHIPPED = ("base", "small")
 
@@ -35,8 +40,9 @@ LATENT_CHANNELS = 12
 Precision = Literal["fp32", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder", "decompose_2step")
-REQUIRED_GRAPHS = ("encoder", "velocity_step", "decoder", "upsampler", "vae_encoder")
+REQUIRED_GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder")
 
+_NOISE_ENTRY = {"file": NOISE, "dtype": "float16", "shape": [LATENT_CHANNELS, TILE_SIDE, TILE_SIDE]}
 _DIMENSION = re.compile(r"(?:(\d+)\*)?([a-z_][a-z0-9_]*)")
 
 
@@ -105,34 +111,46 @@ def _symbol(dim: str) -> str:
     return _parse(dim)[1]
 
 
-def graph_specs(
-    feature_channels: tuple[int, int, int],
-    precision: Precision = "fp32",
-    latent_channels: int = LATENT_CHANNELS,
-) -> dict[str, GraphSpec]:
-    """Interfaces of a bundle's graphs, by graph name.
+@dataclass(frozen=True)
+class NetworkInterface:
+    """What of a network its graphs' tensors depend on.
 
-    feature_channels: channels of the conditioning features at 1/8, 1/16 and 1/32 of the image.
+    feature_channels: of the conditioning features at 1/8, 1/16 and 1/32 of the image. decoder_image: whether the decoder
+    sees the image beside the latent. detail_channels: of the `detail` that goes to the upsampler beside the log-shading, 0
+    for none.
+    """
+
+    feature_channels: tuple[int, int, int]
+    decoder_image: bool = False
+    detail_channels: int = 0
+
+    @classmethod
+    def of(cls, feature_channels: Sequence[int], config: Mapping[str, Any]) -> NetworkInterface:
+        """config: the network's configuration, as a bundle's manifest holds it."""
+        c8, c16, c32 = feature_channels
+        return cls((c8, c16, c32), config.get("decoder_image", False), config.get("detail_channels", 0))
+
+
+def graph_specs(network: NetworkInterface, precision: Precision = "fp32") -> dict[str, GraphSpec]:
+    """Interfaces of a bundle's graphs, by graph name; docs/bundle-format.md says what the tensors hold.
+
     precision: "fp32" or "fp16"; in FP16 graphs images, features and albedo are float16, while z, t and dt stay float32.
     The upsampler is always float32 and has no FP16 file. low_shading takes the decoder's albedo as it is, float16 in the
-    FP16 file, and computes in float32 from there on; a bundle may lack it.
-
-    `image` of the networks is linear light after the exposure gain, clipped to [0, 1]; `albedo` is linear in [0, 1];
-    `z` is the normalised latent. The upsampler's `image` is linear, exposed and unclipped, or a strip of its rows, and
-    `rows` says which: the first one and the number of rows of the whole. Its `guide` is the image at low resolution, its
-    `log_shading` natural log. `low_shading` makes that of the guide and the padded albedo, whose padding it leaves out;
-    with it, an engine goes from the image to the full-resolution albedo without coming back to the host.
+    FP16 file, and computes in float32 from there on.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
     dtype = "float32" if precision == "fp32" else "float16"
-    c8, c16, c32 = feature_channels
+    c8, c16, c32 = network.feature_channels
 
     def picture(name: str) -> TensorSpec:
         return TensorSpec(name, dtype, ("batch", 3, "32*h", "32*w"))
 
     def latent(name: str) -> TensorSpec:
-        return TensorSpec(name, "float32", ("batch", latent_channels, "4*h", "4*w"))
+        return TensorSpec(name, "float32", ("batch", LATENT_CHANNELS, "4*h", "4*w"))
+
+    def low(name: str, channels: int = 3) -> TensorSpec:
+        return TensorSpec(name, "float32", ("batch", channels, "low_h", "low_w"))
 
     def full(name: str) -> TensorSpec:
         return TensorSpec(name, "float32", ("batch", 3, "full_h", "full_w"))
@@ -143,19 +161,20 @@ def graph_specs(
         TensorSpec("feature_32", dtype, ("batch", c32, "h", "w")),
     )
     time = (TensorSpec("t", "float32", (1,)), TensorSpec("dt", "float32", (1,)))
-    log_shading, guide = (TensorSpec(name, "float32", ("batch", 3, "low_h", "low_w")) for name in ("log_shading", "guide"))
-    rows = TensorSpec("rows", "float32", (2,))
+    seen = (picture("image"),) if network.decoder_image else ()
+    detail = (low("detail", network.detail_channels),) if network.detail_channels else ()
+    maps = (low("log_shading"), *detail)
     graphs = [
         GraphSpec("encoder", (picture("image"),), features),
         GraphSpec("velocity_step", (latent("z"), *time, *features), (latent("z_next"),)),
-        GraphSpec("decoder", (latent("z"),), (picture("albedo"),)),
-        GraphSpec("low_shading", (picture("albedo"), guide), (log_shading,)),
+        GraphSpec("decoder", (latent("z"), *seen), (picture("albedo"),)),
+        GraphSpec("low_shading", (picture("albedo"), low("guide")), maps),
         GraphSpec("vae_encoder", (picture("albedo"),), (latent("z"),)),
         GraphSpec("decompose_2step", (picture("image"), latent("z")), (picture("albedo"),)),
     ]
     if precision == "fp32":
-        inputs = (log_shading, guide, full("image"), rows)
-        graphs.append(GraphSpec("upsampler", inputs, (full("albedo"), full("shading"))))
+        rows = TensorSpec("rows", "float32", (2,))
+        graphs.append(GraphSpec("upsampler", (*maps, low("guide"), full("image"), rows), (full("shading"),)))
     return {graph.name: graph for graph in graphs}
 
 
@@ -172,12 +191,12 @@ def graph_file(graph: str, precision: Precision = "fp32") -> str:
     return f"{graph}.fp16.onnx"
 
 
-def all_graph_specs(feature_channels: tuple[int, int, int]) -> dict[str, GraphSpec]:
+def all_graph_specs(network: NetworkInterface) -> dict[str, GraphSpec]:
     """Interfaces of every graph file a complete bundle holds, by file name."""
     return {
         graph_file(name, precision): spec
         for precision in PRECISIONS
-        for name, spec in graph_specs(feature_channels, precision).items()
+        for name, spec in graph_specs(network, precision).items()
     }
 
 
@@ -201,16 +220,16 @@ def write_manifest(
     source: Mapping[str, Any],
     verification: Mapping[str, Any],
     steps: int = 2,
-    noise_scale: float = 1.0,
 ) -> Path:
-    """Writes bundle.json for the graphs and weights that lie in `folder`; returns its path.
+    """Writes bundle.json for the graphs, weights and start noise that lie in `folder`; returns its path.
 
-    Hashes the weights and every graph file of `all_graph_specs` that is there, and describes those graphs. What
+    Hashes weights, noise and every graph file of `all_graph_specs` that is there, and describes those graphs. What
     `Bundle.load` would refuse is refused here (ValueError, InputError), and no manifest is left.
     """
     folder = Path(folder)
-    specs = {file: spec for file, spec in all_graph_specs(feature_channels).items() if (folder / file).is_file()}
-    files = sorted([*specs, *([WEIGHTS] if (folder / WEIGHTS).is_file() else [])])
+    described = all_graph_specs(NetworkInterface.of(feature_channels, config))
+    specs = {file: spec for file, spec in described.items() if (folder / file).is_file()}
+    files = sorted([*specs, *(file for file in (WEIGHTS, NOISE) if (folder / file).is_file())])
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -223,7 +242,7 @@ def write_manifest(
         "latent": {"mean": [float(x) for x in latent_mean], "std": [float(x) for x in latent_std]},
         "tone_map": tone_map.to_dict(),
         "steps": steps,
-        "noise_scale": noise_scale,
+        "noise": _NOISE_ENTRY,
         "opset": opset,
         "graphs": {file: specs[file].to_dict() for file in sorted(specs)},
         "source": dict(source),
@@ -263,7 +282,9 @@ def _check_manifest(manifest: Any, path: Path) -> None:
 
     require(isinstance(manifest, dict), type(manifest).__name__, "a JSON object")
     require(manifest.get("format") == FORMAT, f"format {manifest.get('format')!r}", f'format "{FORMAT}"')
-    require(manifest.get("version") == VERSION, f"version {manifest.get('version')!r}", f"version {VERSION}")
+    version, folder = manifest.get("version"), path.parent
+    rebuild = f"; rebuild: {call('export.build_onnx')} {folder} -o {folder}" if version == 1 else ""
+    require(version == VERSION, f"version {version!r}", f"version {VERSION}{rebuild}")
     require(isinstance(manifest.get("name"), str), f"name {manifest.get('name')!r}", "a name")
     for key, value in (
         ("latent_channels", LATENT_CHANNELS),
@@ -278,9 +299,13 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         "three positive integers",
     )
     require(positive_int(manifest.get("steps")), f"steps {manifest.get('steps')!r}", "a positive integer")
-    scale = manifest.get("noise_scale")
-    fits = isinstance(scale, (int, float)) and not isinstance(scale, bool) and 0 <= scale <= 1
-    require(fits, f"noise_scale {scale!r}", "a number from 0 to 1")
+    config = manifest.get("config")
+    require(isinstance(config, dict), f"config {config!r}", "an object")
+    network = NetworkInterface.of(channels, config)
+    seen, detail = network.decoder_image, network.detail_channels
+    require(isinstance(seen, bool), f"decoder_image {seen!r}", "true or false")
+    require(detail == 0 or positive_int(detail), f"detail_channels {detail!r}", "0 or a positive integer")
+    require(manifest.get("noise") == _NOISE_ENTRY, f"noise {manifest.get('noise')!r}", f"noise {_NOISE_ENTRY}")
     latent = manifest.get("latent")
     require(
         isinstance(latent, dict)
@@ -307,9 +332,10 @@ def _check_manifest(manifest: Any, path: Path) -> None:
             f"files entry of {file} {entry!r}",
             "sha256 and bytes",
         )
+    require(NOISE in files, f"no file {NOISE}", "the start noise with sha256 and bytes")
     for graph in REQUIRED_GRAPHS:
         require(graph_file(graph) in graphs, f"no graph {graph_file(graph)}", f"graphs {', '.join(REQUIRED_GRAPHS)}")
-    specs = all_graph_specs(tuple(channels))
+    specs = all_graph_specs(network)
     for file, interface in graphs.items():
         require(file in specs, f"graph {file!r}", f"graphs among {', '.join(sorted(specs))}")
         require(file in files, f"graph {file} without an entry in files", "an entry with sha256 and bytes")
@@ -331,16 +357,8 @@ class Bundle:
         `verify` hashes them too. Raises InputError.
         """
         folder = resolve_bundle(bundle)
-        path = folder / MANIFEST
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(folder, f"no {MANIFEST}", f"a model bundle ({call('export.build_onnx')})") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(path, f"no JSON ({error})", "the manifest of a model bundle") from error
-        except OSError as error:
-            raise InputError(path, f"{error.strerror}", "a readable manifest") from error
-        _check_manifest(manifest, path)
+        manifest = read_manifest(folder)
+        _check_manifest(manifest, folder / MANIFEST)
         for file, entry in manifest["files"].items():
             try:
                 size = (folder / file).stat().st_size
@@ -373,7 +391,7 @@ class Bundle:
 
     def spec(self, graph: str, precision: Precision = "fp32") -> GraphSpec:
         """Interface of a graph."""
-        return graph_specs(self.feature_channels, precision)[graph]
+        return graph_specs(self.network, precision)[graph]
 
     @property
     def name(self) -> str:
@@ -384,9 +402,14 @@ class Bundle:
         return tuple(self.manifest["feature_channels"])
 
     @property
-    def noise_scale(self) -> float:
-        """Standard deviation of the start noise, at most the 1 of training: less noise, less spread between seeds."""
-        return self.manifest["noise_scale"]
+    def network(self) -> NetworkInterface:
+        """What the graphs' tensors depend on."""
+        return NetworkInterface.of(self.feature_channels, self.manifest["config"])
+
+    @cached_property
+    def noise(self) -> np.ndarray:
+        """The tile that start noise is cut from (`intrinsic_flow.noise`), (12, 64, 64) float32. Raises InputError."""
+        return read_tile(self.folder / NOISE, LATENT_CHANNELS)
 
     @property
     def steps(self) -> int:
@@ -396,6 +419,19 @@ class Bundle:
     @property
     def tone_map(self) -> ToneMap:
         return ToneMap.from_dict(self.manifest["tone_map"])
+
+
+def read_manifest(folder: Path) -> Any:
+    """What the folder's bundle.json holds, unchecked. Raises InputError where it cannot be read."""
+    path = folder / MANIFEST
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(folder, f"no {MANIFEST}", f"a model bundle ({call('export.build_onnx')})") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(path, f"no JSON ({error})", "the manifest of a model bundle") from error
+    except OSError as error:
+        raise InputError(path, f"{error.strerror}", "a readable manifest") from error
 
 
 def resolve_bundle(bundle: str | os.PathLike[str] | None = None) -> Path:

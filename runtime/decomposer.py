@@ -12,17 +12,17 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from intrinsic_flow import working_size
-from intrinsic_flow.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE, Bundle
+from intrinsic_flow.bundle import LATENT_DOWNSCALE, Bundle
 from intrinsic_flow.color import luminance, srgb_to_linear
 from intrinsic_flow.engines import open_engine
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.exposure import exposure_gain
 from intrinsic_flow.inputs import ImageInput, read_input
-from intrinsic_flow.low_shading import as_guide, low_shading
+from intrinsic_flow.noise import cut
 from intrinsic_flow.product import ShadingKind, finish
 from intrinsic_flow.result import Decomposition, Source
 from intrinsic_flow.temporal.filter import TemporalFilter
-from intrinsic_flow.upsampling import expose, from_nchw, strip_rows, to_nchw, upsample_albedo
+from intrinsic_flow.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
 
 DEFAULT_RESOLUTION = 256
 
@@ -71,7 +71,6 @@ class Decomposer:
         self.shading: ShadingKind = shading
         self.mode: Mode = mode
         self._tone_map = bundle.tone_map
-        self._noise: np.ndarray | None = None
 
     @classmethod
     def load(
@@ -94,10 +93,11 @@ class Decomposer:
         bundle:     "small", "base", a bundle's folder, or None for the best shipped one.
         backend:    one of `intrinsic_flow.engines.BACKENDS`; "auto" takes the fastest that this machine has.
         steps:      Euler steps of the flow.
-        seed:       of the start noise.
+        seed:       of the start noise: where in the bundle's tile it begins (`intrinsic_flow.noise`).
         resolution: short side, in pixels, at which the network runs; smaller images are not enlarged.
         shading:    "rgb", or "gray" for one value per pixel (the light's colour then stays in the albedo).
-        mode:       "flow", or "vae": the albedo is what the autoencoder alone makes of the image.
+        mode:       "flow", or "vae": the image goes through the autoencoder as if it were an albedo, and a decoder that
+                    sees the image sees it: what the autoencoder alone carries.
         threads:    CPU threads of the engine; None for all physical cores.
         precision:  "fp32", or "reduced" for the backend's faster arithmetic; None for reduced where there is such.
         engines:    folder of TensorRT plans; None for those in the bundle.
@@ -117,8 +117,9 @@ class Decomposer:
     def decompose(self, image: ImageInput) -> Decomposition:
         """Decomposes one image.
 
-        image: an array (H, W, 3), any H and W. Floating point: linear light, any scale, where NaN, infinite and negative
-        values count as black (infinite ones as the largest finite value); uint8 or uint16: sRGB-encoded.
+        image: an array (H, W, 3), any H and W. Floating point: linear light, any scale, where NaN counts as black and
+        infinite values as the largest finite one; negative ones are kept in the albedo, for the light they are black.
+        uint8 or uint16: sRGB-encoded.
         Or a path: colour space and orientation are those that the file states, as on the command line (`read_image`).
         Or a PIL image: sRGB unless it carries another matrix profile; EXIF orientation applied; alpha kept for `save`.
         Raises ValueError for another shape, type or mode, InputError for a file that is no complete image.
@@ -166,54 +167,56 @@ class Decomposer:
         return replace(result, source=source, settings=self.settings())
 
     def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
+        light = image if image.min() >= 0 else np.maximum(image, 0)
         size = working_size.working_size(image.shape[0], image.shape[1], self.resolution)
-        low = working_size.resize(image, size.height, size.width)
+        low = working_size.resize(light, size.height, size.width)
         gain = exposure_gain(low, self._tone_map)
         if state is not None:
             gain = state.expose(low, gain)
-        # float64: a float image may come close to the largest float32.
-        exposed = low * np.float64(gain)
-        padded = to_nchw(working_size.pad(np.clip(exposed, 0.0, 1.0).astype(np.float32)))
+        guide = expose(low, gain)
+        padded = to_nchw(working_size.pad(np.clip(from_nchw(guide), 0, 1)))
         if state is None and self._in_one_call(image):
-            noise, guide = self._start_noise(*padded.shape[2:]), exposed.transpose(2, 0, 1)[None]
-            albedo = from_nchw(self.engine.decompose(padded, noise, self.steps, guide, expose(image, gain)))
+            shading = self.engine.decompose(
+                padded, self._start_noise(*padded.shape[2:]), self.steps, guide, expose(light, gain)
+            )
+            full = unexposed(shading, gain)
         else:
-            albedo_low = self._albedo(padded)[: size.height, : size.width]
+            albedo = self._albedo(padded)
             if state is not None:
-                albedo_low = state.steady(albedo_low)
-            albedo = self._upsample(image, exposed, albedo_low, gain)
-        return Decomposition(*finish(image, albedo, "float", self.shading), gain)
+                steady = state.steady(from_nchw(albedo)[: size.height, : size.width])
+                albedo = to_nchw(working_size.pad(steady))
+            maps = self.engine.run("low_shading", {"albedo": albedo, "guide": guide})
+            if self.shading == "gray":
+                maps["log_shading"] = _gray(maps["log_shading"])
+            full = upsample_shading(self.engine, light, {**maps, "guide": guide}, gain)
+        return Decomposition(*finish(image, full, "float", self.shading), gain)
 
     def _in_one_call(self, image: np.ndarray) -> bool:
-        """Whether the engine may go from the image to the full albedo, with nothing done here in between."""
+        """Whether the engine may go from the image to the full shading, with nothing done here in between."""
         height, width = image.shape[:2]
         return self.mode == "flow" and self.shading == "rgb" and height <= strip_rows(self.engine, width)
 
-    def _upsample(self, image: np.ndarray, exposed: np.ndarray, albedo_low: np.ndarray, gain: float) -> np.ndarray:
-        shading = low_shading(exposed, albedo_low)
-        if self.shading == "gray":
-            shading = np.repeat(luminance(shading)[..., None], 3, axis=2)
-        log_shading = np.log(shading).astype(np.float32)
-        return upsample_albedo(self.engine, image, log_shading, as_guide(exposed), gain)
-
     def _albedo(self, image: np.ndarray) -> np.ndarray:
-        """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo (H, W, 3) in [0, 1]."""
+        """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo of that shape, in [0, 1]."""
         if self.mode == "vae":
             z = self.engine.run("vae_encoder", {"albedo": image})["z"]
-            return from_nchw(self.engine.run("decoder", {"z": z})["albedo"])
-        return from_nchw(self.engine.network(image, self._start_noise(*image.shape[2:]), self.steps))
+            return self.engine.run("decoder", {"z": z, "image": image})["albedo"]
+        return self.engine.network(image, self._start_noise(*image.shape[2:]), self.steps)
 
     def _start_noise(self, height: int, width: int) -> np.ndarray:
-        """The latent that every image of this size starts from: a function of seed and size alone."""
-        shape = (1, LATENT_CHANNELS, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE)
-        if self._noise is None or self._noise.shape != shape:
-            generator = np.random.Generator(np.random.PCG64(self.seed))
-            self._noise = generator.standard_normal(shape, dtype=np.float32) * np.float32(self.bundle.noise_scale)
-        return self._noise
+        """The latent that every image of this size starts from."""
+        return cut(self.bundle.noise, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE, self.seed)
+
+
+def _gray(log_shading: np.ndarray) -> np.ndarray:
+    """(1, 3, h, w), natural log -> that of its luminance in every channel."""
+    most = log_shading.max(axis=1, keepdims=True)  # which alone might be beyond the largest float
+    gray = most[0, 0] + np.log(luminance(np.exp(log_shading - most)[0].transpose(1, 2, 0)))
+    return np.ascontiguousarray(np.broadcast_to(gray, log_shading.shape), np.float32)
 
 
 def _linear(image: np.ndarray) -> np.ndarray:
-    """Any accepted image as (H, W, 3) float32, linear, finite and non-negative. Raises ValueError."""
+    """Any accepted image as (H, W, 3) float32, linear and finite. Raises ValueError."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"image of shape {image.shape}, expected (height, width, 3)")
@@ -225,7 +228,6 @@ def _linear(image: np.ndarray) -> np.ndarray:
         raise ValueError(f"image of type {image.dtype}, expected floating point, uint8 or uint16")
     with np.errstate(over="ignore"):
         image = np.ascontiguousarray(image, dtype=np.float32)
-    if not (image.min() >= 0 and image.max() < np.inf):  # false for NaN too
+    if not (image.min() > -np.inf and image.max() < np.inf):  # false for NaN too
         image = np.nan_to_num(image, nan=0.0, neginf=0.0)
-        np.maximum(image, 0, out=image)
     return image

@@ -20,9 +20,10 @@ class TritonPythonModel:
     """image (B, 3, H, W), start noise z (B, 12, H / 8, W / 8) -> albedo (B, 3, H, W)."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Reads the number of steps from the model's configuration."""
-        config = json.loads(args["model_config"])
-        self._steps = int(config["parameters"]["steps"]["string_value"])
+        """Reads from the model's configuration how many steps there are, and what the decoder takes: z, or z and image."""
+        parameters = json.loads(args["model_config"])["parameters"]
+        self._steps = int(parameters["steps"]["string_value"])
+        self._decoder_inputs = parameters["decoder_inputs"]["string_value"].split()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers the requests that the dynamic batcher has gathered, all of one shape, with one pass of the loop.
@@ -44,7 +45,8 @@ class TritonPythonModel:
 
     def _unroll(self, image: np.ndarray, noise: np.ndarray) -> np.ndarray:
         # Features and latents stay in the memory where the models leave them; DLPack renames a tensor without a copy.
-        features = _infer("encoder", [pb_utils.Tensor("image", image)], FEATURES)
+        picture = pb_utils.Tensor("image", image)
+        features = _infer("encoder", [picture], FEATURES)
         z = pb_utils.Tensor("z", noise)
         dt = pb_utils.Tensor("dt", np.array([1 / self._steps], np.float32))
         for step in range(self._steps):
@@ -52,7 +54,9 @@ class TritonPythonModel:
             (z_next,) = _infer("velocity_step", [z, t, dt, *features], ("z_next",))
             z = pb_utils.Tensor.from_dlpack("z", z_next.to_dlpack())
         host = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0)
-        (albedo,) = _infer("decoder", [z], ("albedo",), preferred_memory=host)
+        tensors = {"z": z, "image": picture}
+        inputs = [tensors[name] for name in self._decoder_inputs]
+        (albedo,) = _infer("decoder", inputs, ("albedo",), preferred_memory=host)
         return albedo.as_numpy()
 
 

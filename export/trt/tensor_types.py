@@ -49,10 +49,10 @@ def check_network(trt: ModuleType, network: Any, graph: str, precision: Precisio
     """Checks that every compute layer of the parsed network has the precision's type; returns how many there are.
 
     In FP16 graphs layers whose output has a fixed shape may be FP32: only the time embedding's have one, which depends on
-    no image. Low shading has no compute layer: there the arithmetic itself has to be FP32. Raises BuildError with the
+    no image. Low shading need not have any: there the arithmetic itself has to be FP32. Raises BuildError with the
     layers that are of another type, and for a network without any such layer.
     """
-    names = POINTWISE_LAYERS if graph == "low_shading" else COMPUTE_LAYERS
+    names = (*COMPUTE_LAYERS, *POINTWISE_LAYERS) if graph == "low_shading" else COMPUTE_LAYERS
     kinds = {getattr(trt.LayerType, name) for name in names if hasattr(trt.LayerType, name)}
     wanted, count, odd = _COMPUTES_IN[computing_precision(graph, precision)], 0, []
     for layer in map(network.get_layer, range(network.num_layers)):

@@ -110,7 +110,7 @@ class LayerEncoder:
             self._decide()
 
     def _decide(self) -> None:
-        levels = [integer_scale(result.shading) for _, result in self._held]
+        levels = [integer_scale(result.albedo, result.shading) for _, result in self._held]
         self.scale = max(1.0, SCALE_HEADROOM * max(levels))
         self.scale_frames, self._decided = len(levels), True
         held, self._held = self._held, []
@@ -120,7 +120,7 @@ class LayerEncoder:
     def _write(self, frame: Frame, result: Decomposition) -> None:
         albedo, shading = result.albedo, result.shading
         if self._half:
-            albedo, shading = finish(frame.pixels, albedo, "half", self._shading)
+            albedo, shading = finish(frame.pixels, shading, "half", self._shading)
         layers = {
             "albedo": lambda: albedo,
             "shading": lambda: shading if self._linear else shading / np.float32(self.scale),
@@ -135,4 +135,4 @@ class LayerEncoder:
             self.checkpoint = (self.frames, self._clipped)
 
     def _preview_scale(self, result: Decomposition) -> float:
-        return integer_scale(result.shading) if self._linear else self.scale
+        return integer_scale(result.albedo, result.shading) if self._linear else self.scale

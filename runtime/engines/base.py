@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from intrinsic_flow.low_shading import as_guide, low_shading
-
 
 class Engine(ABC):
     """Runs the graphs of one bundle. The graphs' tensors are those of `intrinsic_flow.bundle.graph_specs`.
@@ -31,7 +29,8 @@ class Engine(ABC):
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a graph ("encoder", "velocity_step", ...) on named float32 inputs, returns its named float32 outputs.
 
-        The outputs belong to the caller.
+        feeds: may hold more than the graph takes, so that callers need not know which graphs a bundle's network has made
+        richer. The outputs belong to the caller.
         """
 
     def network(self, image: np.ndarray, noise: np.ndarray, steps: int) -> np.ndarray:
@@ -46,28 +45,23 @@ class Engine(ABC):
         for step in range(steps):
             t = np.array([step / steps], np.float32)
             z = self.run("velocity_step", {"z": z, "t": t, "dt": dt, **features})["z_next"]
-        return self.run("decoder", {"z": z})["albedo"]
+        return self.run("decoder", {"z": z, "image": image})["albedo"]
 
     def decompose(
         self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
     ) -> np.ndarray:
         """`network`, the shading that its albedo leaves, and the upsampler, on the whole of an image.
 
-        image, noise, steps: as for `network`. guide: (B, 3, h, w) float64 or float32, linear light times gain, unclipped;
-        clipped and padded at the bottom and the right it is `image`. full: (B, 3, H, W) float32, the same at full
-        resolution, H * W at most `strip_pixels` or H = 1.
-        Returns the albedo, (B, 3, H, W) float32, linear in [1e-4, 1]. An engine with memory of its own may override this,
-        so that nothing comes back in between; log-shading may then differ by a relative 1e-6.
+        image, noise, steps: as for `network`. guide: (B, 3, h, w) float32, linear light times gain, unclipped; clipped and
+        padded at the bottom and the right it is `image`. full: (B, 3, H, W) float32, the same at full resolution, H * W at
+        most `strip_pixels` or H = 1.
+        Returns the shading, (B, 3, H, W) float32, linear, positive. An engine with memory of its own may override this, so
+        that nothing comes back in between.
         """
-        albedo = self.network(image, noise, steps)[:, :, : guide.shape[2], : guide.shape[3]]
-        feeds = {
-            "log_shading": np.ascontiguousarray(np.log(low_shading(guide, albedo)), np.float32),
-            "guide": np.ascontiguousarray(as_guide(guide)),
-            "image": full,
-            "rows": np.array([0, full.shape[2]], np.float32),
-        }
-        (result,) = self.run_many("upsampler", [feeds], ("albedo",))
-        return result["albedo"]
+        low = self.run("low_shading", {"albedo": self.network(image, noise, steps), "guide": guide})
+        feeds = {**low, "guide": guide, "image": full, "rows": np.array([0, full.shape[2]], np.float32)}
+        (result,) = self.run_many("upsampler", [feeds], ("shading",))
+        return result["shading"]
 
     def run_many(
         self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.engines.cuda_memory import Cuda, DeviceArray
 from intrinsic_flow.engines.cuda_program import Pending, Program, Streams
@@ -23,8 +24,8 @@ class CudaEngine(Engine):
     The first call of a shape makes its program and takes longer; the MAX_PROGRAMS latest stay. A subclass makes them.
     """
 
-    def __init__(self, cuda: Cuda) -> None:
-        self._cuda = cuda
+    def __init__(self, cuda: Cuda, bundle: Bundle) -> None:
+        self._cuda, self._bundle = cuda, bundle
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
         self._closed = False
         with ExitStack() as owner:
@@ -84,7 +85,7 @@ class CudaEngine(Engine):
                 self._owner.callback(self._programs.popitem()[1].close)
 
     def _submit(self, graph: str, feeds: Mapping[str, np.ndarray], wanted: Collection[str] | None) -> Pending:
-        shapes = {name: tuple(value.shape) for name, value in feeds.items()}
+        shapes = {name: tuple(feeds[name].shape) for name in self._bundle.spec(graph).input_names}
         key = (graph, *sorted(shapes.items()))
         return self._program(key, lambda owner: self._graph_program(graph, shapes, owner)).submit(feeds, wanted)
 

@@ -40,7 +40,6 @@ class OnnxRuntimeCpu(Engine):
         self._threads = _usable_threads() if threads is None else threads
         self._spinning = spinning
         self._sessions: dict[str, Any] = {}
-        self._outputs: dict[str, list[str]] = {}
         self._closed = False
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -48,8 +47,9 @@ class OnnxRuntimeCpu(Engine):
         session = self._sessions.get(graph)
         if session is None:
             session = self._sessions[graph] = self._load(graph)
-        names = self._outputs[graph]
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+        spec = self._bundle.spec(graph)
+        results = session.run(list(spec.output_names), {name: feeds[name] for name in spec.input_names})
+        return dict(zip(spec.output_names, results, strict=True))
 
     def describe(self) -> str:
         """One line for logs and reports."""
@@ -80,7 +80,6 @@ class OnnxRuntimeCpu(Engine):
         check_interface([tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())], spec, path)
         if session.get_providers()[0] != "CPUExecutionProvider":
             raise RuntimeError(f"ONNX Runtime chose {session.get_providers()[0]} for {path.name}")
-        self._outputs[graph] = list(spec.output_names)
         return session
 
 

@@ -55,13 +55,13 @@ class OnnxRuntimeCuda(CudaEngine):
         # The libraries of CUDA and cuDNN as pip packages bring them; where those are missing, the system's are found.
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
-        self._ort, self._bundle, self._device = onnxruntime, bundle, device
+        self._ort, self._device = onnxruntime, device
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
-        super().__init__(Cuda(load_cudart(EXTRA), device))
+        super().__init__(Cuda(load_cudart(EXTRA), device), bundle)
         with self._owner:
             # The smallest session: that the provider starts is known now and not at the first image.
             with ExitStack() as trial:
-                self._session("decoder", {"z": (1, 12, 4, 4)}, trial)
+                self._session_of("decoder", (1, 3, 32, 32), trial)
             # Where cuDNN's graph interface has no plan for a convolution, ONNX Runtime takes another way and prints an
             # "error" for each, hundreds of lines in all, by its default logger. Only a provider that does not start has
             # its reason there alone, and that is past; what fails from here on raises an exception.
@@ -109,7 +109,7 @@ class OnnxRuntimeCuda(CudaEngine):
                 z_next = latents[index % 2]
                 step.enqueue({"z": z, "t": time, "dt": duration, **features, "z_next": z_next})
                 z = z_next
-            decoder.enqueue({"z": z, "albedo": outputs["albedo"]})
+            decoder.enqueue({"z": z, "image": inputs["image"], "albedo": outputs["albedo"]})
 
         return self._new_program(Interface(inputs, decoder.outputs, frozenset({"noise"})), enqueue, owner)
 
@@ -185,7 +185,10 @@ class _Session:
         self.inputs, self.outputs = _tensors(self._session.get_inputs()), _tensors(self._session.get_outputs())
 
     def enqueue(self, tensors: Tensors) -> None:
-        """Puts one run over these tensors on the stream. Each set of addresses is captured at its first run."""
+        """Puts one run over those of these tensors that it has on the stream.
+
+        Each set of addresses is captured at its first run.
+        """
         addresses = tuple(tensors[name].pointer for name in (*self.inputs, *self.outputs))
         if addresses not in self._runs:
             self._runs[addresses] = self._bind(tensors)

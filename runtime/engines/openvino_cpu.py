@@ -39,7 +39,7 @@ class OpenVinoCpu(Engine):
     A graph that has seen MAX_SHAPES sizes is compiled anew, which bounds its memory.
 
     Tuning: "reduced" is BF16 (or FP16) matrix arithmetic on FP32 sums, about twice as fast on CPUs with AMX or
-    AVX512-BF16 and at least 55 dB PSNR from FP32 (60 in FP16); the upsampler stays FP32 in any case. Two steps run as one
+    AVX512-BF16 and at least 55 dB PSNR from FP32 (60 in FP16); the shading stays FP32 in any case. Two steps run as one
     graph.
     """
 
@@ -84,7 +84,7 @@ class OpenVinoCpu(Engine):
         """Runs a graph on float32 inputs. Raises InputError when the graph's file cannot be loaded."""
         if self._closed:
             raise RuntimeError("the engine is closed")
-        feeds = {name: np.ascontiguousarray(value) for name, value in feeds.items()}
+        feeds = {name: np.ascontiguousarray(feeds[name]) for name in self._bundle.spec(graph).input_names}
         shapes = tuple((name, feeds[name].shape) for name in sorted(feeds))
         seen = self._shapes.setdefault(graph, set())
         if shapes not in seen and len(seen) >= MAX_SHAPES:
@@ -117,7 +117,7 @@ class OpenVinoCpu(Engine):
 
     def _compile(self, graph: str) -> Any:
         spec, path = self._bundle.spec(graph), self._bundle.path(graph)
-        hint = "f32" if graph == "upsampler" else self._hint
+        hint = "f32" if graph in ("low_shading", "upsampler") else self._hint
         try:
             model = self._core.read_model(os.fspath(path))
             compiled = self._core.compile_model(model, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": hint})

@@ -20,8 +20,8 @@ from intrinsic_flow.engines.plan import (
 )
 from intrinsic_flow.errors import InputError
 
-#: What a decomposition needs; `vae_encoder` only the VAE mode, and without `low_shading` the host does its work.
-NEEDED = ("encoder", "velocity_step", "decoder", "upsampler")
+#: What a decomposition needs; `vae_encoder` only the VAE mode.
+NEEDED = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler")
 
 
 class UnfitPlansError(InputError):

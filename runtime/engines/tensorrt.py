@@ -23,7 +23,6 @@ from intrinsic_flow.engines.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.engines.plan import LIBRARIES, EngineSidecar, Flavor, graph_precision
 from intrinsic_flow.engines.plan_files import NEEDED, find_plans
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.low_shading import as_guide
 
 _MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
@@ -33,8 +32,8 @@ class TensorRt(CudaEngine):
     """Runs plans that `export.build_trt` built for this GPU.
 
     Encoder, Euler steps and decoder run as one CUDA graph per batch, size and number of steps: the image goes up, the
-    albedo comes down. With a plan of low_shading, `decompose` is one such graph too, the upsampler included; plans of a
-    bundle without that graph take the host's way. Shapes outside the plans' profiles raise ValueError with the valid range.
+    albedo comes down. `decompose` is one such graph too, the upsampler included. Shapes outside the plans' profiles raise
+    ValueError with the valid range.
 
     Tuning: build the profile's `--opt` shapes at what you run. Batches raise throughput, not latency; `network_many`
     overlaps one batch's copies with the next one's computation. Full TensorRT searches for the fastest kernels when it
@@ -57,7 +56,7 @@ class TensorRt(CudaEngine):
         this bundle, library or GPU; the message names the command that builds it.
         """
         self.name = "tensorrt" if flavor == "tensorrt" else "tensorrt-rtx"
-        self._bundle, self._flavor = bundle, flavor
+        self._flavor = flavor
         self._graphs: dict[str, _Graph] = {}
         self._trt = _load_library(flavor)
         # The GPU first: without one, TensorRT's runtime object is one whose use ends the process.
@@ -67,7 +66,7 @@ class TensorRt(CudaEngine):
         self._gpu = gpu
         version = self._trt.__version__
         self._plans = find_plans(bundle, engines, flavor=flavor, version=version, gpu=gpu, precision=precision)
-        super().__init__(Cuda(load_cudart(EXTRAS[flavor]), device))
+        super().__init__(Cuda(load_cudart(EXTRAS[flavor]), device), bundle)
         with self._owner:
             self._log = _messages(self._trt)
             self._runtime = self._trt.Runtime(self._log)
@@ -78,15 +77,13 @@ class TensorRt(CudaEngine):
     def decompose(
         self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
     ) -> np.ndarray:
-        """As one CUDA graph, where there is a plan of low_shading."""
-        if "low_shading" not in self._plans.sidecars:
-            return super().decompose(image, noise, steps, guide, full)
+        """As one CUDA graph."""
         key = ("decompose", image.shape, guide.shape, full.shape, steps)
         program = self._program(
             key, lambda owner: self._decomposition_program(image.shape, guide.shape, full.shape, steps, owner)
         )
-        feeds = {"image": image, "noise": noise, "guide": as_guide(guide), "full": full}
-        return program.submit(feeds).result()["albedo"]
+        feeds = {"image": image, "noise": noise, "guide": guide, "full": full}
+        return program.submit(feeds).result()["shading"]
 
     @property
     def precision(self) -> str:
@@ -146,26 +143,25 @@ class TensorRt(CudaEngine):
         rows = self._constant(owner, 0, full_shape[2])
         shapes = {"albedo": network.albedo[0], "guide": guide_shape}
         low_shading = self._graph("low_shading").context(shapes, cuda, compute, owner)
-        log_shading = low_shading.outputs["log_shading"]
-        shapes = {"log_shading": log_shading[0], "guide": guide_shape, "image": full_shape, "rows": rows.shape}
+        low = {name: cuda.array(owner, *spec) for name, spec in low_shading.outputs.items()}
+        shapes = {name: array.shape for name, array in low.items()}
+        shapes |= {"guide": guide_shape, "image": full_shape, "rows": rows.shape}
         upsampler = self._graph("upsampler").context(shapes, cuda, compute, owner)
-        albedo_low, log_shading_low = cuda.array(owner, *network.albedo), cuda.array(owner, *log_shading)
-        # Nobody asks for it: the host divides the image by the albedo, so that their product is exact.
-        shading = cuda.array(owner, *upsampler.outputs["shading"])
+        albedo = cuda.array(owner, *network.albedo)
+        float32 = np.dtype(np.float32)
         inputs = {
             "image": network.image,
             "noise": network.noise,
-            "guide": (guide_shape, log_shading[1]),
-            "full": (full_shape, upsampler.outputs["albedo"][1]),
+            "guide": (guide_shape, float32),
+            "full": (full_shape, float32),
         }
-        interface = Interface(inputs, {"albedo": upsampler.outputs["albedo"]}, frozenset({"noise"}))
+        interface = Interface(inputs, upsampler.outputs, frozenset({"noise"}))
 
         def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
             guide = inputs["guide"]
-            network.enqueue(inputs["image"], inputs["noise"], albedo_low, stream)
-            low_shading.enqueue({"albedo": albedo_low, "guide": guide, "log_shading": log_shading_low}, stream)
-            maps = {"log_shading": log_shading_low, "guide": guide, "image": inputs["full"], "rows": rows}
-            upsampler.enqueue({**maps, "albedo": outputs["albedo"], "shading": shading}, stream)
+            network.enqueue(inputs["image"], inputs["noise"], albedo, stream)
+            low_shading.enqueue({"albedo": albedo, "guide": guide, **low}, stream)
+            upsampler.enqueue({**low, "guide": guide, "image": inputs["full"], "rows": rows, **outputs}, stream)
 
         return self._new_program(interface, enqueue, [*network.contexts, low_shading, upsampler], owner)
 
@@ -184,6 +180,7 @@ class TensorRt(CudaEngine):
         latents = [cuda.array(owner, *latent) for _ in range(min(2, steps))]
         times = [self._constant(owner, index / steps) for index in range(steps)]
         durations = [self._constant(owner, 1 / steps) for _ in range(steps)]
+        sees_image = "image" in self._graph("decoder").spec.input_names
 
         def enqueue(image: DeviceArray, noise: DeviceArray, albedo: DeviceArray, stream: Any) -> None:
             encoder.enqueue({"image": image, **features}, stream)
@@ -193,7 +190,8 @@ class TensorRt(CudaEngine):
                 times_of = {"t": times[index], "dt": durations[index]}
                 step.enqueue({"z": z, "z_next": z_next, **times_of, **features}, stream)
                 z = z_next
-            decoder.enqueue({"z": z, "albedo": albedo}, stream)
+            seen = {"image": image} if sees_image else {}
+            decoder.enqueue({"z": z, **seen, "albedo": albedo}, stream)
 
         image = (tuple(shape), np.dtype(self._graph("encoder").spec.inputs[0].dtype))
         return _Network(image, latent, decoder.outputs["albedo"], enqueue, list(contexts.values()))

@@ -62,9 +62,9 @@ def write_layers(
     half = half and format == "exr"
     if half:
         image = _product(result) if image is None else image
-        albedo, shading = finish(image, albedo, "half", result.settings.get("shading", "rgb"))
+        albedo, shading = finish(image, shading, "half", result.settings.get("shading", "rgb"))
     integer = format in LEVELS
-    scale = integer_scale(shading) if integer else 1.0
+    scale = integer_scale(albedo, shading) if integer else 1.0
     shown = shading / scale if integer else shading
     for path, layer in ((paths["albedo"], albedo), (paths["shading"], shown)):
         write_image(path, layer, format=format, alpha=source.alpha, dtype="half" if half else "float")
@@ -87,7 +87,8 @@ def preview_of(result: Decomposition, image: np.ndarray | None = None, side: int
     """Image, albedo and shading in a row, see `side_by_side`. image: (H, W, 3) linear; None for the layers' product."""
     gain = 1.0 if result.source.bit_depth in (8, 16) else result.exposure_gain
     image = _product(result) if image is None else image
-    return side_by_side(image, result.albedo, result.shading, integer_scale(result.shading), gain, side)
+    scale = integer_scale(result.albedo, result.shading)
+    return side_by_side(image, result.albedo, result.shading, scale, gain, side)
 
 
 def save_layers(

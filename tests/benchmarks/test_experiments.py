@@ -16,9 +16,10 @@ from intrinsic_flow.benchmarks.datasets import ShardDataset
 from intrinsic_flow.benchmarks.protocols import BENCHMARKS
 from intrinsic_flow.benchmarks.quality import summarise
 from intrinsic_flow.benchmarks.torch_engine import TorchEngine, open_run
-from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.bundle import NOISE, Bundle
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.noise import make_tile
 from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.config import VaeConfig
 from intrinsic_flow.train.networks.model import IntrinsicFlow
@@ -124,7 +125,8 @@ def test_scores_are_those_of_the_quality_report(finished) -> None:
 def test_start_noise_spreads_a_flow_but_not_a_regression(random_model, make_shard, tmp_path) -> None:
     regression = IntrinsicFlow(dataclasses.replace(random_model.config, prediction="regression"))
     regression.load_state_dict(random_model.state_dict())
-    manifest = Bundle(tmp_path, {"name": "run", "tone_map": ToneMap().to_dict(), "noise_scale": 0.25})
+    np.save(tmp_path / NOISE, make_tile(12, 0.25))
+    manifest = Bundle(tmp_path, {"name": "run", "tone_map": ToneMap().to_dict()})
     sample = next(iter(ShardDataset(make_shard(tmp_path / "val-00000.tar", 1))))
     flow_spread, control_spread = (
         experiments.spread([Decomposer(manifest, TorchEngine(x, "cpu"), seed=seed) for seed in range(3)], sample)

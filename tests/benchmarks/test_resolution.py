@@ -11,7 +11,7 @@ import pytest
 from intrinsic_flow.benchmarks import resolution
 from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.engines import open_engine
-from intrinsic_flow.upsampling import upsample_albedo
+from intrinsic_flow.upsampling import to_nchw, upsample_shading
 
 
 def shadow(side: int = 128, softness: float = 0.0) -> np.ndarray:
@@ -35,11 +35,12 @@ def test_the_bilinear_rival_interpolates_and_joins_strips(bundle):
     rng = np.random.default_rng(0)
     image = rng.uniform(0.1, 0.5, (96, 128, 3)).astype(np.float32)
     low = rng.normal(0, 0.3, (24, 32, 3)).astype(np.float32)
-    guide = np.ones_like(low)
-    whole = upsample_albedo(engine, image, low, guide, 1.0)
-    expected = np.clip(image / np.exp(cv2.resize(low, (128, 96), interpolation=cv2.INTER_LINEAR)), 1e-4, 1)
+    maps = {"log_shading": to_nchw(low), "guide": to_nchw(np.ones_like(low))}
+    whole = upsample_shading(engine, image, maps, 1.0)
+    expected = np.exp(cv2.resize(low, (128, 96), interpolation=cv2.INTER_LINEAR))
     np.testing.assert_allclose(whole, expected, rtol=1e-5)
-    np.testing.assert_allclose(upsample_albedo(engine, image, low, guide, 1.0, strip_pixels=128 * 20), whole, rtol=1e-5)
+    strips = upsample_shading(engine, image, maps, 1.0, strip_pixels=128 * 20)
+    np.testing.assert_allclose(strips, whole, rtol=1e-5)
 
 
 def test_command_writes_rows_for_each_resolution_and_upsampler(tmp_path, make_shard, bundle, capsys):

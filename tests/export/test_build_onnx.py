@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from intrinsic_flow.bundle import MANIFEST, WEIGHTS, Bundle, all_graph_specs
+from intrinsic_flow.bundle import MANIFEST, NOISE, WEIGHTS, Bundle, all_graph_specs
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export import build_onnx
@@ -41,7 +41,7 @@ def prepared_graphs(exported_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_bundle_is_complete_and_every_hash_is_right(exported_bundle: Path, random_model: torch.nn.Module) -> None:
     bundle = Bundle.load(exported_bundle, verify=True)
-    expected = {*all_graph_specs(bundle.feature_channels), WEIGHTS}
+    expected = {*all_graph_specs(bundle.network), WEIGHTS, NOISE}
     assert set(bundle.manifest["files"]) == expected
     assert set(contents(exported_bundle)) == {*expected, MANIFEST}
     assert bundle.name == "tiny"
@@ -191,13 +191,15 @@ def test_the_command_builds_from_a_run_and_prints_the_errors(
 
 @pytest.fixture
 def older_bundle(exported_bundle: Path, tmp_path: Path) -> Path:
-    """The exported bundle as an older version would have made it: no low_shading, settings and a card of its own."""
+    """The exported bundle as of format 1: no stored noise, no low_shading, settings and a card of its own."""
     folder = shutil.copytree(exported_bundle, tmp_path / "older")
     manifest = json.loads((folder / MANIFEST).read_text())
-    for file in ("low_shading.onnx", "low_shading.fp16.onnx"):
+    for file in ("low_shading.onnx", "low_shading.fp16.onnx", NOISE):
         (folder / file).unlink()
-        del manifest["files"][file], manifest["graphs"][file]
-    manifest |= {"name": "mine", "noise_scale": 0.25, "steps": 3}
+        del manifest["files"][file]
+        manifest["graphs"].pop(file, None)
+    del manifest["noise"]
+    manifest |= {"version": 1, "name": "mine", "noise_scale": 0.25, "steps": 3}
     (folder / MANIFEST).write_text(json.dumps(manifest))
     (folder / "MODEL_CARD.md").write_text("card")
     (folder / "engines").mkdir()
@@ -205,9 +207,7 @@ def older_bundle(exported_bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_bundle_gives_itself_again_with_the_graphs_that_came_later(
-    exported_bundle: Path, older_bundle: Path, tmp_path: Path
-) -> None:
+def test_a_bundle_of_format_1_becomes_one_of_format_2(exported_bundle: Path, older_bundle: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in older_bundle.rglob("*.*")}
     photo = tmp_path / "photo.png"
     write_image(photo, np.random.default_rng(0).random((40, 60, 3), dtype=np.float32), format="png", colorspace="srgb")
@@ -215,23 +215,32 @@ def test_a_bundle_gives_itself_again_with_the_graphs_that_came_later(
     found, expected = contents(tmp_path / "again"), contents(exported_bundle)
     assert {name for name in found if found[name] != expected.get(name)} == {MANIFEST, "MODEL_CARD.md"}
     assert set(found) == {*expected, "MODEL_CARD.md"} and found["MODEL_CARD.md"] == b"card"
-    again, older = Bundle.load(tmp_path / "again", verify=True), Bundle.load(older_bundle)
+    again, older = Bundle.load(tmp_path / "again", verify=True), build_onnx.load_origin(older_bundle)
     assert again.has("low_shading") and again.has("low_shading", "fp16") and not older.has("low_shading")
-    kept = set(older.manifest) - {"graphs", "files", "verification"}
+    kept = set(older.manifest) - {"version", "noise_scale", "graphs", "files", "verification"}
     assert {key: again.manifest[key] for key in kept} == {key: older.manifest[key] for key in kept}
-    image = np.random.default_rng(0).random((50, 70, 3), dtype=np.float32)
-    results = []
-    for bundle in (older, again):
-        with Decomposer.load(bundle.folder, resolution=64, backend="cpu") as model:
-            results.append(model.decompose(image))
-    assert results[0].albedo.tobytes() == results[1].albedo.tobytes()
-    assert results[0].shading.tobytes() == results[1].shading.tobytes()
+    assert again.noise.std() == pytest.approx(0.25, rel=0.02)
     assert {path: path.read_bytes() for path in older_bundle.rglob("*.*")} == before
+
+
+def test_a_bundle_of_format_1_ends_the_runtime_in_one_line_that_names_the_rebuild(older_bundle: Path) -> None:
+    with pytest.raises(InputError, match=rf"version 1, .*export.build_onnx {older_bundle} -o {older_bundle}$") as caught:
+        Bundle.load(older_bundle)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["config", "noise_scale"])
+def test_a_damaged_manifest_of_format_1_is_named(older_bundle: Path, missing: str) -> None:
+    manifest = json.loads((older_bundle / MANIFEST).read_text())
+    del manifest[missing]
+    (older_bundle / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=f"no {missing}"):
+        build_onnx.load_origin(older_bundle)
 
 
 @pytest.mark.usefixtures("prepared_graphs")
 def test_a_bundle_may_be_rebuilt_in_its_own_place(older_bundle: Path, tmp_path: Path) -> None:
-    rebuild_bundle(Bundle.load(older_bundle), older_bundle)
+    rebuild_bundle(build_onnx.load_origin(older_bundle), older_bundle)
     bundle = Bundle.load(older_bundle, verify=True)
     assert bundle.name == "mine" and bundle.has("low_shading")
     assert (older_bundle / "MODEL_CARD.md").read_text() == "card"
@@ -258,7 +267,7 @@ def test_a_bundle_whose_graphs_are_not_those_of_its_weights_stays_as_it_was(
     (older_bundle / "engines").rmdir()
     before = contents(older_bundle)
     with pytest.raises(error, match=message):
-        rebuild_bundle(Bundle.load(older_bundle), older_bundle)
+        rebuild_bundle(build_onnx.load_origin(older_bundle), older_bundle)
     assert contents(older_bundle) == before
     assert list(tmp_path.iterdir()) == [older_bundle]
 

@@ -278,7 +278,7 @@ def test_building_engines_needs_no_torch():
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_low_shading_is_built_and_computes_in_fp32_whatever_the_albedos_type(bundle, target, tmp_path, precision):
-    spec = graph_specs(bundle.feature_channels, precision)["low_shading"]
+    spec = graph_specs(bundle.network, precision)["low_shading"]
     onnx = tmp_path / graph_file("low_shading", precision)
     save_graph(export_graph(LowShading(), spec), onnx)
     shapes = profiles(spec, SMALL)
@@ -298,7 +298,7 @@ def test_low_shading_that_computes_in_fp16_fails_the_build(bundle, target, tmp_p
         def forward(self, albedo, guide):
             return super().forward(albedo, guide).half().neg().neg().exp().float()
 
-    spec = graph_specs(bundle.feature_channels, "fp16")["low_shading"]
+    spec = graph_specs(bundle.network, "fp16")["low_shading"]
     onnx = tmp_path / "low_shading.fp16.onnx"
     save_graph(export_graph(Half(), spec), onnx)
     with pytest.raises(BuildError, match=r"low_shading: found \d compute layers of another type .*; expected FLOAT"):

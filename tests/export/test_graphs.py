@@ -73,14 +73,12 @@ def test_a_networks_switch_is_in_its_graph(random_model, tmp_path, name, switch)
     model.load_state_dict(random_model.state_dict())
     model.eval().requires_grad_(False)
     save_weights(model, tmp_path / WEIGHTS)
-    inputs = example_inputs(
-        graph_specs(model.config.feature_channels)[name], torch.Generator().manual_seed(0), batch=1, h=2, w=2
-    )
+    inputs = example_inputs(graph_specs(model.config.interface)[name], torch.Generator().manual_seed(0), batch=1, h=2, w=2)
     with torch.inference_mode():
         expected, without = (torch.cat([*map(torch.flatten, _outputs(x, name, inputs))]) for x in (model, random_model))
     assert (expected - without).abs().max() > 1e-2
     for precision in PRECISIONS:
-        spec = graph_specs(model.config.feature_channels, precision)[name]
+        spec = graph_specs(model.config.interface, precision)[name]
         exported = export_graph(graph_modules(model if precision == "fp32" else half_copy(model))[name], spec)
         share_weights(exported, tmp_path / WEIGHTS)
         save_graph(exported, tmp_path / graph_file(name, precision))
@@ -98,7 +96,7 @@ def _outputs(model: IntrinsicFlow, name: str, inputs: tuple[torch.Tensor, ...]) 
 def test_the_velocity_depends_on_a_float_time(exported_bundle, random_model) -> None:
     run = session(exported_bundle / "velocity_step.onnx").run
     rng = np.random.default_rng(0)
-    specs = graph_specs(random_model.config.feature_channels)["velocity_step"].inputs
+    specs = graph_specs(random_model.config.interface)["velocity_step"].inputs
     feeds = {x.name: rng.standard_normal(x.resolve(batch=1, h=2, w=2), dtype=np.float32) for x in specs}
     feeds["dt"][:] = 1
 

@@ -26,7 +26,7 @@ from intrinsic_flow.export.triton_repository import MODELS, Options, main, write
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 
 GOLDEN = Path(__file__).parent / "golden"
-NEEDED = ("encoder", "velocity_step", "decoder", "upsampler")
+NEEDED = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_configuration_of_the_loop_in_three_steps_is_the_golden_one(bundle, tmp_
 
 def test_only_models_whose_tensors_all_have_a_batch_get_one(bundle, tmp_path):
     made = {config.name: config.max_batch for config in write_repository(bundle, tmp_path / "out")}
-    assert made == {"encoder": 8, "velocity_step": 0, "decoder": 8, "upsampler": 0, "decompose": 8}
+    assert made == {"encoder": 8, "velocity_step": 0, "decoder": 8, "low_shading": 8, "upsampler": 0, "decompose": 8}
 
 
 def test_graphs_lie_in_version_folders_beside_the_weights_that_they_name(bundle, tmp_path):
@@ -113,7 +113,7 @@ def test_graphs_lie_in_version_folders_beside_the_weights_that_they_name(bundle,
     write_repository(bundle, repository, options=Options(version=7))
     made = {name for name in files(repository) if not name.endswith("config.pbtxt") and "/warmup/" not in name}
     graphs = {f"{model}/7/model.onnx" for model in MODELS}
-    assert made == graphs | {f"{model}/7/{WEIGHTS}" for model in MODELS if model != "upsampler"}
+    assert made == graphs | {f"{model}/7/{WEIGHTS}" for model in MODELS if model not in ("low_shading", "upsampler")}
     for name in ("encoder", "upsampler"):
         assert (repository / name / "7/model.onnx").read_bytes() == bundle.path(name).read_bytes()
 

@@ -21,7 +21,7 @@ from tests.export.fake_triton import SERVERS, FakeTriton, Refused, parse_config,
 REPOSITORY = Path(__file__).parents[2]
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*/*.pbtxt"))
 PHOTO = REPOSITORY / "examples" / "room.png"
-PARTS = ("encoder", "velocity_step", "decoder", "upsampler", "decompose")
+PARTS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "decompose")
 
 
 def load_example():

@@ -14,8 +14,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from intrinsic_flow.bundle import GraphSpec, TensorSpec, graph_file, graph_specs, write_manifest
+from intrinsic_flow.bundle import NOISE, GraphSpec, NetworkInterface, TensorSpec, graph_file, graph_specs, write_manifest
 from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.noise import make_tile
 
 FEATURE_CHANNELS = (12, 12, 12)
 
@@ -82,7 +83,7 @@ def _graph_nodes() -> dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProt
                 node("Shape", ["guide"], ["size"], start=2, end=4),
                 node("Slice", ["albedo", "corner", "size", "sides"], ["unpadded"]),
                 node("Max", ["unpadded", "least_albedo"], ["reflecting"]),
-                node("Max", ["guide", "least_light"], ["light"]),
+                node("Clip", ["guide", "least_light", "most_light"], ["light"]),
                 node("Div", ["light", "reflecting"], ["low_shading"]),
                 node("Log", ["low_shading"], ["log_shading"]),
             ],
@@ -91,6 +92,7 @@ def _graph_nodes() -> dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProt
                 _constant("sides", [2, 3], np.int64),
                 _constant("least_albedo", 1e-3),
                 _constant("least_light", 1e-4),
+                _constant("most_light", 1e30),
             ],
         ),
         "upsampler": (
@@ -104,17 +106,14 @@ def _graph_nodes() -> dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProt
                 node("Transpose", ["column_weights"], ["columns"], perm=[1, 0]),
                 node("MatMul", ["row_weights", "log_shading"], ["tall"]),
                 node("MatMul", ["tall", "columns"], ["log_up"]),
-                node("Exp", ["log_up"], ["shading_up"]),
+                node("Exp", ["log_up"], ["own_shading"]),
                 # The guide sharpens nothing here, but a graph that never looked at it could not tell a missing one.
                 node("Min", ["guide", "zero"], ["nothing"]),
                 node("ReduceMax", ["nothing"], ["still_nothing"], keepdims=0),
-                node("Add", ["shading_up", "still_nothing"], ["shading_in_place"]),
-                node("Div", ["image", "shading_in_place"], ["ratio"]),
-                node("Clip", ["ratio", "lowest", "one"], ["albedo"]),
-                node("Div", ["image", "albedo"], ["shading"]),
+                node("Add", ["own_shading", "still_nothing"], ["shading"]),
             ],
             [
-                *(_constant(name, value) for name, value in (("lowest", 1e-4), ("one", 1.0), ("zero", 0.0), ("half", 0.5))),
+                *(_constant(name, value) for name, value in (("one", 1.0), ("zero", 0.0), ("half", 0.5))),
                 _constant("first", [0], np.int64),
                 _constant("second", [1], np.int64),
                 _constant("start", 0, np.int64),
@@ -181,7 +180,8 @@ def rewrite_manifest(folder: Path) -> None:
 def build_tiny_bundle(folder: Path) -> Path:
     """Writes the bundle and returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    specs = graph_specs(FEATURE_CHANNELS)
+    specs = graph_specs(NetworkInterface(FEATURE_CHANNELS))
+    np.save(folder / NOISE, make_tile(12, 1.0))
     for name, (nodes, constants) in _graph_nodes().items():
         onnx.save(_model(specs[name], nodes, constants), folder / graph_file(name))
     rewrite_manifest(folder)

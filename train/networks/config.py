@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from intrinsic_flow.bundle import NetworkInterface
+
 LATENT_CHANNELS = 12
 LATENT_DOWNSCALE = 8
 SIDE_MULTIPLE = 32
@@ -50,6 +52,11 @@ class NetworkConfig:
     def feature_channels(self) -> tuple[int, int, int]:
         """Channels of the conditioning features at 1/8, 1/16 and 1/32 of the image."""
         return self.encoder_widths[1:]
+
+    @property
+    def interface(self) -> NetworkInterface:
+        """What the tensors of the exported graphs depend on."""
+        return NetworkInterface.of(self.feature_channels, self.to_dict())
 
     def same_vae(self, other: NetworkConfig) -> bool:
         """Whether both describe the same VAE."""

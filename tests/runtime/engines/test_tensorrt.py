@@ -136,7 +136,7 @@ def still(picture):
     def make(batch=1, seed=0):
         image, noise = picture(batch, seed=seed)
         rng = np.random.default_rng(seed)
-        return image, noise, 2, 1.5 * image[:, :, :50, :70].astype(np.float64), rng.random((batch, 3, 90, 140), np.float32)
+        return image, noise, 2, 1.5 * image[:, :, :50, :70], rng.random((batch, 3, 90, 140), np.float32)
 
     return make
 
@@ -195,7 +195,7 @@ def test_a_whole_decomposition_agrees_with_the_cpu_engine(gpu, model_bundle, ref
         inputs = still(batch, seed)
         found = engine.decompose(*inputs)
         assert found.shape == inputs[-1].shape and found.dtype == np.float32
-        np.testing.assert_allclose(found, reference.decompose(*inputs), atol=1e-2)
+        np.testing.assert_allclose(found, reference.decompose(*inputs), rtol=1e-2, atol=1e-2)
         np.testing.assert_allclose(found, host.decompose(*inputs), rtol=1e-5)
     assert all(program.captured for program in engine._programs.values())
     engine.close()
@@ -236,19 +236,6 @@ def test_what_comes_between_decoder_and_upsampler_is_done_on_the_host(gpu, model
                     model.decompose(scene)
                 monkeypatch.setattr(model.engine, "strip_pixels", 140 * 89)
                 model.decompose(scene)
-
-
-def test_without_a_plan_of_low_shading_the_host_divides(gpu, model_bundle, still, tmp_path):
-    bundle = Bundle.load(model_bundle)
-    graphs = [graph for graph in GRAPHS if graph != "low_shading"]
-    engine = open_engine(bundle, "tensorrt", engines=write_plans(bundle, tmp_path, graphs=graphs))
-    whole = open_engine(bundle, "tensorrt")
-    np.testing.assert_allclose(engine.decompose(*still()), whole.decompose(*still()), rtol=1e-5)
-    assert [key[0] for key in engine._programs] == ["network", "upsampler"]
-    assert [key[0] for key in whole._programs] == ["decompose"]
-    engine.close()
-    whole.close()
-    assert gpu.cuda.live() == []
 
 
 def test_a_full_image_outside_the_profiles_is_named_and_the_engine_goes_on(engine, still):
@@ -486,7 +473,7 @@ def test_missing_damaged_and_foreign_plans_are_named(gpu, model_bundle, tmp_path
     with pytest.raises(InputError, match=r"no plan of decoder, expected one of each \(python -m export.build_trt"):
         open_engine(bundle, "tensorrt", engines=folder)
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match="no plan of encoder, velocity_step, decoder, upsampler"):
+    with pytest.raises(InputError, match="no plan of encoder, velocity_step, decoder, low_shading, upsampler"):
         open_engine(bundle, "tensorrt", engines=folder)
     gc.collect()
     assert gpu.cuda.live() == []
