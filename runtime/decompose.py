@@ -24,7 +24,7 @@ from functools import cache
 from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.cli.arguments import Settings, parse
 from intrinsic_flow.cli.plan import Plan, make_plan
-from intrinsic_flow.cli.progress import Counter, Progress, duration
+from intrinsic_flow.cli.progress import Counter, Progress, duration, open_standard_streams
 from intrinsic_flow.cli.run import failure_reason, load_model, run_job
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
@@ -35,6 +35,7 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
+    open_standard_streams()
     settings = parse(arguments, __doc__)
     progress = Progress(quiet=settings.quiet)
     try:

@@ -60,7 +60,7 @@ class Settings:
     sequence: Literal["png", "png16", "exr"] | None = None
     frames: bool = False
     rate: Fraction = Fraction(24)
-    start: float = 0.0
+    start: float | None = None
     end: float | None = None
     resume: bool = False
     raw: RawInput | None = None
@@ -136,8 +136,8 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     video.add_argument("--frames", action="store_true", help="the images of a folder are the frames of one sequence")
     video.add_argument("--rate", type=_rate, default=Fraction(24), metavar="N", help="frames a second of a sequence (24)")
-    video.add_argument("--start", type=_number(0), default=0.0, metavar="T", help="second, or frame number, to begin at")
-    video.add_argument("--end", type=_number(0), metavar="T", help="second to end before, or number of the last frame")
+    video.add_argument("--start", type=float, metavar="T", help="second, or frame number, to begin at")
+    video.add_argument("--end", type=float, metavar="T", help="second to end before, or number of the last frame")
     video.add_argument(
         "--resume", action="store_true", help="go on with videos that were interrupted, from their *.partial.* files"
     )
@@ -221,7 +221,7 @@ def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> S
         parser.error("arguments --pipe and --layer: expected -o -")
     if values["codec"] and values["sequence"]:
         parser.error("argument --sequence: found --codec too, expected one of them")
-    if values["end"] is not None and values["end"] < values["start"]:
+    if None not in (values["start"], values["end"]) and values["end"] < values["start"]:
         parser.error(f"argument --end: found {values['end']:g} before --start {values['start']:g}")
     if piped:
         values["pipe"], values["output"] = values["pipe"] or "y4m", None

@@ -11,6 +11,7 @@ from typing import Literal
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from intrinsic_flow.media.sequence_names import is_pattern, pattern_name
 
 LAYERS = ("albedo", "shading", "preview")
 _OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})(?:\.partial)?")
@@ -69,8 +70,8 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
                 plan.jobs.append(Job(Path(path), "pipe" if pipe else "live", here, name, address=path))
             elif path.is_dir() and frames:
                 add(path, "sequence", path.parent if output is None else output, path.resolve().name)
-            elif _is_pattern(path):
-                add(path, "sequence", path.parent if output is None else output, _pattern_name(path))
+            elif is_pattern(path) and not path.exists():
+                add(path, "sequence", path.parent if output is None else output, pattern_name(path))
             elif path.is_dir():
                 for file in _walk(path, plan):
                     if (found := media_kind(file)) is not None:
@@ -91,20 +92,6 @@ def _camera_name(address: str) -> str:
     if not is_live(address):
         raise InputError(address, "no camera's address", "camera:0, rtsp://..., a file, a folder or -")
     return live_name(address)
-
-
-def _is_pattern(path: Path) -> bool:
-    if path.exists() or not re.search(r"%0?\d*d|#", path.name):
-        return False
-    from intrinsic_flow.media.sequence import is_pattern
-
-    return is_pattern(path)
-
-
-def _pattern_name(path: Path) -> str:
-    """shot.%04d.exr -> shot; a pattern that is nothing but a number is called after its folder."""
-    head = re.split(r"%0?\d*d|#+", path.name)[0].rstrip("._- ")
-    return head or path.resolve().parent.name
 
 
 def media_kind(path: Path) -> Literal["image", "video"] | None:
@@ -133,7 +120,13 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
         plan.errors.append(InputError(error.filename, error.strerror or "an error", "a readable folder"))
 
     errors_before = len(plan.errors)
-    for root, folders, names in os.walk(folder, onerror=fail):
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        # Links may lead back up, or to one folder twice.
+        if os.path.realpath(root) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
         folders[:] = [name for name in folders if not name.startswith(".") and not is_output(name, folders)]
         files += [Path(root, name) for name in names if not name.startswith(".") and media_kind(Path(name)) is not None]
     outputs = earlier_outputs(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -15,7 +16,8 @@ class Progress:
     """A stream for log lines, with a status line below them where it is a terminal."""
 
     def __init__(self, *, quiet: bool, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        # A process may be started without stderr.
+        self._stream: TextIO = stream or sys.stderr or open(os.devnull, "w")  # noqa: SIM115
         self.terminal = self._stream.isatty()
         self.quiet = quiet
         self._status = ""
@@ -39,6 +41,14 @@ class Progress:
             self._stream.write("\r" + " " * len(self._status) + "\r" + status)
             self._stream.flush()
             self._status = status
+
+
+def open_standard_streams() -> None:
+    """Opens what of the descriptors 0 to 2 was closed, or the next file would get one of them and take what C libraries
+    print."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 class Notes(Progress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import deque
@@ -174,7 +175,10 @@ class _Run:
         partial = self._job.folder / partial_name(name)
         if self._store != "video":
             format: SequenceFormat = "png" if layer == "preview" else self._store
-            writer = SequenceWriter(outputs.path(name), f"{self._job.name}_{layer}", format, half=settings.half)
+            digits = source.padding if isinstance(source, SequenceReader) else 4
+            writer = SequenceWriter(
+                outputs.path(name), f"{self._job.name}_{layer}", format, half=settings.half, digits=digits
+            )
             if keep:
                 self._take_over(partial, writer)
             return SequenceLayer(writer)
@@ -200,7 +204,14 @@ class _Run:
         """Time in the source that becomes the output's 0."""
         if isinstance(self._source, SequenceReader):
             return self._source.time_of(self._settings.start)
-        return Fraction(self._settings.start).limit_denominator(1_000_000)
+        return Fraction(self._begin()).limit_denominator(1_000_000)
+
+    def _begin(self) -> float:
+        """Where reading begins: a sequence may have negative numbers, a video has no earlier time than 0."""
+        start = self._settings.start
+        if isinstance(self._source, SequenceReader):
+            return -math.inf if start is None else start
+        return max(start or 0.0, 0.0)
 
     def _take_over(self, partial: Path, writer: SequenceWriter) -> None:
         for file in sorted(partial.iterdir()):
@@ -213,7 +224,7 @@ class _Run:
         first = TemporalFilter.resume_from(keep) if settings.temporal else keep
         counter = Counter(self._progress, self._job.path.name, self._expected(first), "frames")
         waiting: deque[Frame] = deque()
-        frames = _pixels(source.read(settings.start, settings.end, first), waiting, live=self._job.kind == "live")
+        frames = _pixels(source.read(self._begin(), settings.end, first), waiting, live=self._job.kind == "live")
         with Sink(encoder.take, FRAMES_BEHIND) as sink:
             for result in model.stream(frames, temporal=settings.temporal, first_frame=first):
                 frame = waiting.popleft()
@@ -223,7 +234,7 @@ class _Run:
                 interrupt.check()
 
     def _expected(self, first: int) -> int | None:
-        if self._source.frames is None or self._settings.start or self._settings.end is not None:
+        if self._source.frames is None or self._settings.start is not None or self._settings.end is not None:
             return None
         return max(self._source.frames - first, 0)
 

@@ -29,7 +29,7 @@ from intrinsic_flow.media.formats import (
 )
 from intrinsic_flow.media.icc import parse_matrix_profile, profile_name
 from intrinsic_flow.media.input_file import read_start
-from intrinsic_flow.media.openimageio import OpenImage, check_size, damaged, open_image
+from intrinsic_flow.media.openimageio import FORMATS, OpenImage, check_size, damaged, open_image
 from intrinsic_flow.media.samples import (
     Decoder,
     Image,
@@ -86,6 +86,25 @@ def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *,
         raise InputError(path, error.strerror or str(error), "a readable file") from error
     except MemoryError as error:
         raise InputError(path, "more pixels than memory holds", "a smaller image") from error
+
+
+def stored_depth(path: Path) -> BitDepth | None:
+    """What `Image.bit_depth` will be, from the header alone; None where only reading tells (what is wrong, too)."""
+    try:
+        kind = kind_on_disk(path, read_start(path, EXPECTED))
+        if kind == "npy":
+            return _depth_of(np.load(path, mmap_mode="r").dtype)
+        if kind not in FORMATS:
+            return None
+        with open_image(path, kind, MAX_PIXELS) as file:
+            name = str(file.spec.format)
+            return {"uint8": 8, "uint16": 16, "half": "half", "float": "float", "double": "float"}.get(name)  # type: ignore[return-value]
+    except (InputError, OSError, ValueError):
+        return None
+
+
+def _depth_of(dtype: np.dtype) -> BitDepth:
+    return 8 if dtype == np.uint8 else 16 if dtype == np.uint16 else "half" if dtype == np.float16 else "float"
 
 
 def _read_with_openimageio(path: Path, kind: str, colorspace: ColorSpace, max_pixels: int) -> Image:
@@ -181,8 +200,7 @@ def _read_picture(file: OpenImage, colorspace: ColorSpace, notes: list[str]) -> 
         if premultiplied and alpha is not None and alpha.min() < top:
             notes.append("colours divided by the alpha that they were multiplied by")
         alpha = None if alpha is None else oriented(alpha, orientation)
-        depth: BitDepth = 8 if dtype == np.uint8 else 16
-        return Image(oriented(pixels, orientation), alpha_plane(alpha, top, notes), depth, tuple(notes))
+        return Image(oriented(pixels, orientation), alpha_plane(alpha, top, notes), _depth_of(dtype), tuple(notes))
 
     stored = np.empty((*shape, colors), np.float32)
     for rows, samples in file.strips(0, last):
@@ -193,8 +211,7 @@ def _read_picture(file: OpenImage, colorspace: ColorSpace, notes: list[str]) -> 
     matrix = _float_matrix(kind, path, stored, profile, tags, colorspace, notes)
     stored = np.repeat(stored, 3, axis=2) if colors == 1 else stored
     alpha = None if alpha is None else oriented(alpha, orientation)
-    bit_depth: BitDepth = "half" if dtype == np.float16 else "float"
-    return float_image(path, oriented(stored, orientation), alpha, bit_depth, colorspace, notes, matrix)
+    return float_image(path, oriented(stored, orientation), alpha, _depth_of(dtype), colorspace, notes, matrix)
 
 
 def _stated_color(file: OpenImage, notes: list[str]) -> tuple[bytes, ColorTags | None]:
@@ -339,8 +356,7 @@ def _read_npy(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:
     if array.dtype.kind == "u":
         native = np.ascontiguousarray(colors, array.dtype.newbyteorder("="))
         return integer_image(native, alpha, colorspace, [])
-    bit_depth: BitDepth = "half" if array.dtype.itemsize == 2 else "float"
-    return float_image(path, colors, alpha, bit_depth, colorspace, [])
+    return float_image(path, colors, alpha, _depth_of(array.dtype), colorspace, [])
 
 
 def write_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
@@ -11,53 +12,11 @@ from typing import Literal
 import numpy as np
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.images import IMAGE_SUFFIXES, Image, read_image, write_image
+from intrinsic_flow.media.images import Image, read_image, stored_depth, write_image
+from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
 from intrinsic_flow.media.video import Frame
 
 SequenceFormat = Literal["png", "png16", "exr"]
-_PLACE = re.compile(r"%0?\d*d|#+")
-_NUMBERED = re.compile(r"(.*?)(\d+)(\.[^.]+)")
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a name stands for numbered files: `shot.%04d.exr`, `shot_####.png`."""
-    return _PLACE.search(path.name) is not None
-
-
-def find_pattern(pattern: Path) -> list[tuple[int, Path]]:
-    """Numbers and files of a pattern, by number. Raises InputError where there is none."""
-    parts = [re.escape(part) for part in _PLACE.split(pattern.name)]
-    if len(parts) != 2:
-        raise InputError(pattern, f"{len(parts) - 1} places for a number", "one, as in shot.%04d.exr or shot.####.exr")
-    name = re.compile(rf"{parts[0]}(\d+){parts[1]}")
-    folder = pattern.parent
-    matches = [(name.fullmatch(file.name), file) for file in folder.iterdir()] if folder.is_dir() else []
-    found = [(int(match[1]), file) for match, file in matches if match]
-    if not found:
-        raise InputError(pattern, "no such file", "numbered images, as in shot.0001.exr")
-    return _ordered(pattern, found)
-
-
-def find_in_folder(folder: Path) -> list[tuple[int, Path]]:
-    """Numbers and files of a folder that holds one sequence. Raises InputError for none, or more than one."""
-    sequences: dict[tuple[str, str], list[tuple[int, Path]]] = {}
-    for file in folder.iterdir():
-        match = _NUMBERED.fullmatch(file.name)
-        if match and not file.name.startswith(".") and match[3].lower() in IMAGE_SUFFIXES:
-            sequences.setdefault((match[1], match[3]), []).append((int(match[2]), file))
-    if len(sequences) != 1:
-        names = ", ".join(f"{head}#{tail}" for head, tail in sorted(sequences)[:3])
-        found = f"{len(sequences)} sequences ({names})" if sequences else "no numbered image"
-        raise InputError(folder, found, "a folder with the images of one sequence, or a pattern such as shot.####.exr")
-    return _ordered(folder, next(iter(sequences.values())))
-
-
-def _ordered(path: Path, found: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    found.sort()
-    for (number, first), (other, second) in zip(found, found[1:]):
-        if number == other:
-            raise InputError(path, f"frame {number} twice ({first.name}, {second.name})", "one file a frame")
-    return found
 
 
 class SequenceReader:
@@ -75,17 +34,26 @@ class SequenceReader:
         self._files, self._colorspace = list(files), colorspace
         self._first: Image | None = read_image(files[0][1], colorspace)
         self.height, self.width = self._first.pixels.shape[:2]
-        #: 8, or 16 for anything deeper.
-        self.bit_depth = 8 if self._first.bit_depth == 8 else 16
-        self.floating = self._first.bit_depth not in (8, 16)
+        depths = {self._first.bit_depth} | {depth for _, file in files[1:] if (depth := stored_depth(file)) is not None}
+        #: 8, or 16 for anything deeper in any frame.
+        self.bit_depth = 8 if depths == {8} else 16
+        self.floating = not depths <= {8, 16}
+        #: Digits of the frame numbers.
+        self.padding = padding(files)
         self.average_rate: Fraction | None = rate
         self.time_base = 1 / rate
         self.sample_aspect_ratio = Fraction(1)
         self.audio_streams = 0
         self.frames: int | None = len(files)
         self._noted: set[str] = set()
-        gaps = files[-1][0] - files[0][0] + 1 - len(files)
-        self.notes: tuple[str, ...] = (f"{gaps} frames of the sequence are missing",) if gaps else ()
+        self.notes: tuple[str, ...] = ()
+        if len(depths) > 1:
+            words = " and ".join(sorted({f"{depth} bits" if depth in (8, 16) else f"{depth} samples" for depth in depths}))
+            self.notes += (f"frames of {words} in one sequence",)
+        numbers = [number for number, _ in files]
+        missing = [n for before, after in zip(numbers, numbers[1:]) for n in range(before + 1, min(after, before + 10**6))]
+        if missing:
+            self.notes += (f"{len(missing)} frames of the sequence are missing: {ranges(missing)}",)
 
     def __enter__(self) -> SequenceReader:
         return self
@@ -106,14 +74,20 @@ class SequenceReader:
             self._noted.add(kind)
             self.notes += (f"frame {number}, perhaps others: {text}",)
 
-    def time_of(self, number: float) -> Fraction:
-        """Seconds of a frame number, 0 at the first file."""
-        return (max(round(number), self._files[0][0]) - self._files[0][0]) * self.time_base
-
-    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
-        """As `VideoSource.read`, where start and end are frame numbers, both included."""
-        chosen = [(number, file) for number, file in self._files if start <= number and (end is None or number <= end)]
+    def time_of(self, number: float | None) -> Fraction:
+        """Seconds of a frame number, 0 at the first file, which None stands for."""
         first = self._files[0][0]
+        return (max(first if number is None else round(number), first) - first) * self.time_base
+
+    def read(self, start: float = -math.inf, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
+        """As `VideoSource.read`, where start and end are frame numbers, both included; by default all.
+        Raises InputError where no frame lies between them."""
+        first, last = self._files[0][0], self._files[-1][0]
+        chosen = [(number, file) for number, file in self._files if start <= number and (end is None or number <= end)]
+        if not chosen:
+            since = "" if start == -math.inf else f" from {start:g}"
+            until = "" if end is None else f" to {end:g}"
+            raise InputError(self.path, f"frames {first} to {last}", f"a frame{since}{until}")
         for index, (number, file) in enumerate(chosen):
             if index < skip:
                 continue
@@ -133,8 +107,10 @@ class SequenceWriter:
     png: 8-bit, png16: 16-bit, both sRGB-encoded and clipped to [0, 1]; exr: linear, float or half.
     """
 
-    def __init__(self, folder: Path, name: str, format: SequenceFormat, *, half: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, format: SequenceFormat, *, half: bool = False, digits: int = 4) -> None:
+        """digits: that frame numbers have at least."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._digits = digits
         self.folder, self.name = folder, name
         self.format: SequenceFormat = format
         self._dtype: Literal["half", "float"] = "half" if half else "float"
@@ -143,7 +119,7 @@ class SequenceWriter:
     def path(self, number: int) -> Path:
         """The file of a frame number."""
         suffix = "exr" if self.format == "exr" else "png"
-        return self.folder / f"{self.name}.{number:04d}.{suffix}"
+        return self.folder / f"{self.name}.{frame_text(number, self._digits)}.{suffix}"
 
     def write(self, pixels: np.ndarray, number: int) -> None:
         """Writes one frame, (H, W, 3) float32 linear."""

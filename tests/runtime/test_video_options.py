@@ -24,7 +24,8 @@ from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.media.live import LiveReader, is_live, live_name
-from intrinsic_flow.media.sequence import SequenceReader, find_in_folder, find_pattern
+from intrinsic_flow.media.sequence import SequenceReader
+from intrinsic_flow.media.sequence_names import find_in_folder, find_pattern
 from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
 from intrinsic_flow.media.video_formats import CODECS
 
@@ -152,7 +153,7 @@ def test_a_sequence_may_become_a_video_and_may_have_gaps(decompose, tmp_path, fr
     folder = write_sequence(tmp_path / "shot", frames[:6], 10, "png")
     (folder / "shot.0012.png").unlink()
     code, lines = decompose(folder / "shot.####.png", "--codec", "h264", "--rate", "30")
-    assert code == 0 and any("1 frames of the sequence are missing" in line for line in lines)
+    assert code == 0 and any("1 frames of the sequence are missing: 12" in line for line in lines)
     assert times(tmp_path / "out/shot_albedo.mp4") == [Fraction(n, 30) for n in (0, 1, 3, 4, 5)]
     assert decompose(folder / "shot.####.png", output=tmp_path / "images")[0] == 0
     assert cv2.imread(str(tmp_path / "images/shot_albedo/shot_albedo.0010.png"), -1).dtype == np.uint8
