@@ -44,6 +44,9 @@ from intrinsic_flow.train.data.shards import ShardError
 # Where in the order of views, best to worst, the shown ones lie; where two meet, the first name stands.
 SHOWN = {"best": 0.0, "worst": 1.0, "median": 0.5, "first quartile": 0.25, "last quartile": 0.75}
 
+# A set of fewer scenes says nothing about others: its scores are reported, models are not chosen by them.
+ENOUGH_TO_CHOOSE = 10
+
 
 def summarise(records: Sequence[Record], protocol: Protocol, common: dict[str, object]) -> list[dict[str, Any]]:
     """Records of single views -> one row for each (method, layer): scores, their intervals and the count of views."""
@@ -243,7 +246,9 @@ def _report(
     for note in protocol.notes():
         print(note, file=sys.stderr)
     description = dict(dataset.describe())
-    remarks = dataset.remarks(description)
+    remarks = list(dataset.remarks(description))
+    if scenes < ENOUGH_TO_CHOOSE:
+        remarks.append(f"fewer than {ENOUGH_TO_CHOOSE} scenes: reported, nothing is chosen by these numbers")
     lines = table(rows, protocol.scores)
     print(head, lines, *remarks, sep="\n")
     report = {"environment": environment(), "rows": rows, "data": description}

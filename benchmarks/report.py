@@ -24,6 +24,7 @@ from intrinsic_flow.color import linear_to_srgb
 
 CELL = 192
 _GAP = 4
+_ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 Strip = list[tuple[str, np.ndarray]]
 
@@ -92,17 +93,17 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]], scores: Sequence[Score]) -> str:
-    """The rows as a Markdown table, layer by layer, best first by the first score.
+    """The rows as a Markdown table, layer by layer, best first by the first score, those without it last.
 
     The first score stands with its 95% interval.
     """
     scores = [score for score in scores if any(score.key in row for row in rows)]
     first = scores[0]
-    titles = [f"{score.title} {'↑' if score.better == 'higher' else '↓'}" for score in scores]
+    titles = [f"{score.title}{_ARROWS[score.better]}" for score in scores]
     titles.insert(1, "95% interval")
     lines = [f"| layer | method | {' | '.join(titles)} | n |", f"|---|---|{'---:|' * len(titles)}---:|"]
-    sign = -1 if first.better == "higher" else 1
-    for row in sorted(rows, key=lambda row: (row["layer"], sign * row.get(first.key, np.inf))):
+    sign = {"higher": -1, "lower": 1, "neither": 0}[first.better]
+    for row in sorted(rows, key=lambda row: (row["layer"], first.key not in row, sign * row.get(first.key, 0))):
         cells = [_number(row.get(score.key), score) for score in scores]
         bounds = row.get("interval", {}).get(first.key)
         cells.insert(1, " to ".join(_number(bound, first) for bound in bounds) if bounds else "")

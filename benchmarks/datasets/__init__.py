@@ -8,8 +8,13 @@ from intrinsic_flow.benchmarks.datasets.hypersim import HypersimDataset
 from intrinsic_flow.benchmarks.datasets.iiw import IiwDataset
 from intrinsic_flow.benchmarks.datasets.maw import MawDataset
 from intrinsic_flow.benchmarks.datasets.mit import MitDataset
+from intrinsic_flow.benchmarks.datasets.multi_illumination import MultiIlluminationDataset
+from intrinsic_flow.benchmarks.datasets.photometric_stereo import PhotometricStereoDataset
+from intrinsic_flow.benchmarks.datasets.photos import PhotoDataset
+from intrinsic_flow.benchmarks.datasets.rivals import RivalDataset
 from intrinsic_flow.benchmarks.datasets.saw import SawDataset, SawShadingDataset
-from intrinsic_flow.benchmarks.datasets.shards import ShardDataset
+from intrinsic_flow.benchmarks.datasets.shadow_moved import ShadowMovedDataset
+from intrinsic_flow.benchmarks.datasets.shards import ShardDataset, WhiteBalancedShardDataset
 
 __all__ = [
     "DENSE_DATASETS",
@@ -20,10 +25,16 @@ __all__ = [
     "IiwDataset",
     "MawDataset",
     "MitDataset",
+    "MultiIlluminationDataset",
+    "PhotoDataset",
+    "PhotometricStereoDataset",
+    "RivalDataset",
     "Sample",
     "SawDataset",
     "SawShadingDataset",
+    "ShadowMovedDataset",
     "ShardDataset",
+    "WhiteBalancedShardDataset",
 ]
 
 # Sets with albedo and shading at every valid pixel.

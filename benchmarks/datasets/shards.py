@@ -6,9 +6,13 @@ Shading is RGB; the albedo is the renderer's, in [0, 1]. Up to three views share
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, over_99th_percentile
+from intrinsic_flow.color import luminance
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError, decode_members
 
@@ -58,6 +62,21 @@ class ShardDataset(Dataset):
             gray_shading=False,
             group=str(view.meta.get("seed", name)),
         )
+
+
+class WhiteBalancedShardDataset(ShardDataset):
+    """The same views, their default light pulled to neutral as a camera's white balance would."""
+
+    def load(self, name: str) -> Sample:
+        """Image and shading by channel over the colour of the mean shading of valid pixels, whose luminance stays."""
+        sample = super().load(name)
+        _, shading = sample.dense()
+        light = shading[sample.mask].mean(0, dtype=np.float64) if sample.mask.any() else np.ones(3)
+        if light.min() <= 0:
+            return sample
+        gains = (luminance(light) / light).astype(np.float32)
+        balanced = over_99th_percentile(shading * gains, sample.mask)
+        return replace(sample, image=sample.image * gains, shading=balanced)
 
 
 def _index(shard: Path) -> dict[str, list[_Place]]:

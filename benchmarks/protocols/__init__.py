@@ -14,11 +14,18 @@ from intrinsic_flow.benchmarks.datasets import (
     IiwDataset,
     MawDataset,
     MitDataset,
+    MultiIlluminationDataset,
+    PhotoDataset,
+    PhotometricStereoDataset,
+    RivalDataset,
     SawDataset,
     SawShadingDataset,
+    ShadowMovedDataset,
     ShardDataset,
+    WhiteBalancedShardDataset,
 )
 from intrinsic_flow.benchmarks.protocols.base import Column, Protocol, Record, Score
+from intrinsic_flow.benchmarks.protocols.contrast import ContrastProtocol, OtherLightsProtocol, ShadowMovedProtocol
 from intrinsic_flow.benchmarks.protocols.labels import ConstancyProtocol, IiwProtocol, MawProtocol, SawProtocol
 from intrinsic_flow.benchmarks.protocols.layers import (
     BarronProtocol,
@@ -47,7 +54,16 @@ class Benchmark:
 
 
 BENCHMARKS: dict[str, list[Benchmark]] = {
-    "shards": [Benchmark(ShardDataset, NativeProtocol("truth albedo as rendered"))],
+    "shards": [
+        Benchmark(ShardDataset, NativeProtocol("truth albedo as rendered")),
+        Benchmark(
+            WhiteBalancedShardDataset,
+            NativeProtocol(
+                "truth albedo as rendered; image and shading over the colour of the view's mean shading", "white-balanced"
+            ),
+        ),
+        Benchmark(ShardDataset, ContrastProtocol(expose=True)),
+    ],
     "mit": [
         Benchmark(
             MitDataset,
@@ -58,15 +74,38 @@ BENCHMARKS: dict[str, list[Benchmark]] = {
         Benchmark(MitDataset, BarronProtocol(), "test"),
         Benchmark(MitDataset, GrosseProtocol(), "grosse"),
         Benchmark(MitDataset, ConstancyProtocol()),
+        Benchmark(MitDataset, ContrastProtocol(expose=True)),
     ],
-    "arap": [Benchmark(ArapDataset, FlowIidProtocol()), Benchmark(partial(ArapDataset, unique=True), CareagaProtocol())],
+    "arap": [
+        Benchmark(ArapDataset, FlowIidProtocol()),
+        Benchmark(partial(ArapDataset, unique=True), CareagaProtocol()),
+        Benchmark(partial(ArapDataset, unique=True), ContrastProtocol(expose=True)),
+    ],
     "saw": [
         *(Benchmark(SawDataset, SawProtocol(variant)) for variant in ("weighted", "unweighted", "challenge")),
         Benchmark(SawShadingDataset, PrecomputedShadingProtocol()),
+        Benchmark(SawDataset, ContrastProtocol()),
     ],
-    "iiw": [Benchmark(IiwDataset, IiwProtocol())],
-    "maw": [Benchmark(MawDataset, MawProtocol())],
-    "hypersim": [Benchmark(HypersimDataset, HypersimProtocol())],
+    "iiw": [Benchmark(IiwDataset, IiwProtocol()), Benchmark(IiwDataset, ContrastProtocol())],
+    "maw": [Benchmark(MawDataset, MawProtocol()), Benchmark(MawDataset, ContrastProtocol(expose=True))],
+    "hypersim": [
+        Benchmark(HypersimDataset, HypersimProtocol()),
+        Benchmark(HypersimDataset, ContrastProtocol(expose=True)),
+    ],
+    "shadow_moved": [
+        Benchmark(ShadowMovedDataset, ShadowMovedProtocol()),
+        Benchmark(ShadowMovedDataset, ContrastProtocol()),
+    ],
+    "multi_illumination": [
+        Benchmark(MultiIlluminationDataset, OtherLightsProtocol()),
+        Benchmark(MultiIlluminationDataset, ContrastProtocol()),
+    ],
+    "photometric_stereo": [
+        Benchmark(PhotometricStereoDataset, OtherLightsProtocol(expose=True)),
+        Benchmark(PhotometricStereoDataset, ContrastProtocol(expose=True)),
+    ],
+    "photos": [Benchmark(PhotoDataset, ContrastProtocol())],
+    "rivals": [Benchmark(RivalDataset, ContrastProtocol())],
 }
 
 

@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Score:
-    """One column. `key` is its name in records and JSON; `better` says which way is good.
+    """One column. `key` is its name in records and JSON; `better` says which way is good; "neither" orders nothing.
 
     average: "geometric" is Barron & Malik's; `source` is then the record's key that is averaged. factor: what papers
     print it times.
@@ -27,7 +27,7 @@ class Score:
 
     key: str
     title: str
-    better: Literal["lower", "higher"] = "lower"
+    better: Literal["lower", "higher", "neither"] = "lower"
     average: Literal["arithmetic", "geometric"] = "arithmetic"
     source: str | None = None
     factor: float = 1.0

@@ -32,8 +32,9 @@ class NativeProtocol(LayerProtocol):
         "errors / sum of squared truth; SSIM Gaussian sigma 1.5, range 1; truth shading / its 99th percentile"
     )
 
-    def __init__(self, remark: str = "") -> None:
-        """remark: what else the set's truth has undergone."""
+    def __init__(self, remark: str = "", name: str = "native") -> None:
+        """remark: what else the set's truth has undergone. name: of the protocol, where a set has several such."""
+        self.name = name
         self.text = f"{type(self).text}; {remark}" if remark else type(self).text
 
     def score_layer(self, prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Mapping[str, float]:
@@ -53,7 +54,7 @@ class HypersimProtocol(NativeProtocol):
     )
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(name="layers")
         self._lpips: bool | None = None
 
     def notes(self) -> list[str]:

@@ -207,7 +207,7 @@ def test_a_wrong_folder_gives_one_line_with_the_layout_and_the_source_and_exit_c
 def test_an_unknown_protocol_lists_those_of_the_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         quality.main(["--dataset", "mit", "--data", str(tmp_path), "--protocol", "flowiid"])
-    assert stop.value.code == 2 and "native, barron, grosse, constancy" in capsys.readouterr().err
+    assert stop.value.code == 2 and "native, barron, grosse, constancy, contrast" in capsys.readouterr().err
 
 
 def test_an_unknown_split_lists_those_of_the_set(
