@@ -81,5 +81,6 @@ def _frames(picture: np.ndarray) -> np.ndarray:
     drawn = np.any([np.abs(shown - color).max(-1) < _FRAME_TOLERANCE for color in _FRAMES], axis=0)
     drawn = drawn.astype(np.uint8)
     patches = cv2.morphologyEx(drawn, cv2.MORPH_OPEN, np.ones((_THICK, _THICK), np.uint8))
-    lines = drawn & ~cv2.dilate(patches, np.ones((_THICK, _THICK), np.uint8))
+    thick = cv2.dilate(patches, np.ones((_THICK, _THICK), np.uint8))
+    lines = np.where(thick > 0, 0, drawn).astype(np.uint8)
     return cv2.dilate(lines, np.ones((_FRAME_MARGIN, _FRAME_MARGIN), np.uint8)).astype(bool)

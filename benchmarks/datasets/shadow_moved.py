@@ -27,7 +27,7 @@ class CastShadows:
 
     def picture(self, shape: tuple[int, int]) -> np.ndarray:
         """Where shadows lie: the brighter, the more of the pictures."""
-        share = np.mean(self.shadows, axis=0, dtype=np.float32)
+        share = np.stack(self.shadows).mean(0, dtype=np.float32)
         resized = cv2.resize(share, shape[::-1], interpolation=cv2.INTER_AREA)
         return np.repeat(resized[..., None], 3, axis=-1)
 
