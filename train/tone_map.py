@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,12 +17,19 @@ def luminance(image: Tensor) -> Tensor:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+def _sorted(rows: Tensor) -> Tensor:
+    """(B, N) float32, each row in ascending order; on the CPU by numpy's vectorised sort, several times faster."""
+    if rows.device.type == "cpu" and not rows.requires_grad:
+        return torch.from_numpy(np.sort(rows.numpy(), axis=1))
+    return rows.sort(dim=1).values
+
+
 def exposure_gain(image: Tensor) -> Tensor:
     """(B, 3, H, W) linear, finite -> (B, 1, 1, 1) gain that brings the 90th percentile of luminance to 0.8.
 
     Only pixels above 2% of the 99.5th percentile count; percentiles interpolate linearly; a black image has gain 1.
     """
-    ordered = luminance(image.float()).flatten(1).sort(dim=1).values
+    ordered = _sorted(luminance(image.float()).flatten(1))
     total = ordered.shape[1]
 
     def value_at(position: Tensor) -> Tensor:

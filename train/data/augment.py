@@ -21,6 +21,7 @@ from intrinsic_flow.train.data.draws import Draws
 from intrinsic_flow.train.data.patterns import paint, transmittance
 from intrinsic_flow.train.data.sharpness import sharpen
 from intrinsic_flow.train.data.store import Views, ViewStore
+from intrinsic_flow.train.data.windows import block_means
 from intrinsic_flow.train.networks.config import SIDE_MULTIPLE
 from intrinsic_flow.train.tone_map import exposure_gain, luminance
 
@@ -138,12 +139,11 @@ class _Cut:
         shape = crops.shape
         if (self.height, self.width) == self.size:
             return crops.float()
-        flat = crops.reshape(len(crops), -1, self.height, self.width).float()
         reduction, rest = divmod(self.height, self.size[0])
         if rest == 0 and self.width == reduction * self.size[1]:
-            resized = F.avg_pool2d(flat, reduction)
-        else:
-            resized = F.interpolate(flat, self.size, mode="bilinear")
+            return block_means(crops, reduction)
+        flat = crops.reshape(len(crops), -1, self.height, self.width).float()
+        resized = F.interpolate(flat, self.size, mode="bilinear")
         return resized.reshape(*shape[:-2], *self.size)
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.windows import on_rows, windows
 
 # Luminance quantisation of ITU-T T.81 (JPEG), table K.1.
 _JPEG_TABLE = torch.tensor(
@@ -66,6 +67,11 @@ def jpeg_like(srgb: Tensor, quality_scale: Tensor) -> Tensor:
     return torch.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], 1).clamp(0, 1)
 
 
+def _blur(encoded: Tensor, amount: Tensor) -> Tensor:
+    """Mix (B, 3, H, W) with its means over 3x3 pixels, by amount (B, 1, 1, 1)."""
+    return torch.lerp(encoded, windows(F.pad(encoded, (1, 1, 1, 1), mode="replicate"), 3, torch.add) / 9, amount)
+
+
 def degrade(image: Tensor, strength: float, draws: Draws) -> Tensor:
     """Degrade (B, 3, 8h, 8w) linear images in [0, 1]; each effect is drawn per image. `strength` 0 returns the input.
 
@@ -85,8 +91,7 @@ def degrade(image: Tensor, strength: float, draws: Draws) -> Tensor:
     encoded = encoded.clamp(min=1e-6).pow(power)
     encoded = encoded + contrast * (encoded * encoded * (3 - 2 * encoded) - encoded)
 
-    blurred = F.avg_pool2d(F.pad(encoded, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    encoded = torch.lerp(encoded, blurred, strength * uniform() * (uniform() < 0.25))
+    encoded = on_rows(_blur, encoded, strength * uniform() * (uniform() < 0.25))
 
     sigma = strength * 0.03 * uniform() * (uniform() < 0.5)
     noise = draws.normal(*image.shape[1:])

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.windows import on_rows, windows
 
 # Where edges are looked for, in pixels, and the most that detail is amplified by.
 _WINDOW = 5
@@ -28,8 +29,8 @@ def sharpen_edges(light: Tensor, amount: Tensor) -> Tensor:
     floor = (_DARK * light.amax((1, 2, 3), keepdim=True)).clamp(min=1e-12)
     log_light = light.maximum(floor).log()
     around = F.pad(log_light, (_WINDOW // 2,) * 4, mode="replicate")
-    mean = F.avg_pool2d(around, _WINDOW, stride=1)
-    low, high = -F.max_pool2d(-around, _WINDOW, stride=1), F.max_pool2d(around, _WINDOW, stride=1)
+    mean = windows(around, _WINDOW, torch.add) / _WINDOW**2
+    low, high = windows(around, _WINDOW, torch.minimum), windows(around, _WINDOW, torch.maximum)
     sharp = (log_light + amount * (log_light - mean)).minimum(high).maximum(low)
     return torch.where((amount > 0) & (light > floor), sharp.exp(), light)
 
@@ -37,4 +38,4 @@ def sharpen_edges(light: Tensor, amount: Tensor) -> Tensor:
 def sharpen(light: Tensor, share: float, draws: Draws) -> Tensor:
     """`sharpen_edges` by random amounts, in a share of the views."""
     amount = _MOST * draws.uniform(1, 1, 1)
-    return sharpen_edges(light, torch.where(draws.uniform(1, 1, 1) < share, amount, torch.zeros_like(amount)))
+    return on_rows(sharpen_edges, light, torch.where(draws.uniform(1, 1, 1) < share, amount, torch.zeros_like(amount)))
