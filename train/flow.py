@@ -94,7 +94,7 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
     model = session.place(model)
     model.vae.eval().requires_grad_(False)
     ema = EMA(model, config.ema_decay)
-    optimizer = optimizer_for(model, config, session.device)
+    optimizer = optimizer_for(model, config)
     loop = TrainingLoop(
         "flow",
         session,

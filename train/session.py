@@ -64,12 +64,12 @@ class Session:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def place(self, module: ModuleT) -> ModuleT:
-        """Move to the device; channels-last on CUDA only (on CPUs its group-norm backward crashes in torch 2.13)."""
-        module = module.to(self.device)
-        if self.device.type == "cuda":
-            # A documented overload that torch's stub lacks.
-            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return module
+        """Move to the device, channels-last: convolutions then convert no layouts, on GPUs and on CPUs."""
+        for part in module.modules():
+            if isinstance(part, nn.GroupNorm):
+                part.register_forward_pre_hook(_with_gradient)
+        # A documented overload that torch's stub lacks.
+        return module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @overload
     def prepare(self, function: nn.Module) -> nn.Module: ...
@@ -109,6 +109,15 @@ class Session:
                 (store, chunk)
                 for chunk in torch.arange(len(store), device=self.device).split(max(1, pixels // math.prod(store.size)))
             )
+
+
+def _with_gradient(norm: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """On CPUs torch 2.13 ends in a segmentation fault where a channels-last group norm has trained weights and an input
+    that needs no gradient, as behind frozen layers: let it have one.
+    """
+    (x,) = inputs
+    frozen = torch.is_grad_enabled() and not x.requires_grad and x.device.type == "cpu"
+    return (x.detach().requires_grad_(),) if frozen else inputs
 
 
 def _permutation(count: int, seed: int) -> Tensor:
@@ -172,11 +181,11 @@ def open_perceptual(config: TrainingConfig) -> nn.Module | None:
     return open_distance(config.perceptual_network, config.perceptual_weights, config.perceptual_layers)
 
 
-def optimizer_for(model: nn.Module, config: TrainingConfig, device: torch.device) -> torch.optim.AdamW:
+def optimizer_for(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; biases and norm weights (one-dimensional parameters) are not decayed."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=device.type == "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)

@@ -79,8 +79,8 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
     vae = session.place(vae)
     discriminator = session.place(PatchDiscriminator())
     ema = EMA(vae, config.ema_decay)
-    optimizer = optimizer_for(vae, config, session.device)
-    discriminator_optimizer = optimizer_for(discriminator, config, session.device)
+    optimizer = optimizer_for(vae, config)
+    discriminator_optimizer = optimizer_for(discriminator, config)
     parts = {
         "model": vae,
         "ema": ema,

@@ -93,3 +93,13 @@ def test_a_batch_smaller_than_the_processes_is_refused(tiny_options, monkeypatch
     monkeypatch.setattr("intrinsic_flow.train.session.join_processes", lambda kind: Processes(0, 8))
     with pytest.raises(ConfigError, match=r"64x64 \(4 images\).*8 processes"):
         session_of(tiny_options)
+
+
+def test_a_norm_behind_frozen_layers_trains_channels_last(tiny_options):
+    session = session_of(tiny_options)
+    norm = session.place(torch.nn.GroupNorm(4, 48))
+    x = torch.randn(2, 48, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = torch.nn.functional.group_norm(x, 4)
+    norm(x.contiguous(memory_format=torch.channels_last)).sum().backward()
+    torch.testing.assert_close(norm.weight.grad, expected.sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
