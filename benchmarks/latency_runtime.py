@@ -13,6 +13,7 @@ from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.engines import open_engine
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.engines.cuda_engine import CudaEngine
+from intrinsic_flow.engines.onnxruntime_cuda import OnnxRuntimeCuda
 
 # The command's names say the library; the runtime's are shorter.
 ENGINES = {
@@ -22,12 +23,13 @@ ENGINES = {
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt-rtx",
 }
+NO_CUDA_GRAPHS = "without CUDA graphs"
 ON_CPU = ("onnxruntime-cpu", "openvino")
 
 
 def names(backend: str) -> list[str]:
     """Variants of an engine: its precisions. "default" is what the runtime itself would take."""
-    return ["default", "fp32"] if backend == "openvino" else ["default"]
+    return {"openvino": ["default", "fp32"], "onnxruntime-cuda": ["default", NO_CUDA_GRAPHS]}.get(backend, ["default"])
 
 
 def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *, stages: bool = True) -> Variant:
@@ -36,7 +38,11 @@ def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *,
     Raises what `open_engine` raises, among it MissingExtraError.
     """
     precision: Literal["fp32"] | None = "fp32" if name == "fp32" else None
-    engine = open_engine(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
+    engine: Engine
+    if name == NO_CUDA_GRAPHS:
+        engine = OnnxRuntimeCuda(bundle, cuda_graphs=False)
+    else:
+        engine = open_engine(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
     image, noise, steps = workload.image, workload.noise, workload.steps
     network = partial(engine.network, image, noise, steps)
     return Variant(

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -212,6 +213,13 @@ def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT of at least 16 pixels each")
+    return int(width), int(height)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("benchmarks.video", __doc__)
     parser.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="video files without ground truth")
@@ -231,6 +239,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", choices=BACKENDS, default="cpu", help="engine (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--speed", action="store_true", help="time each stage alone and the pipeline, on the first VIDEO")
+    parser.add_argument(
+        "--made",
+        nargs="+",
+        type=_size,
+        default=[],
+        metavar="WIDTHxHEIGHT",
+        help="--speed on clips of these sizes made for it",
+    )
     parser.add_argument("--memory", action="store_true", help="peak memory of a 30 s and a 120 s clip made for it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment as JSON")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write video.json and video.md into this folder")
@@ -241,10 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 measured, 1 the data or the bundle cannot be used, 2 wrong usage."""
     parser = _parser()
     args = parser.parse_args(arguments)
-    if not args.videos and not args.clip and not args.memory:
-        parser.error("found no input, expected a VIDEO, --clip or --memory")
-    if args.speed and not args.videos:
-        parser.error("argument --speed: expected a VIDEO")
+    if not args.videos and not args.clip and not args.memory and not args.made:
+        parser.error("found no input, expected a VIDEO, --clip, --made or --memory")
+    if args.speed and not args.videos and not args.made:
+        parser.error("argument --speed: expected a VIDEO or --made")
     try:
         rows = _measure(args)
     except (InputError, ShardError, MissingExtraError, ValueError, RuntimeError) as error:
@@ -271,11 +287,16 @@ def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
         rows += judge_video(path, methods, start=args.start, seconds=args.seconds)
     for clip in read_clips(args.clip) if args.clip else ():
         rows += judge_clip(clip, build_methods(bundle, **options))
-    if args.speed or args.memory:
+    if args.speed or args.made or args.memory:
         from intrinsic_flow.benchmarks import video_speed
 
-        if args.speed:
+        if args.speed and args.videos:
             rows += video_speed.stages(args.videos[0], bundle, **options)
+        for size in args.made:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"made-{size[0]}x{size[1]}.mp4"
+                video_speed.texture_clip(path, size, video_speed.FRAMES)
+                rows += video_speed.stages(path, bundle, **options)
         if args.memory:
             rows += video_speed.memory(bundle, args.backend)
     return [{**row, **common} for row in rows]

@@ -122,18 +122,18 @@ def memory(bundle: Bundle, backend: str = "cpu") -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         for seconds in MEMORY_SECONDS:
             path = Path(folder) / f"clip{seconds}.mp4"
-            frames = _texture_clip(path, seconds)
+            frames = texture_clip(path, MEMORY_SIZE, seconds * MEMORY_RATE)
             arguments = [str(path), "-o", str(Path(folder) / "out"), "--quiet", "--resolution", "32", "--backend", backend]
             peak = _peak_memory([*arguments, "--bundle", str(bundle.folder.resolve())])
             rows.append({"seconds": seconds, "frames": frames, "peak_mib": peak / 2**20})
     return rows
 
 
-def _texture_clip(path: Path, seconds: int) -> int:
-    width, height = MEMORY_SIZE
+def texture_clip(path: Path, size: tuple[int, int], count: int) -> int:
+    """Writes a clip of a drifting texture: size (width, height), `count` frames at MEMORY_RATE. Returns `count`."""
+    width, height = size
     rng = np.random.default_rng(0)
     wide = cv2.GaussianBlur(rng.uniform(0, 1, (height, 2 * width, 3)).astype(np.float32), (0, 0), 3)
-    count = seconds * MEMORY_RATE
     with VideoWriter(path, None, width, height, frame_rate=Fraction(MEMORY_RATE), bit_depth=8) as writer:
         for index in range(count):
             shift = index % width

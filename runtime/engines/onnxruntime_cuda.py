@@ -40,8 +40,11 @@ class OnnxRuntimeCuda(CudaEngine):
 
     name = "cuda"
 
-    def __init__(self, bundle: Bundle, *, precision: Precision | None = None, device: int = 0) -> None:
-        """precision: None for FP16 where the bundle has such graphs. device: CUDA's number of the GPU.
+    def __init__(
+        self, bundle: Bundle, *, precision: Precision | None = None, device: int = 0, cuda_graphs: bool = True
+    ) -> None:
+        """precision: None for FP16 where the bundle has such graphs. device: CUDA's number of the GPU. cuda_graphs: False
+        launches every kernel from the host, to see what capturing them saves.
 
         Raises MissingExtraError without ONNX Runtime's GPU package or cuda-python, CudaError and RuntimeError without a GPU
         that they can use.
@@ -55,7 +58,7 @@ class OnnxRuntimeCuda(CudaEngine):
         # The libraries of CUDA and cuDNN as pip packages bring them; where those are missing, the system's are found.
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
-        self._ort, self._device = onnxruntime, device
+        self._ort, self._device, self._cuda_graphs = onnxruntime, device, cuda_graphs
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
         super().__init__(Cuda(load_cudart(EXTRA), device), bundle)
         with self._owner:
@@ -147,7 +150,7 @@ class OnnxRuntimeCuda(CudaEngine):
                     options.add_free_dimension_override_by_name(dim, side)
         provider = {
             "device_id": str(self._device),
-            "enable_cuda_graph": "1",
+            "enable_cuda_graph": str(int(self._cuda_graphs)),
             "user_compute_stream": str(int(self._streams.compute)),
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": "0",

@@ -442,7 +442,7 @@ def test_help_starts_with_what_the_command_does_and_has_examples(capsys):
     text = capsys.readouterr().out
     assert caught.value.code == 0
     assert "Splits photos and videos into albedo" in text.split("options:")[0]
-    assert text.count("    python -m intrinsic_flow.decompose ") == 3
+    assert text.count("    python -m runtime.decompose ") == 3
 
 
 def test_preview_of_a_dark_render_is_exposed(decompose, tmp_path, scene):
