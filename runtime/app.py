@@ -58,9 +58,10 @@ def _serve(settings: DemoSettings, worker: Worker, workspace: Workspace, host: s
     from intrinsic_flow.demo.interface import build_demo, launch_options
 
     demo = build_demo(settings, worker, workspace)
+    options = launch_options(demo, workspace)
     with interrupts():
         try:
-            demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **launch_options())
+            demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **options)
             name = "localhost" if host == "127.0.0.1" else host
             print(f"intrinsic-flow demo: http://{name}:{port} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()

@@ -52,13 +52,14 @@ def run_video(
     model: Callable[[], Decomposer],
     protected: frozenset[str],
     progress: Progress,
+    source: VideoSource | None = None,
 ) -> list[Path] | None:
-    """Runs a job; returns the files written, or None where they all exist already.
+    """Runs a job; returns the files written, or None where they all exist already. source: already opened, closed here.
 
     Raises as `run_image` does, and Interrupted where Ctrl-C came and what was written is kept.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(closing(open_source(job, settings)))
+        source = stack.enter_context(closing(source or open_source(job, settings)))
         run = _Run(job, settings, source, progress)
         if settings.pipe is not None:
             return run.to_pipe(model(), stack, settings.pipe)

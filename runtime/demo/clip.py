@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +13,11 @@ from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.cli.progress import Notes
 from intrinsic_flow.cli.video_job import run_video
+from intrinsic_flow.demo.decoding import VideoReaderApart
 from intrinsic_flow.demo.photo import Options
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.video import VideoReader
+from intrinsic_flow.media.video import VideoSource
 
 # A container's word on length and rate is not exact.
 LENGTH_TOLERANCE = 1.02
@@ -52,45 +54,47 @@ def decompose_clip(
     *,
     temporal: bool = True,
     on_frame: Callable[[int, int], None] | None = None,
+    reader: Callable[..., VideoSource] = VideoReaderApart,
 ) -> Clip:
     """Decomposes a video into `folder`. on_frame: gets the number of frames done and their expected total; what it raises
     ends the run, and no file is left. Raises InputError, OSError, MemoryError."""
-    size, expected, most = _check(path, options, limits)
-    done = 0
+    with closing(reader(path, options.colorspace, max_pixels=limits.pixels)) as source:
+        size, expected, most = _check(path, source, limits)
+        done = 0
 
-    def count(frames: int) -> None:
-        nonlocal done
-        done = frames
-        if frames > most:
-            raise InputError(path, f"more than {most} frames", f"at most {limits.seconds:g} seconds of video")
-        if on_frame is not None:
-            on_frame(frames, max(expected, frames))
+        def count(frames: int) -> None:
+            nonlocal done
+            done = frames
+            if frames > most:
+                raise InputError(path, f"more than {most} frames", f"at most {limits.seconds:g} seconds of video")
+            if on_frame is not None:
+                on_frame(frames, max(expected, frames))
 
-    settings = Settings(
-        inputs=(path,), output=folder, steps=options.steps, seed=options.seed, backend="auto", bundle=None,
-        colorspace=options.colorspace, resolution=worker.resolution, format=None, half=False, shading=options.shading,
-        mode=options.mode, temporal=temporal, preview=True, overwrite=True, quiet=True, threads=None,
-    )  # fmt: skip
-    model = worker.model(count, **options.for_model())
-    log = Notes()
-    begun = time.perf_counter()
-    written = run_video(Job(path, "video", folder, path.stem[:60] or "video"), settings, lambda: model, frozenset(), log)
-    seconds = time.perf_counter() - begun
+        settings = Settings(
+            inputs=(path,), output=folder, steps=options.steps, seed=options.seed, backend="auto", bundle=None,
+            colorspace=options.colorspace, resolution=worker.resolution, format=None, half=False, shading=options.shading,
+            mode=options.mode, temporal=temporal, preview=True, overwrite=True, quiet=True, threads=None,
+        )  # fmt: skip
+        model = worker.model(count, **options.for_model())
+        log = Notes()
+        begun = time.perf_counter()
+        job = Job(path, "video", folder, path.stem[:60] or "video")
+        written = run_video(job, settings, lambda: model, frozenset(), log, source)
+        seconds = time.perf_counter() - begun
     assert written is not None, "with overwrite, a job is never skipped"
     names = ("albedo", "shading", "preview", "sidecar")
     notes = tuple(line.removeprefix(f"{path}: ") for line in log.lines)
     return Clip(dict(zip(names, written, strict=True)), size, done, seconds, notes)
 
 
-def _check(path: Path, options: Options, limits: VideoLimits) -> tuple[tuple[int, int], int, int]:
+def _check(path: Path, source: VideoSource, limits: VideoLimits) -> tuple[tuple[int, int], int, int]:
     """(height, width), the number of frames that the file states, and the largest number that it may hold."""
-    with VideoReader(path, options.colorspace) as reader:
-        height, width = reader.height, reader.width
-        if height * width > limits.pixels:
-            found = f"frames of {width}x{height} pixels ({height * width / 1e6:.1f} megapixels)"
-            raise InputError(path, found, f"at most {limits.pixels / 1e6:g} megapixels a frame")
-        rate = min(reader.average_rate or Fraction(25), MAX_RATE)
-        expected = reader.frames or 0
+    height, width = source.height, source.width
+    if height * width > limits.pixels:
+        found = f"frames of {width}x{height} pixels ({height * width / 1e6:.1f} megapixels)"
+        raise InputError(path, found, f"at most {limits.pixels / 1e6:g} megapixels a frame")
+    rate = min(source.average_rate or Fraction(25), MAX_RATE)
+    expected = source.frames or 0
     seconds = expected / rate
     if seconds > limits.seconds * LENGTH_TOLERANCE:
         raise InputError(path, f"a video of {float(seconds):.1f} seconds", f"at most {limits.seconds:g} seconds")

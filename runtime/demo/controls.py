@@ -13,7 +13,7 @@ MODES = [("Flow matching", "flow"), ("Autoencoder only", "vae")]
 COLOR_SPACES = [("As tagged", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]
 
 
-def untouched(component: gr.Image | gr.Video) -> None:
+def untouched(component: gr.Image | gr.Video | gr.UploadButton) -> None:
     """Makes a component hand over the path of the uploaded file, or None. Gradio would decode a picture with Pillow first,
     past our limits and 16 bits to 8. Not by a subclass, beside which Gradio writes a stub file."""
     component.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]

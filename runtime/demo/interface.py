@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from intrinsic_flow.demo import look
+from intrinsic_flow.demo.door import Door
 from intrinsic_flow.demo.photo_tab import photo_tab
 from intrinsic_flow.demo.video_tab import video_tab
 from intrinsic_flow.demo.worker import Worker
@@ -17,8 +19,6 @@ from intrinsic_flow.demo.workspace import Workspace
 TITLE = "intrinsic-flow"
 # Uploads are refused above it while they come in: floats of a large picture, or a minute of good video.
 MAX_UPLOAD = 512 * gr.FileSize.MB
-# What a visitor leaves behind goes with the session; this is for sessions whose end nobody noticed.
-CLEAN_EVERY_SECONDS, KEEP_SECONDS = 600, 3600
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
     worker, workspace: to be closed by the caller after the server has ended.
     """
     workspace.use_for_gradio()
-    with gr.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(CLEAN_EVERY_SECONDS, KEEP_SECONDS), fill_width=True
-    ) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         with gr.Row(elem_id="top"):
             gr.HTML(
                 f"<h1>{TITLE}</h1><p>Splits a picture into <b>albedo</b>, what the surface is, and <b>shading</b>, "
@@ -62,18 +60,15 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
                 video_tab(settings, worker, workspace)
         engine = html.escape(f"{worker.bundle.name} · {worker.describe()}")
         gr.HTML(f'<p class="hint">Model {engine}. Uploads are deleted when you leave the page.</p>', padding=False)
-
-        def end(request: gr.Request) -> None:
-            workspace.end(request.session_hash)
-
-        demo.unload(end)
-    demo.queue(max_size=settings.queue)
+    demo.queue(max_size=settings.queue, api_open=False)
     return demo
 
 
-def launch_options() -> dict[str, Any]:
-    """Arguments for `gr.Blocks.launch` that belong to the page."""
+def launch_options(demo: gr.Blocks, workspace: Workspace) -> dict[str, Any]:
+    """Arguments for `gr.Blocks.launch` that belong to the page of `build_demo`."""
+    door = Middleware(Door, demo=demo, workspace=workspace, max_upload=MAX_UPLOAD)
     return {
+        "app_kwargs": {"middleware": [door]},
         "theme": look.theme(),
         "css": look.CSS,
         "head": look.HEAD,

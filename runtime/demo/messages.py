@@ -10,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
+from intrinsic_flow.demo.workspace import SessionEnded
 from intrinsic_flow.errors import InputError, MissingExtraError
 
-
-class SessionEnded(Exception):
-    """The visitor has left: what is being computed is for nobody."""
+# Whatever the path and whether there is such a file: nobody learns what else the server's machine holds.
+FOREIGN = "This file is not one of yours. Choose it again."
 
 
 def as_messages(function: Callable[..., Any]) -> Callable[..., Any]:

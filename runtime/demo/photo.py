@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from intrinsic_flow.decomposer import Mode
+from intrinsic_flow.demo.decoding import read_image_apart
 from intrinsic_flow.demo.editing import Light, Recolour, for_display, light_level, recompose, select
 from intrinsic_flow.demo.worker import Worker
-from intrinsic_flow.media.images import ColorSpace, ImageFormat, read_image, write_image
+from intrinsic_flow.media.images import ColorSpace, Image, ImageFormat, read_image, write_image
 from intrinsic_flow.output.layer_files import write_layers
 from intrinsic_flow.product import ShadingKind
 from intrinsic_flow.result import Source
 from intrinsic_flow.working_size import resize
 
 PREVIEW_SIDE = 800
+VIEW_QUALITY = 92
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A decomposed photo. image, albedo, shading: (h, w, 3) float32 linear at preview size, read only. size: (H, W) of the
-    photo. gain: brings the image to display range. scale: shading that is shown as white. seconds: for the decomposition,
-    waiting for others not included. files: for download, by "albedo.png", "albedo.exr", "shading.png", "shading.exr" and
-    "shading.json". format: of integer downloads. notes: what the reader had to say.
+    """A decomposed photo. image, albedo, shading: (h, w, 3) float32 linear at preview size, read only; views: JPEGs of them
+    for the browser. size: (H, W) of the photo. gain: brings the image to display range. scale: shading that is shown as
+    white. seconds: for the decomposition, waiting for others not included. files: for download, by "albedo.png",
+    "albedo.exr", "shading.png", "shading.exr" and "shading.json". format: of integer downloads. notes: what the reader had
+    to say.
     """
 
     name: str
@@ -54,27 +59,20 @@ class Photo:
     scale: float
     seconds: float
     files: dict[str, Path]
+    views: tuple[Path, Path, Path]
     format: ImageFormat
     options: Options
     notes: tuple[str, ...]
-
-    def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Image, albedo and shading for the eye, (h, w, 3) uint8 sRGB."""
-        return (
-            for_display(self.image, self.gain),
-            for_display(self.albedo),
-            for_display(self.shading, 1 / self.scale),
-        )
 
     @cached_property
     def level(self) -> float:
         """See `editing.light_level`."""
         return light_level(self.shading)
 
-    def edited(self, edits: Sequence[Recolour], light: Light) -> np.ndarray:
-        """The edited photo for the eye, (h, w, 3) uint8 sRGB, at preview size."""
+    def write_view(self, edits: Sequence[Recolour], light: Light, path: Path) -> Path:
+        """Writes the edited photo for the browser, at preview size."""
         surfaces = [(select(self.albedo, edit), edit.color) for edit in edits]
-        return for_display(recompose(self.albedo, self.shading, surfaces, light, self.level), self.gain)
+        return write_view(path, recompose(self.albedo, self.shading, surfaces, light, self.level), self.gain)
 
     def write_edited(self, edits: Sequence[Recolour], light: Light, folder: Path, kind: str) -> Path:
         """Writes the edited photo at full size to `folder`, from the linear layers on disk. kind: "png" or "exr"."""
@@ -89,9 +87,17 @@ class Photo:
         return path
 
 
-def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, max_pixels: int) -> Photo:
+def decompose_photo(
+    path: Path,
+    options: Options,
+    worker: Worker,
+    folder: Path,
+    max_pixels: int,
+    *,
+    reader: Callable[..., Image] = read_image_apart,
+) -> Photo:
     """Decomposes a picture and writes its layers to `folder`. Raises InputError, ValueError, OSError, MemoryError."""
-    image = read_image(path, options.colorspace, max_pixels=max_pixels)
+    image = reader(path, options.colorspace, max_pixels=max_pixels)
     result, seconds = worker.model(**options.for_model()).timed(image.pixels)
     result = replace(result, source=Source(path.name, path, image.bit_depth, image.alpha, image.notes))
     format: ImageFormat = "png16" if image.bit_depth == 16 else "png"
@@ -106,7 +112,17 @@ def decompose_photo(path: Path, options: Options, worker: Worker, folder: Path, 
     small, albedo, shading = (_small(layer) for layer in (image.pixels, result.albedo, result.shading))
     gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
     size = (image.pixels.shape[0], image.pixels.shape[1])
-    return Photo(name, small, albedo, shading, size, gain, scale, seconds, files, format, options, image.notes)
+    views = tuple(
+        write_view(folder / f"{secrets.token_urlsafe(16)}.jpg", layer, factor)
+        for layer, factor in ((small, gain), (albedo, 1.0), (shading, 1 / scale))
+    )
+    return Photo(name, small, albedo, shading, size, gain, scale, seconds, files, views, format, options, image.notes)
+
+
+def write_view(path: Path, image: np.ndarray, factor: float = 1.0) -> Path:
+    """Writes linear light times a factor as the JPEG that the browser shows. Returns the path."""
+    cv2.imwrite(str(path), for_display(image, factor)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, VIEW_QUALITY])
+    return path
 
 
 def _small(layer: np.ndarray) -> np.ndarray:

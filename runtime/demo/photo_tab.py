@@ -21,7 +21,7 @@ from intrinsic_flow.demo.editing import (
     select,
     weights,
 )
-from intrinsic_flow.demo.messages import as_messages, facts, message
+from intrinsic_flow.demo.messages import FOREIGN, as_messages, facts, message
 from intrinsic_flow.demo.photo import Options, Photo, decompose_photo
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
@@ -77,6 +77,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
             other = gr.UploadButton(
                 "Open EXR, HDR, TIFF or NPY", file_types=OTHER_FILES, type="filepath", size="sm", elem_id="other"
             )
+            untouched(other)
             gallery = gr.Gallery(
                 [(_thumbnail(path), path.stem) for path in examples],
                 label="Examples",
@@ -174,7 +175,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     shown = [photo, empty, results, editor, albedo, shading, status, *files, edited, kept, active, note, *light_controls]
 
     def show(result: Photo) -> list[Any]:
-        image, albedo, shading = result.pictures()
+        image, albedo, shading = result.views
         height, width = result.size
         labels = [
             f"{result.seconds:.2f} s",
@@ -203,6 +204,8 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def decompose(request: gr.Request, path: str | None, values: tuple[Any, ...]) -> list[Any]:
         if path is None:
             raise message("Choose a picture first: upload one, take one with the webcam, or press an example.")
+        if not workspace.claim(request.session_hash, path) and Path(path) not in examples:
+            raise message(FOREIGN)
         folder = workspace.fresh(request.session_hash, "photo")
         return show(decompose_photo(Path(path), options(*values), worker, folder, settings.max_pixels))
 
@@ -216,10 +219,12 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     @as_messages
     def on_other(request: gr.Request, path: str, *values: Any) -> list[Any]:
         result = decompose(request, path, values)
-        return [path, result[0].pictures()[0], *result]
+        return [path, result[0].views[0], *result]
 
     @as_messages
     def on_example(request: gr.Request, event: gr.SelectData, *values: Any) -> list[Any]:
+        if type(event.index) is not int or not 0 <= event.index < len(examples):
+            raise message("There is no such example.")
         path = str(examples[event.index])
         return [path, path, *decompose(request, path, values)]
 
@@ -235,7 +240,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     }
     uploaded = picture.input(on_picture, [picture, *controls], [source, *shown], trigger_mode="always_last", **work)
     # A file that is no picture leaves a broken one in the page: back to the one that the results belong to.
-    uploaded.failure(lambda photo: None if photo is None else photo.pictures()[0], photo, picture, **QUIET)
+    uploaded.failure(lambda photo: None if photo is None else photo.views[0], photo, picture, **QUIET)
     for event in (
         uploaded,
         other.upload(on_other, [other, *controls], [source, picture, *shown], **work),
@@ -263,22 +268,35 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         strength, contrast, kelvin, tint = values
         return Light(strength, contrast, kelvin, parse_color(tint))
 
-    @as_messages
-    def on_edit(photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any) -> Any:
-        if photo is None:
-            return gr.skip()
-        return photo.edited(edits(kept, active, values[:3]), light(values[3:]))
+    def view(request: gr.Request, photo: Photo, surfaces: tuple[Recolour, ...], light: Light) -> Path:
+        return photo.write_view(surfaces, light, workspace.view(request.session_hash, ".jpg"))
 
     @as_messages
-    def on_pick(event: gr.SelectData, photo: Photo | None, kept: tuple[Recolour, ...], *values: Any) -> list[Any]:
+    def on_edit(
+        request: gr.Request,
+        photo: Photo | None,
+        kept: tuple[Recolour, ...],
+        active: tuple[float, float] | None,
+        *values: Any,
+    ) -> Any:
+        if photo is None:
+            return gr.skip()
+        return view(request, photo, edits(kept, active, values[:3]), light(values[3:]))
+
+    @as_messages
+    def on_pick(
+        request: gr.Request, event: gr.SelectData, photo: Photo | None, kept: tuple[Recolour, ...], *values: Any
+    ) -> list[Any]:
         if photo is None:
             return [gr.skip()] * 3
         height, width = photo.albedo.shape[:2]
+        if not _is_pixel(event.index, width, height):
+            raise message("Click into the picture.")
         active = ((event.index[0] + 0.5) / width, (event.index[1] + 0.5) / height)
         surfaces = edits(kept, active, values[:3])
         share = float(weights(photo.albedo, select(photo.albedo, surfaces[-1])).mean())
         text = f"Painted {share:.0%} of the picture. Change colour or tolerance, or click another surface."
-        return [photo.edited(surfaces, light(values[3:])), active, _note(text)]
+        return [view(request, photo, surfaces, light(values[3:])), active, _note(text)]
 
     @as_messages
     def on_keep(kept: tuple[Recolour, ...], active: tuple[float, float] | None, *paint: Any) -> list[Any]:
@@ -287,14 +305,18 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
 
     @as_messages
     def on_undo(
-        photo: Photo | None, kept: tuple[Recolour, ...], active: tuple[float, float] | None, *values: Any
+        request: gr.Request,
+        photo: Photo | None,
+        kept: tuple[Recolour, ...],
+        active: tuple[float, float] | None,
+        *values: Any,
     ) -> list[Any]:
         kept = kept if active is not None else kept[:-1]
-        return [on_edit(photo, kept, None, *values), kept, None, _note(PICK)]
+        return [on_edit(request, photo, kept, None, *values), kept, None, _note(PICK)]
 
     @as_messages
     def on_reset(photo: Photo | None) -> list[Any]:
-        return [gr.skip() if photo is None else photo.pictures()[0], NO_EDITS, None, _note(PICK), *neutral]
+        return [gr.skip() if photo is None else photo.views[0], NO_EDITS, None, _note(PICK), *neutral]
 
     def saving(kind: str) -> Any:
         @as_messages
@@ -342,11 +364,17 @@ class _Opening:
     def photo(self) -> Photo:
         """The result, which nobody changes."""
         with self._lock:
-            # Gradio clears away what it has served for long, this picture's files too.
-            if self._photo is None or not all(path.is_file() for path in self._photo.files.values()):
+            if self._photo is None:
                 self._folder.mkdir(exist_ok=True)
-                self._photo = decompose_photo(self._path, Options(), self._worker, self._folder, self._max_pixels)
+                self._photo = decompose_photo(
+                    self._path, Options(), self._worker, self._folder, self._max_pixels, reader=read_image
+                )
             return self._photo
+
+
+def _is_pixel(index: Any, width: int, height: int) -> bool:
+    pair = isinstance(index, (list, tuple)) and len(index) == 2 and all(type(number) in (int, float) for number in index)
+    return pair and 0 <= index[0] < width and 0 <= index[1] < height
 
 
 def _note(text: str) -> str:

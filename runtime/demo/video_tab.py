@@ -10,9 +10,9 @@ import gradio as gr
 
 from intrinsic_flow.demo.clip import Clip, VideoLimits, decompose_clip
 from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
-from intrinsic_flow.demo.messages import SessionEnded, as_messages, facts, message
+from intrinsic_flow.demo.messages import FOREIGN, as_messages, facts, message
 from intrinsic_flow.demo.worker import Worker
-from intrinsic_flow.demo.workspace import Workspace
+from intrinsic_flow.demo.workspace import SessionEnded, Workspace
 
 if TYPE_CHECKING:
     from intrinsic_flow.demo.interface import DemoSettings
@@ -70,6 +70,8 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
         if path is None:
             raise message("Choose a video first.")
         session = request.session_hash
+        if not workspace.claim(session, path):
+            raise message(FOREIGN)
         folder = workspace.fresh(session, "video")
         shown = 0.0
 

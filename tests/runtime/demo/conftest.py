@@ -1,13 +1,20 @@
-"""Clips for the demo's tests."""
+"""Clips and a running server for the demo's tests."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +31,31 @@ def write_clip(scene) -> Callable[[Path, int], None]:
             container.mux(stream.encode(None))
 
     return write
+
+
+@pytest.fixture(scope="package")
+def server(tiny_bundle, tmp_path_factory):
+    """Address and temporary folder of a running demo."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    temporary = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "runtime.app", "--port", str(port), "--bundle", str(tiny_bundle)]
+    process = subprocess.Popen(
+        [*command, "--max-megapixels", "4", "--max-seconds", "3"],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        first = process.stdout.readline()
+        assert f":{port}" in first, first + process.stdout.read()
+        yield f"http://127.0.0.1:{port}", temporary
+    finally:
+        process.send_signal(signal.SIGINT)
+        log, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log, log
+    assert list(temporary.glob("intrinsic-flow-demo-*")) == []

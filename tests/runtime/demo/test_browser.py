@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,7 +18,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
 
-REPOSITORY = Path(__file__).parents[3]
 OPTIONS = [
     "--headless",
     "--no-sandbox",
@@ -37,34 +31,6 @@ OPTIONS = [
     "--use-fake-device-for-media-stream",
 ]
 PATIENCE = 30_000
-
-
-@pytest.fixture(scope="module")
-def server(tiny_bundle, tmp_path_factory):
-    """Address and temporary folder of a running demo."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    temporary = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "runtime.app", "--port", str(port), "--bundle", str(tiny_bundle)]
-    process = subprocess.Popen(
-        [*command, "--max-megapixels", "4", "--max-seconds", "3"],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        first = process.stdout.readline()
-        assert f":{port}" in first, first + process.stdout.read()
-        yield f"http://127.0.0.1:{port}", temporary
-    finally:
-        process.send_signal(signal.SIGINT)
-        log, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, log
-    assert "Traceback" not in log, log
-    assert list(temporary.glob("intrinsic-flow-demo-*")) == []
 
 
 @pytest.fixture(scope="module")

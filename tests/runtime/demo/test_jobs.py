@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from intrinsic_flow.demo.clip import VideoLimits, decompose_clip
 from intrinsic_flow.demo.editing import Light, Recolour
 from intrinsic_flow.demo.photo import PREVIEW_SIDE, Options, decompose_photo
 from intrinsic_flow.demo.worker import Worker
-from intrinsic_flow.demo.workspace import Workspace
+from intrinsic_flow.demo.workspace import SessionEnded, Workspace
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.media.video import VideoReader
+
+# As the demo does it, but without a process for each file; tests/runtime/demo/test_decoding.py is about that.
+in_process_photo = partial(decompose_photo, reader=read_image)
+in_process_clip = partial(decompose_clip, reader=lambda path, colorspace, max_pixels: VideoReader(path, colorspace))
 
 
 @pytest.fixture(scope="module")
@@ -74,24 +79,24 @@ def test_a_photo_gets_its_turn_within_a_stream(worker, scene):
 def test_photo_files_multiply_to_the_picture(worker, picture, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    photo = decompose_photo(picture, Options(), worker, folder, 10**6)
+    photo = in_process_photo(picture, Options(), worker, folder, 10**6)
     albedo, shading = (read_image(photo.files[name]).pixels for name in ("albedo.exr", "shading.exr"))
     np.testing.assert_allclose(albedo * shading, read_image(picture).pixels, rtol=1e-5, atol=1e-8)
-    assert {path.name for path in folder.iterdir()} == {path.name for path in photo.files.values()}
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (*photo.files.values(), *photo.views)}
     assert photo.size == (90, 140) and photo.seconds > 0
 
 
 def test_previews_are_small_and_downloads_are_not(worker, tmp_path, scene):
     path = tmp_path / "large.png"
     write_image(path, np.tile(scene / scene.max(), (8, 8, 1)))
-    photo = decompose_photo(path, Options(), worker, tmp_path, 10**6)
+    photo = in_process_photo(path, Options(), worker, tmp_path, 10**6)
     assert max(photo.albedo.shape) == PREVIEW_SIDE
     saved = photo.write_edited([Recolour(0.2, 0.2, (0.1, 0.2, 0.8))], Light(strength=0.5), tmp_path, "exr")
     assert read_image(saved).pixels.shape == (720, 1120, 3)
 
 
 def test_a_photo_without_edits_is_saved_as_it_came(worker, picture, tmp_path):
-    photo = decompose_photo(picture, Options(), worker, tmp_path, 10**6)
+    photo = in_process_photo(picture, Options(), worker, tmp_path, 10**6)
     saved = photo.write_edited([], Light(), tmp_path, "png")
     np.testing.assert_array_equal(read_image(saved).pixels, read_image(picture).pixels)
 
@@ -103,7 +108,7 @@ def test_a_photo_above_the_limit_is_refused_before_it_is_decoded(worker, tmp_pat
     write_image(path, np.zeros((600, 700, 3), np.float32))
     monkeypatch.setattr(cv2, "imdecodeWithMetadata", lambda *arguments: pytest.fail("decoded"))
     with pytest.raises(InputError, match=r"large\.png: found 700x600 pixels \(0\.42 megapixels\), expected at most"):
-        decompose_photo(path, Options(), worker, tmp_path, 400_000)
+        in_process_photo(path, Options(), worker, tmp_path, 400_000)
 
 
 @pytest.mark.parametrize("quality", [80, 101])
@@ -128,7 +133,7 @@ def test_an_exr_above_the_limit_is_refused(tmp_path):
 
 def test_a_clip_becomes_three_videos(worker, clip, tmp_path):
     told: list[tuple[int, int]] = []
-    result = decompose_clip(
+    result = in_process_clip(
         clip, Options(), worker, tmp_path / "out", VideoLimits(10**6, 5), on_frame=lambda *count: told.append(count)
     )
     assert told == [(n, 12) for n in range(1, 13)] and result.frames == 12
@@ -140,16 +145,16 @@ def test_a_clip_becomes_three_videos(worker, clip, tmp_path):
 
 def test_long_and_large_clips_are_refused_before_the_second_frame(worker, clip, tmp_path):
     with pytest.raises(InputError, match=r"clip\.mp4: found a video of 1\.2 seconds, expected at most 1 seconds"):
-        decompose_clip(clip, Options(), worker, tmp_path, VideoLimits(10**6, 1))
+        in_process_clip(clip, Options(), worker, tmp_path, VideoLimits(10**6, 1))
     with pytest.raises(InputError, match="frames of 140x90"):
-        decompose_clip(clip, Options(), worker, tmp_path, VideoLimits(10**4, 5))
+        in_process_clip(clip, Options(), worker, tmp_path, VideoLimits(10**4, 5))
 
 
 def test_a_clip_that_holds_more_than_it_states_is_stopped(worker, clip, tmp_path, monkeypatch):
     monkeypatch.setattr(VideoReader, "_estimate_frames", lambda self: 3)
     out = tmp_path / "out"
     with pytest.raises(InputError, match="more than 6 frames"):
-        decompose_clip(clip, Options(), worker, out, VideoLimits(10**6, 0.5))
+        in_process_clip(clip, Options(), worker, out, VideoLimits(10**6, 0.5))
     assert list(out.iterdir()) == []
 
 
@@ -162,12 +167,20 @@ def test_a_visitor_who_leaves_stops_the_clip(worker, clip, tmp_path):
 
     out = tmp_path / "out"
     with pytest.raises(Left):
-        decompose_clip(clip, Options(), worker, out, VideoLimits(10**6, 5), on_frame=leave)
+        in_process_clip(clip, Options(), worker, out, VideoLimits(10**6, 5), on_frame=leave)
     assert list(out.iterdir()) == []
 
 
-def test_sessions_have_folders_of_their_own_that_end_with_them():
+@pytest.fixture
+def workspace():
     workspace = Workspace()
+    yield workspace
+    workspace.close()
+    assert not workspace.root.exists()
+
+
+def test_sessions_have_folders_of_their_own_that_end_with_them(workspace):
+    assert workspace.enter("one", "a") and workspace.enter("two", "b") and not workspace.enter("two", "a")
     first, other = workspace.fresh("a", "photo"), workspace.fresh("b", "photo")
     video = workspace.fresh("a", "video")
     again = workspace.fresh("a", "photo")
@@ -175,6 +188,55 @@ def test_sessions_have_folders_of_their_own_that_end_with_them():
     workspace.end("a")
     assert not again.exists() and not video.exists() and other.is_dir()
     assert not workspace.is_open("a") and workspace.is_open("b")
+    with pytest.raises(SessionEnded):
+        workspace.fresh("a", "photo")
     workspace.end("nobody")
-    workspace.close()
-    assert not workspace.root.exists()
+
+
+def test_a_page_that_reconnects_keeps_its_files(workspace):
+    workspace.enter("one", "a")
+    folder = workspace.fresh("a", "photo")
+    workspace.enter("one", "a")
+    workspace.end("a")
+    assert folder.is_dir()
+    workspace.end("a")
+    assert not folder.exists()
+
+
+def test_only_own_and_common_files_are_readable(workspace, picture):
+    workspace.enter("one", "a")
+    workspace.enter("two", "b")
+    own, common, link = workspace.fresh("a", "photo") / "x", workspace.root / "common", workspace.root / "link"
+    own.touch()
+    common.touch()
+    link.symlink_to(picture)
+    for path in (own, common):
+        assert workspace.readable("one", path) and workspace.claim("a", path)
+    assert workspace.readable("two", common) and not workspace.readable("two", own)
+    for path in (link, picture, workspace.root, own.parent, "", "\0", "x" * 5000, "/dev/zero"):
+        assert not workspace.readable("one", path)
+
+
+def test_an_upload_stays_while_a_page_uses_it(workspace):
+    for session in "ab":
+        workspace.enter("one", session)
+    folder = workspace.uploads("one")
+    folder.mkdir()
+    shared, alone = folder / "shared", folder / "alone"
+    for path in (shared, alone):
+        path.touch()
+        workspace.claim("a", path)
+    workspace.claim("b", shared)
+    workspace.end("a")
+    assert shared.exists() and not alone.exists()
+    workspace.end("b")
+    assert not folder.exists() and workspace.uploads("one") is None
+
+
+def test_only_the_last_views_stay(workspace):
+    workspace.enter("one", "a")
+    views = []
+    for _ in range(12):
+        views.append(workspace.view("a", ".jpg"))
+        views[-1].touch()
+    assert 1 <= len(list(views[-1].parent.iterdir())) <= 8 and views[-1].exists()
