@@ -83,6 +83,43 @@ def hlg_to_linear(x: np.ndarray) -> np.ndarray:
     return (light / white).astype(np.float32)
 
 
+#: Peak of the display that HLG is meant for here, over BT.2408's white of 203 cd/m2, and PQ's.
+HLG_PEAK, PQ_PEAK = 1000 / 203, 10000 / 203
+_BT2020_LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
+
+
+def hlg_scene_to_display(scene: np.ndarray) -> np.ndarray:
+    """BT.2100's OOTF for a display of 1000 cd/m2: scene light of BT.2020 primaries as `hlg_to_linear` gives it, (..., 3),
+    -> light of that display where 1.0 is 203 cd/m2, float32."""
+    light = np.asarray(scene, np.float32) * np.float32(_HLG_WHITE)
+    return light * np.power(light @ _BT2020_LUMINANCE, np.float32(0.2))[..., None] * np.float32(HLG_PEAK)
+
+
+def hlg_display_to_scene(display: np.ndarray) -> np.ndarray:
+    """Inverse of `hlg_scene_to_display`; the scene light's peak is 1 / 0.265."""
+    light = np.asarray(display, np.float32) / np.float32(HLG_PEAK)
+    most = np.maximum(light @ _BT2020_LUMINANCE, np.float32(1e-9))
+    return light * np.power(most, np.float32(-1 / 6))[..., None] / np.float32(_HLG_WHITE)
+
+
+def linear_to_pq(x: np.ndarray) -> np.ndarray:
+    """Inverse of `pq_to_linear`: 1.0 is 203 cd/m2, float64, clipped to [0, 10000] cd/m2."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+    y = np.power(np.clip(np.asarray(x, np.float64) / PQ_PEAK, 0, 1), m1)
+    return np.power((c1 + c2 * y) / (1 + c3 * y), m2)
+
+
+def linear_to_hlg(x: np.ndarray) -> np.ndarray:
+    """Inverse of `hlg_to_linear`, the BT.2100 camera curve, float64, clipped to [0, 1]."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    e = np.clip(np.asarray(x, np.float64) * _HLG_WHITE, 0, 1)
+    return np.where(e <= 1 / 12, np.sqrt(3 * e), a * np.log(np.maximum(12 * e - b, 1e-9)) + c)
+
+
+# Scene light of the signal 0.75.
+_HLG_WHITE = float((np.exp((0.75 - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+
+
 def _power(exponent: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: np.power(np.maximum(np.asarray(x, np.float64), 0.0), exponent).astype(np.float32)
 

@@ -13,11 +13,17 @@ from typing import Any, Literal
 from intrinsic_flow.commands import call, command_parser
 from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Mode
 from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.product import ShadingKind
 
 ImageFormat = Literal["png", "png16", "exr", "npy"]
-CODECS = ("h264", "hevc", "ffv1", "prores")
 PIPE = "-"
+# As people write rates that are n * 1000 / 1001.
+_NTSC = {
+    text: Fraction(rate * 1000, 1001)
+    for rate in (24, 30, 48, 60, 120)
+    for text in (f"{rate * 1000 / 1001:.2f}", f"{rate * 1000 / 1001:.3f}")
+}
 _RAW = re.compile(r"(\d+)x(\d+)(?::(\w+))?(?:@([\d./]+))?")
 
 
@@ -59,10 +65,13 @@ class Settings:
     crf: float = 16.0
     sequence: Literal["png", "png16", "exr"] | None = None
     frames: bool = False
-    rate: Fraction = Fraction(24)
+    rate: Fraction | None = None
     start: float | None = None
     end: float | None = None
     resume: bool = False
+    hdr: Literal["", "pq", "hlg"] = ""
+    deinterlace: bool = False
+    audio: Path | None = None
     raw: RawInput | None = None
     pipe: Literal["y4m", "rgb24", "rgb48le"] | None = None
     layer: Literal["albedo", "shading", "preview"] = "albedo"
@@ -120,7 +129,9 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     files.add_argument("--overwrite", action="store_true", help="replace outputs that exist, instead of skipping the input")
     video = parser.add_argument_group("videos and image sequences")
     video.add_argument(
-        "--codec", choices=CODECS, help="of video outputs (default: h264); in mp4, ffv1 in mkv, prores in mov"
+        "--codec",
+        choices=tuple(CODECS),
+        help="of video outputs (default: h264); mp4, ffv1 in mkv, prores and dnxhr in mov",
     )
     video.add_argument(
         "--crf",
@@ -135,7 +146,20 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         help="write numbered images in folders instead of videos (default for sequences, in a format that holds theirs)",
     )
     video.add_argument("--frames", action="store_true", help="the images of a folder are the frames of one sequence")
-    video.add_argument("--rate", type=_rate, default=Fraction(24), metavar="N", help="frames a second of a sequence (24)")
+    video.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="frames a second of a sequence, as 25, 23.976 or 30000/1001 (default: what its EXR files state, else 24)",
+    )
+    video.add_argument("--audio", type=Path, metavar="FILE", help="sound of a video that is made of a sequence")
+    video.add_argument(
+        "--hdr",
+        choices=("pq", "hlg"),
+        default="",
+        help="write BT.2020 with this curve, 1 as 203 cd/m2 (default: SDR)",
+    )
+    video.add_argument("--deinterlace", action="store_true", help="make whole frames of interlaced ones (bwdif)")
     video.add_argument("--start", type=float, metavar="T", help="second, or frame number, to begin at")
     video.add_argument("--end", type=float, metavar="T", help="second to end before, or number of the last frame")
     video.add_argument(
@@ -252,7 +276,7 @@ def _number(least: float, most: float = float("inf")) -> Callable[[str], float]:
 
 def _rate(text: str) -> Fraction:
     try:
-        rate = Fraction(text)
+        rate = _NTSC.get(text) or Fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:

@@ -33,17 +33,19 @@ class VideoLayer:
         self.writer = writer
 
     def write(self, pixels: np.ndarray, frame: Frame) -> None:
-        self.writer.write(pixels, frame.pts, frame.duration)
+        self.writer.write(pixels, frame.pts, frame.duration, frame.alpha if self.writer.alpha else None)
 
 
 class SequenceLayer:
     """A folder of numbered images."""
 
-    def __init__(self, writer: SequenceWriter) -> None:
-        self.writer = writer
+    def __init__(self, writer: SequenceWriter, alpha: bool) -> None:
+        """alpha: that of the frames is written too."""
+        self.writer, self._alpha = writer, alpha
 
     def write(self, pixels: np.ndarray, frame: Frame) -> None:
-        self.writer.write(pixels, frame.index if frame.number is None else frame.number)
+        number = frame.index if frame.number is None else frame.number
+        self.writer.write(pixels, number, frame.alpha if self._alpha else None)
 
 
 class PipeLayer:
@@ -65,13 +67,20 @@ class LayerEncoder:
     """
 
     def __init__(
-        self, writers: Mapping[str, LayerWriter], *, linear: bool, half: bool, shading: ShadingKind, chunk: int
+        self,
+        writers: Mapping[str, LayerWriter],
+        *,
+        linear: bool,
+        half: bool,
+        shading: ShadingKind,
+        chunk: int,
+        peak: float = 1.0,
     ) -> None:
         """writers: of "albedo", "shading" and "preview", those that are wanted. linear: the layers are stored as floats,
         which need no factor, half: as half floats. shading: the kind that the frames have. chunk: a run may go on after any
-        multiple of so many frames."""
+        multiple of so many frames. peak: the brightest light that the files hold."""
         self._writers, self._linear, self._half, self._shading = dict(writers), linear, half, shading
-        self._chunk = chunk
+        self._chunk, self._peak = chunk, peak
         self._held: list[tuple[Frame, Decomposition]] = []
         self._clipped = 0.0
         self._decided = linear
@@ -111,7 +120,7 @@ class LayerEncoder:
 
     def _decide(self) -> None:
         levels = [integer_scale(result.albedo, result.shading) for _, result in self._held]
-        self.scale = max(1.0, SCALE_HEADROOM * max(levels))
+        self.scale = max(1.0, SCALE_HEADROOM * max(levels) / self._peak)
         self.scale_frames, self._decided = len(levels), True
         held, self._held = self._held, []
         for item in held:
@@ -129,7 +138,7 @@ class LayerEncoder:
         for name, writer in self._writers.items():
             writer.write(layers[name](), frame)
         if not self._linear:
-            self._clipped += clipped_fraction(shading, self.scale)
+            self._clipped += clipped_fraction(shading, self.scale * self._peak)
         self.frames += 1
         if self.frames % self._chunk == 0:
             self.checkpoint = (self.frames, self._clipped)

@@ -20,9 +20,11 @@ def open_source(job: Job, settings: Settings) -> VideoSource:
     if job.kind == "pipe":
         raw = settings.raw
         format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)
-        return VideoReader(sys.stdin.buffer, settings.colorspace, name="standard input", raw=format)
+        return VideoReader(
+            sys.stdin.buffer, settings.colorspace, name="standard input", raw=format, deinterlace=settings.deinterlace
+        )
     if job.kind == "live":
         from intrinsic_flow.media.live import open_live
 
         return open_live(job.address, settings.colorspace)
-    return VideoReader(job.path, settings.colorspace)
+    return VideoReader(job.path, settings.colorspace, deinterlace=settings.deinterlace)

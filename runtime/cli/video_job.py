@@ -31,9 +31,11 @@ from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.cli.sources import open_source
 from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.media.audio_copy import write_audio
 from intrinsic_flow.media.pipe_writer import PipeFormat, PipeWriter
 from intrinsic_flow.media.sequence import SequenceFormat, SequenceReader, SequenceWriter
 from intrinsic_flow.media.video import Frame, VideoSource
+from intrinsic_flow.media.video_encoding import PEAKS
 from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.media.video_writer import CHUNK_FRAMES, VideoWriter
 from intrinsic_flow.output.output_set import OutputSet
@@ -89,7 +91,10 @@ class _Run:
         #: Output of each layer, and with the sidecar all names.
         self._layers = {stem: f"{job.name}_{stem}{self._suffix(stem)}" for stem in stems}
         self._sidecar = None if self._linear else f"{job.name}_shading.json"
-        self.names = [*self._layers.values(), *([self._sidecar] if self._sidecar else [])]
+        # A folder of images holds no sound, so that a file beside it does.
+        silent = self._store == "video" or not source.audio_streams or job.kind != "video"
+        self._audio = None if silent else f"{job.name}_audio.mka"
+        self.names = [*self._layers.values(), *(name for name in (self._sidecar, self._audio) if name)]
 
     @property
     def folders(self) -> list[str]:
@@ -120,7 +125,7 @@ class _Run:
             raise OSError(error.errno, "whatever read standard output has stopped") from error
         if settings.layer == "shading":
             self._progress.log(f"{self._job.path}: linear shading = {encoder.scale:g} x the piped values' linear light")
-        self._tell(())
+        self._tell(("alpha left out: a pipe has none",) if source.facts.alpha else ())
         return [Path("-")]
 
     def to_files(self, model: Decomposer, outputs: OutputSet) -> list[Path]:
@@ -161,15 +166,20 @@ class _Run:
                     frames=encoder.frames,
                     temporal=settings.temporal,
                 )
+            if self._audio:
+                end = None if settings.end is None else Fraction(settings.end).limit_denominator(1_000_000)
+                audio_notes = write_audio(job.path, outputs.path(self._audio), self._origin(), end)
+                self._tell(audio_notes)
             notes = [note for w in writers.values() if isinstance(w, VideoLayer) for note in w.writer.notes]
-            self._tell(notes)
+            self._tell([*notes, *self._left_out()])
         remove_partial(job.folder, job.name, list(self._layers.values()))
         return [job.folder / name for name in self.names]
 
     def _encoder(self, writers: dict[str, LayerWriter], chunk: int) -> LayerEncoder:
         settings = self._settings
         half = settings.half and self._linear
-        return LayerEncoder(writers, linear=self._linear, half=half, shading=settings.shading, chunk=chunk)
+        peak = PEAKS[settings.hdr] if self._store == "video" else 1.0
+        return LayerEncoder(writers, linear=self._linear, half=half, shading=settings.shading, chunk=chunk, peak=peak)
 
     def _open(self, layer: str, outputs: OutputSet, keep: int, stack: ExitStack) -> LayerWriter:
         name, settings, source = self._layers[layer], self._settings, self._source
@@ -178,11 +188,16 @@ class _Run:
             format: SequenceFormat = "png" if layer == "preview" else self._store
             digits = source.padding if isinstance(source, SequenceReader) else 4
             writer = SequenceWriter(
-                outputs.path(name), f"{self._job.name}_{layer}", format, half=settings.half, digits=digits
+                outputs.path(name),
+                f"{self._job.name}_{layer}",
+                format,
+                half=settings.half,
+                digits=digits,
+                rate=source.average_rate,
             )
             if keep:
                 self._take_over(partial, writer)
-            return SequenceLayer(writer)
+            return SequenceLayer(writer, layer != "preview")
         height, width = source.height, source.width
         codec = self._codec.name
         if layer == "preview":
@@ -196,6 +211,9 @@ class _Run:
             bit_depth=8 if layer == "preview" else None,
             codec=codec,
             crf=settings.crf,
+            alpha=False if layer == "preview" else None,
+            hdr="" if layer == "preview" else settings.hdr,
+            sound=settings.audio,
             origin=self._origin(),
             resume=(partial, keep) if keep else None,
         )
@@ -254,7 +272,7 @@ class _Run:
             "codec": self._codec.name,
             **{
                 name: getattr(settings, name)
-                for name in ("crf", "colorspace", "temporal", "half", "preview", "start", "end")
+                for name in ("crf", "colorspace", "temporal", "half", "preview", "start", "end", "hdr", "deinterlace")
             },
         }
 
@@ -292,6 +310,16 @@ class _Run:
         raise Interrupted(
             f"interrupted: {encoder.frames} frames of {job.path} are in {kept}; the same command with --resume goes on"
         )
+
+    def _left_out(self) -> list[str]:
+        """What the source has and the layers' files do not."""
+        facts, notes = self._source.facts, []
+        if facts.alpha and self._store == "video" and not self._codec.alpha:
+            able = " or ".join(f"--codec {codec.name}" for codec in CODECS.values() if codec.alpha)
+            notes.append(f"alpha left out: {self._codec.title} has none here; {able} keep it")
+        if facts.transfer and self._store != "exr" and not self._settings.hdr:
+            notes.append("HDR written as SDR; --hdr pq, --hdr hlg or --sequence exr keep its range")
+        return notes
 
     def _tell(self, notes: list[str] | tuple[str, ...]) -> None:
         for note in dict.fromkeys((*self._source.notes, *notes)):

@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-from intrinsic_flow.media.video_input import Timeline, open_file
+from intrinsic_flow.media.video_input import Timeline, file_url, open_file
 
 
 class AudioCopy:
@@ -80,3 +80,14 @@ class AudioCopy:
         """Closes the source."""
         self._next = None
         self._input.close()
+
+
+def write_audio(source: Path, target: Path, origin: Fraction, end: Fraction | None) -> tuple[str, ...]:
+    """Copies a file's audio, from `origin` to `end` seconds, into one of its own (Matroska holds every codec); notes."""
+    with av.open(file_url(target), "w", format="matroska") as output:
+        audio = AudioCopy(source, output, origin)
+        try:
+            audio.copy_until(None if end is None else end - origin)
+        finally:
+            audio.close()
+        return audio.notes

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,9 @@ def _to_display_window(
     return placed(colors), None if alpha is None else placed(alpha)
 
 
-def write_exr(path: Path, channels: np.ndarray, dtype: str) -> None:
-    """channels: (H, W, 3 or 4) float32. Raises OSError where the file cannot be written."""
+def write_exr(path: Path, channels: np.ndarray, dtype: str, rate: Fraction | None = None) -> None:
+    """channels: (H, W, 3 or 4) float32. rate: frames a second, for the header. Raises OSError where the file cannot be
+    written."""
     import OpenImageIO as oiio
 
     if dtype not in ("half", "float"):
@@ -198,6 +200,8 @@ def write_exr(path: Path, channels: np.ndarray, dtype: str) -> None:
     spec.attribute("compression", "zip")
     spec.attribute("DateTime", "")  # or the time would be written: equal runs give equal bytes
     spec.attribute("chromaticities", "float[8]", REC709_CHROMATICITIES)
+    if rate is not None:
+        spec.attribute("framesPerSecond", oiio.TypeRational, (rate.numerator, rate.denominator))
     with _name_for_output(path) as name, captured_native_log():
         output: Any = oiio.ImageOutput.create("openexr")
         done = output.open(name, spec) and output.write_image(np.ascontiguousarray(samples))
@@ -219,3 +223,20 @@ def _name_for_output(path: Path) -> Iterator[str]:
         return
     with open(path, "w+b") as file:
         yield f"/dev/fd/{file.fileno()}"
+
+
+def stated_rate(path: Path) -> Fraction | None:
+    """Frames a second that the header of an OpenEXR file states, None where it does not, or for another file."""
+    if path.suffix.lower() != ".exr":
+        return None
+    import OpenImageIO as oiio
+
+    with captured_native_log():
+        file = oiio.ImageInput.open(os.fspath(path))
+        if file is None:
+            oiio.geterror()
+            return None
+        value = file.spec().getattribute("framesPerSecond")
+        file.close()
+    number = value if isinstance(value, (list, tuple)) and len(value) == 2 else (0, 0)
+    return Fraction(int(number[0]), int(number[1])) if number[0] > 0 and number[1] > 0 else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -367,13 +368,14 @@ def write_image(
     colorspace: Literal["srgb", "linear"] = "srgb",
     alpha: np.ndarray | None = None,
     dtype: Literal["half", "float"] = "float",
+    rate: Fraction | None = None,
 ) -> None:
     """Writes linear pixels (H, W, 3), and alpha (H, W) where given, under `path` once the file is complete.
 
     "png" and "png16" clip to [0, 1], encode with the sRGB curve (or store linear codes with
     `colorspace="linear"`) and round to nearest. "exr" (ZIP, Rec.709 chromaticities in the header, `dtype`
-    half or float; half clips at 65504) and "npy" (float32, (H, W, 3) or (H, W, 4)) are linear always. Raises
-    `OSError` where the file cannot be written.
+    half or float, half clips at 65504, `rate` in frames a second) and "npy" (float32, (H, W, 3) or (H, W, 4)) are
+    linear always. Raises `OSError` where the file cannot be written.
     """
     pixels = np.asarray(pixels, np.float32)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
@@ -385,7 +387,7 @@ def write_image(
         elif format == "exr":
             from intrinsic_flow.media.exr import write_exr
 
-            write_exr(temporary, channels, dtype)
+            write_exr(temporary, channels, dtype, rate)
         elif format == "npy":
             _write_npy(temporary, channels)
         else:

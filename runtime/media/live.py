@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 from intrinsic_flow.color import srgb_to_linear
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.video import Frame, VideoReader
+from intrinsic_flow.media.video_facts import Facts
 
 _CAMERA = re.compile(r"camera:(\d+)")
 _ADDRESS = re.compile(r"rtsps?://.+")
@@ -71,6 +72,7 @@ class LiveReader:
         self.average_rate: Fraction | None = source.average_rate
         self.sample_aspect_ratio = source.sample_aspect_ratio
         self.audio_streams = 0
+        self.facts = Facts()
         self.frames: int | None = None
         self.dropped = 0
         self._source = source

@@ -29,7 +29,7 @@ class PipeWriter:
     def write(self, pixels: np.ndarray) -> None:
         """Writes one frame, (height, width, 3) float32 linear. Raises BrokenPipeError where nobody reads any more."""
         if self.format == "y4m":
-            from intrinsic_flow.media.video_writer import coded_frame
+            from intrinsic_flow.media.video_encoding import coded_frame
 
             frame = coded_frame(pixels, "yuv444p")
             self._stream.write(b"FRAME\n")

@@ -12,9 +12,11 @@ from typing import Literal
 import numpy as np
 
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.exr import stated_rate
 from intrinsic_flow.media.images import Image, read_image, stored_depth, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
 from intrinsic_flow.media.video import Frame
+from intrinsic_flow.media.video_facts import Facts
 
 SequenceFormat = Literal["png", "png16", "exr"]
 
@@ -27,9 +29,10 @@ class SequenceReader:
         path: Path,
         files: Sequence[tuple[int, Path]],
         colorspace: Literal["auto", "srgb", "linear"] = "auto",
-        rate: Fraction = Fraction(24),
+        rate: Fraction | None = None,
     ) -> None:
-        """path: what to call the sequence. files: numbers and files, by number. Raises InputError as `read_image` does."""
+        """path: what to call the sequence. files: numbers and files, by number. rate: frames a second, by default what the
+        first file says (OpenEXR's framesPerSecond), else 24. Raises InputError as `read_image` does."""
         self.path = path
         self._files, self._colorspace = list(files), colorspace
         self._first: Image | None = read_image(files[0][1], colorspace)
@@ -40,10 +43,12 @@ class SequenceReader:
         self.floating = not depths <= {8, 16}
         #: Digits of the frame numbers.
         self.padding = padding(files)
+        rate = rate or stated_rate(files[0][1]) or Fraction(24)
         self.average_rate: Fraction | None = rate
         self.time_base = 1 / rate
         self.sample_aspect_ratio = Fraction(1)
         self.audio_streams = 0
+        self.facts = Facts(alpha=self._first.alpha is not None)
         self.frames: int | None = len(files)
         self._noted: set[str] = set()
         self.notes: tuple[str, ...] = ()
@@ -96,9 +101,9 @@ class SequenceReader:
             if image.pixels.shape[:2] != (self.height, self.width):
                 size = f"{image.pixels.shape[1]}x{image.pixels.shape[0]} pixels"
                 raise InputError(file, size, f"{self.width}x{self.height} as in the other frames")
-            for note in (*image.notes, *(() if image.alpha is None else ("alpha left out",))):
+            for note in image.notes:
                 self._note(note, number)
-            yield Frame(image.pixels, (number - first) * self.time_base, index, self.time_base, number)
+            yield Frame(image.pixels, (number - first) * self.time_base, index, self.time_base, number, image.alpha)
 
 
 class SequenceWriter:
@@ -107,10 +112,19 @@ class SequenceWriter:
     png: 8-bit, png16: 16-bit, both sRGB-encoded and clipped to [0, 1]; exr: linear, float or half.
     """
 
-    def __init__(self, folder: Path, name: str, format: SequenceFormat, *, half: bool = False, digits: int = 4) -> None:
-        """digits: that frame numbers have at least."""
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        format: SequenceFormat,
+        *,
+        half: bool = False,
+        digits: int = 4,
+        rate: Fraction | None = None,
+    ) -> None:
+        """digits: that frame numbers have at least. rate: frames a second, for OpenEXR's header."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._digits = digits
+        self._digits, self._rate = digits, rate
         self.folder, self.name = folder, name
         self.format: SequenceFormat = format
         self._dtype: Literal["half", "float"] = "half" if half else "float"
@@ -121,7 +135,7 @@ class SequenceWriter:
         suffix = "exr" if self.format == "exr" else "png"
         return self.folder / f"{self.name}.{frame_text(number, self._digits)}.{suffix}"
 
-    def write(self, pixels: np.ndarray, number: int) -> None:
-        """Writes one frame, (H, W, 3) float32 linear."""
-        write_image(self.path(number), pixels, format=self.format, dtype=self._dtype)
+    def write(self, pixels: np.ndarray, number: int, alpha: np.ndarray | None = None) -> None:
+        """Writes one frame, (H, W, 3) float32 linear, and its alpha (H, W)."""
+        write_image(self.path(number), pixels, format=self.format, dtype=self._dtype, alpha=alpha, rate=self._rate)
         self.frames += 1

@@ -6,6 +6,7 @@ passes audio through. Both go through PyAV (FFmpeg).
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import av
 import cv2
@@ -24,6 +25,7 @@ from intrinsic_flow.color import (
     PRIMARIES,
     TRANSFER_DECODERS,
     YUV_WEIGHTS,
+    hlg_scene_to_display,
     is_identity,
     to_rec709_matrix,
     yuv_to_rgb_matrix,
@@ -34,6 +36,7 @@ from intrinsic_flow.media.video_writer import VideoWriter
 
 __all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
 
+from intrinsic_flow.media.video_facts import Facts, metadata_of, static_hdr, timecode_of
 from intrinsic_flow.media.video_formats import RawFormat
 from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, open_file, open_stream, side_data
 
@@ -71,6 +74,8 @@ class Frame:
     index: int
     duration: Fraction | None = None
     number: int | None = None
+    #: (H, W) float32 in [0, 1], None where opaque; `pixels` are not multiplied by it.
+    alpha: np.ndarray | None = None
 
 
 class VideoSource(Protocol):
@@ -84,6 +89,7 @@ class VideoSource(Protocol):
     average_rate: Fraction | None
     sample_aspect_ratio: Fraction
     audio_streams: int
+    facts: Facts
     #: How many frames will come, where known, perhaps not exactly.
     frames: int | None
 
@@ -117,7 +123,8 @@ class VideoReader:
 
     `colorspace` "auto" decodes with the tagged transfer function (BT.709's where none is tagged, as the
     inverse of the camera curve), "srgb" and "linear" force one. An untagged matrix is BT.709 from 1280 pixels
-    of width or above 576 lines, else BT.601. PQ and HLG are scaled so that diffuse white is 1.
+    of width or above 576 lines, else BT.601. PQ and HLG become the light of their display (HLG's: 1000 cd/m2), where 1 is
+    the reference white of BT.2408, 203 cd/m2.
 
     Raises `InputError` on opening for anything that has no decodable video, and while iterating where the
     stream breaks off: after the frames before that point were yielded.
@@ -130,13 +137,16 @@ class VideoReader:
         *,
         name: str = "-",
         raw: RawFormat | None = None,
+        deinterlace: bool = False,
     ) -> None:
         """path: a file; or an open container, or a binary stream, called `name` in messages: Y4M, anything else that FFmpeg
-        reads without seeking, or bare frames as `raw` describes them.
+        reads without seeking, or bare frames as `raw` describes them. deinterlace: interlaced frames become whole ones by
+        FFmpeg's bwdif, one for one.
         """
         if colorspace not in ("auto", "srgb", "linear"):
             raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
         self.notes: tuple[str, ...] = ()
+        self._deinterlace = deinterlace
         if isinstance(path, (str, os.PathLike)):
             self.path = Path(path)
             self._container = open_file(self.path)
@@ -163,19 +173,26 @@ class VideoReader:
         self._timeline = Timeline(self._container)
         self._last_damaged: deque[bool] = deque(maxlen=_REORDERED)
         self._damage = ""
-        self._decoded = self._decode()
+        self._decoder: Any = context
+        if self._stream.metadata.get("alpha_mode", self._stream.metadata.get("ALPHA_MODE")) == "1":
+            self._decoder = alpha_decoder(context)
+        # bwdif counts time in half steps of the stream's.
+        self._unit: Fraction = self._stream.time_base / (2 if self._deinterlace else 1)
+        self._decoded = deinterlaced(self._decode(), self._stream.time_base) if self._deinterlace else self._decode()
         first: av.VideoFrame | None = next(self._decoded, None)
         if first is None:
             reason = f" ({self._damage})" if self._damage else ""
             raise InputError(self.path, f"a video of which no frame decodes{reason}", EXPECTED)
         self._first = first
         self._index = 0
+        self._begin: Fraction | None = None
 
         format = first.format
         self._coded_size = (first.width, first.height)
-        self.bit_depth: int = max(component.bits for component in format.components)
-        self.tags: ColorTags = _color_tags(first)
-        self._flip = _display_flips(first)
+        self.bit_depth: int = max(component.bits for component in format.components if not component.is_alpha)
+        self.tags: ColorTags = _color_tags(first, context)
+        sides = side_data(first)
+        self._flip = _display_flips(sides.get("DISPLAYMATRIX", b""))
         #: Degrees by which the coded picture is turned clockwise to be seen: 0, 90, 180 or 270.
         self.rotation: int = self._flip.degrees
         swapped = self._flip.transpose
@@ -183,19 +200,38 @@ class VideoReader:
         self.height: int = first.width if swapped else first.height
         self.time_base: Fraction = self._stream.time_base
         self.average_rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
-        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        # FFV1 has it in its frames alone.
+        self._grid: Fraction | None = None
+        if self._stream.time_base == Fraction(1, 1000) and self.average_rate and self.average_rate.numerator <= 120_000:
+            # Matroska rounds times to milliseconds; where frames lie at its exact rate, that is where they were.
+            self._grid = self.average_rate
+            self.time_base = Fraction(1, math.lcm(1000, self.average_rate.numerator))
+        aspect = self._stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
         #: Width over height of one pixel as it is seen; 1 where the file does not tell.
         self.sample_aspect_ratio: Fraction = 1 / aspect if swapped else aspect
         self.audio_streams: int = len(self._container.streams.audio)
         self.frames: int | None = self._estimate_frames()
+        timecode, note = timecode_of(self._container, self._stream, self.average_rate)
+        if note:
+            self._note(note)
+        #: What the file says beside its pictures.
+        self.facts = Facts(
+            has_alpha(first),
+            timecode,
+            metadata_of(self._container),
+            self.tags.transfer if self.tags.transfer in ("smpte2084", "hlg") and colorspace == "auto" else "",
+            static_hdr(sides),
+        )
+        if self.facts.transfer:
+            self._note(
+                f"{'PQ' if self.tags.transfer == 'smpte2084' else 'HLG'} video: 203 cd/m2, the reference white, is 1"
+            )
         self._converter = _FrameConverter(self.path, first, self.tags, self.bit_depth, colorspace)
 
         if self._flip.skewed:
             self._note("display matrix that is no quarter turn ignored")
         if "matrix" in self.tags.guessed and not format.is_rgb:
             self._note(f"untagged colour matrix, {self.tags.matrix} assumed")
-        if first.interlaced_frame:
-            self._note("interlaced frames are read as they are, not deinterlaced")
         if choice:
             self._note(choice)
 
@@ -235,8 +271,12 @@ class VideoReader:
                 return
             if pts >= since:
                 if taken >= skip:
-                    duration = pending.duration * self.time_base if pending.duration else None
-                    yield Frame(self._converter(pending, self._flip), pts, taken, duration, taken)
+                    duration = pending.duration * self._unit if pending.duration else None
+                    if duration and self._grid and abs(duration - 1 / self._grid) <= Fraction(1, 1000):
+                        duration = 1 / self._grid
+                    pixels = self._converter(pending, self._flip)
+                    alpha = np.ascontiguousarray(self._flip(alpha_of(pending))) if self.facts.alpha else None
+                    yield Frame(pixels, pts, taken, duration, taken, alpha)
                 taken += 1
             self._index += 1
             last = pts
@@ -256,14 +296,14 @@ class VideoReader:
                 if packet.size:
                     self._packets += 1
                     self._last_packet_corrupt = packet.is_corrupt
-                for frame in packet.decode():
+                for frame in self._decoder.decode(packet if packet.size else None):
                     yield self._timed(frame)
             return
         except av.error.FFmpegError as error:
             self._damage = error.strerror or "undecodable data"
         # The decoder still holds whole frames: those that it reorders.
         with suppress(av.error.FFmpegError):
-            for frame in self._stream.codec_context.decode(None):
+            for frame in self._decoder.decode(None):
                 yield self._timed(frame)
 
     def _timed(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -272,13 +312,19 @@ class VideoReader:
         if frame.pts is None:
             frame.pts = frame.dts
         self._last_damaged.append(frame.is_corrupt)
+        if frame.interlaced_frame and not self._deinterlace:
+            self._note("interlaced frames are read as they are; --deinterlace makes whole ones of them")
         return frame
 
     def _time(self, frame: av.VideoFrame, last: Fraction | None) -> Fraction:
         """The frame's time; where the file has none, or one that does not grow, one frame interval after the
         last.
         """
-        pts = None if frame.pts is None else frame.pts * self.time_base
+        pts = None if frame.pts is None else frame.pts * self._unit
+        if pts is not None and self._grid:
+            self._begin = pts if self._begin is None else self._begin
+            exact = self._begin + round((pts - self._begin) * self._grid) / self._grid
+            pts = exact if abs(exact - pts) <= Fraction(1, 1000) else pts
         if pts is not None and (last is None or pts > last):
             return pts
         if last is None:
@@ -306,12 +352,12 @@ class VideoReader:
         missing.
         """
         if self._container.format.name == "avi" and self._stream.frames:
-            return self._stream.frames * self.time_base
+            return self._stream.frames * self._stream.time_base
         with suppress(KeyError, ValueError):
             hours, minutes, seconds = self._stream.metadata["DURATION"].split(":")
             return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
         if self._stream.duration:
-            return self._stream.duration * self.time_base
+            return self._stream.duration * self._stream.time_base
         if self._container.duration and len(self._container.streams) == 1:
             return Fraction(self._container.duration, av.time_base)
         return None
@@ -355,11 +401,8 @@ class _Flips:
         return picture
 
 
-def _display_flips(frame: av.VideoFrame) -> _Flips:
-    """The frame's display matrix (ISO/IEC 14496-12, 6.2.2): x' = a x + c y, y' = b x + d y in 16.16 fixed
-    point.
-    """
-    data = side_data(frame).get("DISPLAYMATRIX", b"")
+def _display_flips(data: bytes) -> _Flips:
+    """A display matrix (ISO/IEC 14496-12, 6.2.2): x' = a x + c y, y' = b x + d y in 16.16 fixed point."""
     if len(data) < 36:
         return _Flips()
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(np.int64)
@@ -371,12 +414,13 @@ def _display_flips(frame: av.VideoFrame) -> _Flips:
     return _Flips(skewed=True)
 
 
-def _color_tags(frame: av.VideoFrame) -> ColorTags:
-    """The frame's tags, completed: each missing one from the others, or from the size."""
+def _color_tags(frame: av.VideoFrame, context: Any) -> ColorTags:
+    """The frame's tags, or the container's, which DNxHR alone has; completed: each missing one from the others, or from the
+    size."""
     guessed = []
-    matrix = _MATRICES.get(int(frame.colorspace))
-    transfer = _TRANSFERS.get(int(frame.color_trc))
-    primaries = _PRIMARIES.get(int(frame.color_primaries))
+    matrix = _MATRICES.get(int(frame.colorspace)) or _MATRICES.get(int(context.colorspace))
+    transfer = _TRANSFERS.get(int(frame.color_trc)) or _TRANSFERS.get(int(context.color_trc))
+    primaries = _PRIMARIES.get(int(frame.color_primaries)) or _PRIMARIES.get(int(context.color_primaries))
     rgb = frame.format.is_rgb or frame.format.name.startswith("pal8")
     if rgb:
         matrix = "gbr"
@@ -419,6 +463,7 @@ class _FrameConverter:
             raise InputError(path, f"the colour matrix {tags.matrix}", f"one of {', '.join(YUV_WEIGHTS)}")
         top = 65535 if self._deep else 255
         self._table = decode(np.arange(top + 1, dtype=np.float64) / top).astype(np.float32)
+        self._hlg = colorspace == "auto" and tags.transfer == "hlg"
         matrix = to_rec709_matrix(PRIMARIES[tags.primaries])
         self._primaries = None if is_identity(matrix) else matrix.astype(np.float32)
         full = tags.range == "full"
@@ -444,6 +489,8 @@ class _FrameConverter:
             ).to_ndarray()
         codes = flips(codes)
         pixels = cv2.LUT(np.ascontiguousarray(codes), self._table)
+        if self._hlg:
+            pixels = hlg_scene_to_display(pixels)
         if self._primaries is not None:
             pixels = np.maximum(cv2.transform(pixels, self._primaries), 0.0)
         return pixels
@@ -461,6 +508,59 @@ class _FrameConverter:
         yuv = cv2.merge([_plane(planar, index) for index in range(3)])
         rgb = cv2.transform(yuv.astype(np.float32), self._yuv)
         return np.clip(np.rint(rgb, out=rgb), 0, 65535, out=rgb).astype(np.uint16)
+
+
+def has_alpha(frame: av.VideoFrame) -> bool:
+    """Whether a frame's format has an alpha channel; that of a palette is left to its RGB."""
+    return frame.format.name != "pal8" and any(component.is_alpha for component in frame.format.components)
+
+
+def alpha_of(frame: av.VideoFrame) -> np.ndarray:
+    """Alpha of a frame that has one, (H, W) float32 in [0, 1]."""
+    bits = max(component.bits for component in frame.format.components if component.is_alpha)
+    if bits == 8 and frame.format.name.startswith("yuva"):
+        plane = frame.planes[3]
+        stored = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        return stored[:, : plane.width] / np.float32(255)
+    if bits == 8:
+        return frame.reformat(format="rgba").to_ndarray()[..., 3] / np.float32(255)
+    if frame.format.name.startswith("yuva"):
+        return _plane(frame, 3) / np.float32(2**bits - 1)
+    return frame.reformat(format="rgba64le").to_ndarray()[..., 3] / np.float32(65535)
+
+
+def alpha_decoder(context: Any) -> Any:
+    """libvpx's decoder for VP8 and VP9, which FFmpeg's own ones read without their alpha; the given one where this build
+    has none."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(context.name)
+    try:
+        return context if name is None else av.CodecContext.create(name, "r")
+    except av.codec.codec.UnknownCodecError:
+        return context
+
+
+def deinterlaced(frames: Generator[av.VideoFrame, None, None], unit: Fraction) -> Generator[av.VideoFrame, None, None]:
+    """One whole frame for each interlaced one (bwdif), progressive ones as they are; times in half of `unit`."""
+    graph: Any = None
+
+    def ready() -> Iterator[av.VideoFrame]:
+        with suppress(av.error.BlockingIOError, av.error.EOFError):
+            while True:
+                yield graph.pull()
+
+    for frame in frames:
+        if graph is None:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit)
+            filter = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+            source.link_to(filter)
+            filter.link_to(graph.add("buffersink"))
+            graph.configure()
+        graph.push(frame)
+        yield from ready()
+    if graph is not None:
+        graph.push(None)
+        yield from ready()
 
 
 _ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND

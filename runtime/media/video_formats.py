@@ -19,22 +19,28 @@ class RawFormat:
 
 @dataclass(frozen=True)
 class VideoCodec:
-    """encoders: FFmpeg's names, best first. suffix: of the files. layouts: pixel formats for 8 bits and for more; of each
-    the one for even sizes, and the one for odd sizes, which 4:2:0 cannot hold. options: of the encoder; crf: whether it has
-    one. tag: what MP4 should call it, where players insist. reorder: by how many frames decoding may run ahead.
+    """title: for messages. encoders: FFmpeg's names, best first. suffix: of the files. layouts: pixel formats for 8 bits
+    and for more; of each the one for even sizes, and the one for odd sizes, which 4:2:0 cannot hold. alpha: those for 8
+    bits and more that have it. options: of the encoder; crf: whether it has one. tag: what MP4 should call it, where
+    players insist. reorder: by how many frames decoding may run ahead.
     """
 
     name: str
+    title: str
     encoders: tuple[str, ...]
     suffix: str
     layouts: tuple[tuple[str, str], tuple[str, str]]
     options: tuple[tuple[str, str], ...] = ()
+    alpha: tuple[str, str] | None = None
+    alpha_options: tuple[tuple[str, str], ...] = ()
     crf: bool = False
     tag: str = ""
     reorder: int = 0
 
-    def layout(self, width: int, height: int, deep: bool) -> str:
+    def layout(self, width: int, height: int, deep: bool, alpha: bool = False) -> str:
         """Pixel format for a size and depth."""
+        if alpha and self.alpha:
+            return self.alpha[deep]
         even = width % 2 == 0 and height % 2 == 0
         return self.layouts[deep][0 if even else 1]
 
@@ -48,30 +54,40 @@ class VideoCodec:
 
 
 _CHROMA_420 = (("yuv420p", "yuv444p"), ("yuv420p10le", "yuv444p10le"))
+_CHROMA_422 = (("yuv422p10le", "yuv422p10le"), ("yuv422p10le", "yuv422p10le"))
+_CHROMA_444 = (("yuv444p10le", "yuv444p10le"), ("yuv444p10le", "yuv444p10le"))
+_FAST = (("preset", "veryfast"),)
+_QUIET_X265 = (*_FAST, ("x265-params", "log-level=error"))
 CODECS = {
     codec.name: codec
     for codec in (
-        VideoCodec("h264", ("libx264",), ".mp4", _CHROMA_420, (("preset", "veryfast"),), crf=True, reorder=2),
-        VideoCodec(
-            "hevc",
-            ("libx265",),
-            ".mp4",
-            _CHROMA_420,
-            (("preset", "veryfast"), ("x265-params", "log-level=error")),
-            crf=True,
-            tag="hvc1",
-            reorder=3,
-        ),
+        VideoCodec("h264", "H.264", ("libx264",), ".mp4", _CHROMA_420, _FAST, crf=True, reorder=2),
+        VideoCodec("hevc", "HEVC", ("libx265",), ".mp4", _CHROMA_420, _QUIET_X265, crf=True, tag="hvc1", reorder=3),
         # Lossless, and no chroma is lost; every frame stands alone.
-        VideoCodec("ffv1", ("ffv1",), ".mkv", (("yuv444p", "yuv444p"), ("yuv444p10le", "yuv444p10le")), (("level", "3"),)),
-        # 4444: the chroma is kept, and any size can be written.
         VideoCodec(
-            "prores",
-            ("prores_ks", "prores"),
-            ".mov",
-            (("yuv444p10le", "yuv444p10le"), ("yuv444p10le", "yuv444p10le")),
-            (("profile", "4"), ("vendor", "apl0")),
+            "ffv1",
+            "FFV1",
+            ("ffv1",),
+            ".mkv",
+            (("yuv444p", "yuv444p"), ("yuv444p10le", "yuv444p10le")),
+            (("level", "3"),),
+            alpha=("yuva444p", "yuva444p10le"),
         ),
+        # 422 HQ.
+        VideoCodec("prores", "ProRes", ("prores_ks",), ".mov", _CHROMA_422, (("profile", "3"), ("vendor", "apl0"))),
+        VideoCodec(
+            "prores4444",
+            "ProRes 4444",
+            ("prores_ks",),
+            ".mov",
+            _CHROMA_444,
+            (("profile", "4"), ("vendor", "apl0")),
+            alpha=("yuva444p10le", "yuva444p10le"),
+            alpha_options=(("alpha_bits", "16"),),
+        ),
+        # HQX, and 444: 10 bits.
+        VideoCodec("dnxhr", "DNxHR", ("dnxhd",), ".mov", _CHROMA_422, (("profile", "dnxhr_hqx"),)),
+        VideoCodec("dnxhr444", "DNxHR 444", ("dnxhd",), ".mov", _CHROMA_444, (("profile", "dnxhr_444"),)),
     )
 }
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
-import cv2
 import numpy as np
 from av.codec.context import Flags
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from intrinsic_flow.atomic_file import temporary_name
-from intrinsic_flow.color import YUV_WEIGHTS, linear_to_bt709, yuv_to_rgb_matrix
 from intrinsic_flow.media.audio_copy import AudioCopy
+from intrinsic_flow.media.video_encoding import Hdr, coded_frame, tag
+from intrinsic_flow.media.video_facts import Facts, advance_timecode, valid_timecode
 from intrinsic_flow.media.video_formats import CODECS, VideoCodec
 from intrinsic_flow.media.video_input import file_url
 
@@ -54,12 +53,17 @@ class VideoWriter:
         audio: bool = True,
         origin: Fraction = Fraction(0),
         resume: tuple[Path, int] | None = None,
+        alpha: bool | None = None,
+        hdr: Hdr = "",
+        sound: Path | None = None,
     ) -> None:
         """codec: one of `intrinsic_flow.media.video_formats.CODECS`; crf: quality where the codec has one, lower is better.
 
         origin: time in the source, in seconds, that becomes the file's 0; audio before it is left out.
         resume: a file of an interrupted run of this writer, and how many of its frames to take over from it, a multiple of
-        CHUNK_FRAMES. Raises OSError where FFmpeg cannot write such a file, ValueError for an unknown codec.
+        CHUNK_FRAMES. alpha: frames have it, by default where those of the source do; `alpha` then says whether the codec
+        does too. hdr: BT.2020 with PQ or HLG, where 1 is 203 cd/m2, instead of BT.709. sound: a file whose audio goes in,
+        instead of the source's. Raises OSError where FFmpeg cannot write such a file, ValueError for an unknown codec.
         """
         if source is None and frame_rate is None:
             raise ValueError("without a source, frame_rate is needed")
@@ -72,7 +76,12 @@ class VideoWriter:
         self._time_base = source.time_base if source and frame_rate is None else _fine_time_base(self._rate)
         self._codec, self._crf, self._source, self._origin = CODECS[codec], crf, source, origin
         deep = (bit_depth or (source.bit_depth if source else 8)) > 8
-        self._layout = self._codec.layout(width, height, deep)
+        facts = Facts() if source is None else source.facts
+        #: Whether frames are written with their alpha.
+        self.alpha = bool((facts.alpha if alpha is None else alpha) and self._codec.alpha)
+        self._hdr: Hdr = hdr
+        self._static = facts.hdr.x265_params() if hdr and facts.hdr and codec == "hevc" else ""
+        self._layout = self._codec.layout(width, height, deep or bool(hdr), self.alpha)
         self._encoder_name = self._codec.encoder
         self._encoder: Any = None
         #: Frames in the file so far.
@@ -84,7 +93,8 @@ class VideoWriter:
         self._container: Any = None
         self._audio: AudioCopy | None = None
         self._open = True
-        with_audio = audio and source is not None and source.audio_streams > 0
+        self._sound = sound or (source.path if source is not None and source.audio_streams else None)
+        with_audio = audio and self._sound is not None
         try:
             try:
                 self._start(with_audio)
@@ -94,11 +104,15 @@ class VideoWriter:
                 self._discard()
                 self._start(False)
                 self.notes = ("audio left out: it cannot be passed through",)
+            if source is not None and source.sample_aspect_ratio != 1 and self.path.suffix.lower() == ".mkv":
+                self.notes += (f"pixel aspect ratio {source.sample_aspect_ratio} left out: Matroska is not given one here",)
+            if hdr and facts.hdr and not self._static:
+                self.notes += ("HDR's static metadata left out: only --codec hevc takes it",)
             if resume is not None:
                 self._take_over(*resume)
         except av.error.FFmpegError as error:
             self.abort()
-            reason = f"no {_TITLES[codec]} video of {width}x{height} pixels can be written here ({error.strerror})"
+            reason = f"no {self._codec.title} video of {width}x{height} pixels can be written here ({error.strerror})"
             raise OSError(f"{self.path}: {reason}") from error
         except BaseException:
             self.abort()
@@ -109,28 +123,36 @@ class VideoWriter:
         # The index goes to the front, so that a browser can start to play at once.
         options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
         self._container = av.open(file_url(self._temporary), "w", options=options)
-        self._stream = self._container.add_stream(
-            self._encoder_name, rate=self._rate, options=_options(self._codec, self._crf)
-        )
+        self._stream = self._container.add_stream(self._encoder_name, rate=self._rate, options=self._options())
         # Where the container has its headers in one place, the stream's context knows; the chunks' encoders have to agree.
         self._flags = self._stream.codec_context.flags | int(Flags.frame_duration)
         self._set_up(self._stream.codec_context)
         if self._codec.tag and self.path.suffix.lower() in (".mp4", ".mov", ".m4v"):
             self._stream.codec_context.codec_tag = self._codec.tag
         self._stream.time_base = self._time_base
-        if audio and self._source is not None:
-            self._audio = AudioCopy(self._source.path, self._container, self._origin)
+        if self._source is not None:
+            self._describe(self._source.facts)
+        if audio and self._sound is not None:
+            self._audio = AudioCopy(self._sound, self._container, self._origin)
             self.notes = self._audio.notes
         self._container.start_encoding()
+
+    def _options(self) -> dict[str, str]:
+        return _options(self._codec, self._crf, self.alpha, self._static)
+
+    def _describe(self, facts: Facts) -> None:
+        """Title and the like, and the timecode of the first frame."""
+        self._container.metadata.update(facts.metadata)
+        if facts.timecode and valid_timecode(facts.timecode, self._rate):
+            text = advance_timecode(facts.timecode, round(self._origin * self._rate), self._rate)
+            place = self._container if self.path.suffix.lower() == ".mkv" else self._stream
+            place.metadata["timecode"] = text
 
     def _set_up(self, context: Any) -> None:
         context.width, context.height = self.width, self.height
         context.pix_fmt = self._layout
         context.framerate, context.time_base = self._rate, self._time_base
-        context.colorspace = int(Colorspace.ITU709)
-        context.color_range = int(ColorRange.MPEG)
-        context.color_trc = int(ColorTrc.BT709)
-        context.color_primaries = int(ColorPrimaries.BT709)
+        tag(context, self._hdr)
         if self._source is not None:
             context.sample_aspect_ratio = self._source.sample_aspect_ratio
         # Without frame_duration the encoder drops durations, and with them how long the last picture is seen (MP4
@@ -171,14 +193,17 @@ class VideoWriter:
         else:
             self.abort()
 
-    def write(self, pixels: np.ndarray, pts: Fraction, duration: Fraction | None = None) -> None:
-        """Adds a frame (height, width, 3) of linear Rec.709 at `pts` seconds of the source; times have to grow."""
+    def write(
+        self, pixels: np.ndarray, pts: Fraction, duration: Fraction | None = None, alpha: np.ndarray | None = None
+    ) -> None:
+        """Adds a frame (height, width, 3) of linear Rec.709, and its alpha (height, width) where this writes one, at `pts`
+        seconds of the source; times have to grow."""
         if pixels.shape != (self.height, self.width, 3):
             raise ValueError(f"frame of shape {pixels.shape}, expected {(self.height, self.width, 3)}")
         if self._encoder is None or self.frames % CHUNK_FRAMES == 0:
             self._next_encoder()
         seconds = pts - self._origin
-        frame = coded_frame(pixels, self._layout)
+        frame = coded_frame(pixels, self._layout, alpha, self._hdr)
         tick = round(seconds / self._time_base)
         if self._last_tick is not None:
             tick = max(tick, self._last_tick + 1)
@@ -200,7 +225,7 @@ class VideoWriter:
         if self._encoder is not None:
             self._mux(self._encoder.encode(None))
         self._encoder = av.CodecContext.create(self._encoder_name, "w")
-        self._encoder.options = _options(self._codec, self._crf)
+        self._encoder.options = self._options()
         self._set_up(self._encoder)
 
     def close(self) -> None:
@@ -261,11 +286,14 @@ class VideoWriter:
         self._container.mux(packet)
 
 
-_TITLES = {"h264": "H.264", "hevc": "HEVC", "ffv1": "FFV1", "prores": "ProRes"}
-
-
-def _options(codec: VideoCodec, crf: float) -> dict[str, str]:
-    return {**dict(codec.options), **({"crf": f"{crf:g}"} if codec.crf else {})}
+def _options(codec: VideoCodec, crf: float, alpha: bool, static: str) -> dict[str, str]:
+    """static: x265's options for HDR's static metadata."""
+    options = {**dict(codec.options), **(dict(codec.alpha_options) if alpha else {})}
+    if codec.crf:
+        options["crf"] = f"{crf:g}"
+    if static:
+        options["x265-params"] = f"{options['x265-params']}:hdr10=1:repeat-headers=1:{static}"
+    return options
 
 
 def _start_codes(packet: bytes) -> bytes:
@@ -276,59 +304,6 @@ def _start_codes(packet: bytes) -> bytes:
         units.append(packet[place + 4 : place + 4 + size])
         place += 4 + size
     return b"".join(b"\0\0\0\1" + unit for unit in units)
-
-
-def coded_frame(pixels: np.ndarray, layout: str) -> av.VideoFrame:
-    """Linear (H, W, 3) -> a frame of FFmpeg's planar YUV format `layout`, BT.709, limited range."""
-    deep = layout.endswith("le")
-    frame = _encode_deep(pixels) if deep else _encode_8bit(pixels)
-    return frame.reformat(
-        format=layout,
-        src_colorspace=Colorspace.ITU709,
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.MPEG if deep else ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-        dst_color_trc=ColorTrc.BT709,
-        dst_color_primaries=ColorPrimaries.BT709,
-        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
-    )
-
-
-# The camera curve as tables over the square root of light: in that domain it is nowhere steep, and 2^16
-# entries are within 0.01 of an 8-bit level of the exact curve.
-_CURVE = linear_to_bt709((np.arange(65536) / 65535) ** 2)
-_CODES_8 = np.rint(_CURVE * 255).astype(np.uint8)
-_CODES_16 = (_CURVE * 65535).astype(np.float32)
-
-
-def _encoded(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Linear RGB -> the table's codes, same shape; below 0 and NaN count as 0, above 1 as 1."""
-    # As one channel, because OpenCV applies a lone scalar to the first channel only.
-    root = cv2.sqrt(np.clip(pixels, 0.0, 1.0, dtype=np.float32).reshape(pixels.shape[0], -1))
-    # OpenCV rounds in the same pass, and its conversion takes NaN to 0.
-    codes = cv2.multiply(root, 65535.0, dtype=cv2.CV_16U)  # type: ignore[call-overload]  # the stubs know no scalars
-    return cv2.LUT(codes, table).reshape(pixels.shape)
-
-
-def _encode_8bit(pixels: np.ndarray) -> av.VideoFrame:
-    return av.VideoFrame.from_ndarray(_encoded(pixels, _CODES_8), format="rgb24")
-
-
-def _encode_deep(pixels: np.ndarray) -> av.VideoFrame:
-    """Linear RGB -> BT.709 limited yuv444p16le, computed here: swscale's way from 16-bit RGB is off by 3
-    levels of 10 bits.
-    """
-    to_rgb, _ = yuv_to_rgb_matrix(YUV_WEIGHTS["bt709"], True, 16)
-    matrix = np.linalg.inv(to_rgb) / 65535
-    black = np.array([16.0, 128.0, 128.0]) * 256
-    yuv = cv2.transform(_encoded(pixels, _CODES_16), np.column_stack([matrix, black]).astype(np.float32))
-    yuv = np.clip(np.rint(yuv, out=yuv), 0, 65535, out=yuv).astype(np.uint16)
-    frame = av.VideoFrame(pixels.shape[1], pixels.shape[0], "yuv444p16le")
-    for plane, codes in zip(frame.planes, cv2.split(yuv), strict=True):
-        padded = np.zeros((plane.height, plane.line_size // 2), np.uint16)
-        padded[:, : plane.width] = codes
-        plane.update(memoryview(padded))  # type: ignore[arg-type]  # the stubs know no buffers but bytes
-    return frame
 
 
 def _fine_time_base(rate: Fraction) -> Fraction:

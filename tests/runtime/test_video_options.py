@@ -79,7 +79,8 @@ def times(path: Path) -> list[Fraction]:
         return [frame.pts for frame in reader]
 
 
-@pytest.mark.parametrize("codec", sorted(CODECS))
+# DNxHR needs larger pictures: tests/runtime/media/test_video_trade.py writes it.
+@pytest.mark.parametrize("codec", sorted(name for name in CODECS if not name.startswith("dnxhr")))
 def test_each_codec_writes_all_frames_at_their_times(decompose, tmp_path, clip, codec):
     code, lines = decompose(clip, "--codec", codec, "--crf", 10)
     assert code == 0, lines
@@ -87,7 +88,7 @@ def test_each_codec_writes_all_frames_at_their_times(decompose, tmp_path, clip, 
         path = tmp_path / "out" / f"clip_{layer}{CODECS[codec].suffix}"
         assert times(path) == pytest.approx(times(clip), abs=0.0011)
     with VideoReader(path) as reader:
-        assert reader.bit_depth >= 10 if codec == "prores" else reader.bit_depth == 8
+        assert reader.bit_depth >= 10 if codec.startswith("prores") else reader.bit_depth == 8
         assert (reader.tags.matrix, reader.tags.range) == ("bt709", "limited")
 
 
@@ -397,9 +398,8 @@ def test_what_is_repaired_in_a_sequence_is_told_once(tmp_path, frames):
         frame[0, :number] = np.nan
         write_image(folder / f"{number}.exr", frame, format="exr", alpha=np.full(frame.shape[:2], 0.5, np.float32))
     with SequenceReader(folder, find_in_folder(folder)) as reader:
-        assert len(list(reader)) == 4
+        assert [frame.alpha.min() for frame in reader] == [0.5] * 4
     assert len([note for note in reader.notes if "non-finite" in note]) == 1
-    assert "frame 1, perhaps others: alpha left out" in reader.notes
 
 
 def test_sequences_that_are_none_are_refused(tmp_path, frames):
