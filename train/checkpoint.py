@@ -13,7 +13,7 @@ from intrinsic_flow.train.networks.model import IntrinsicFlow
 from intrinsic_flow.train.networks.vae import AlbedoVAE
 
 CHECKPOINT = "checkpoint.pt"
-PATH_OPTIONS = ("data", "network", "vae", "perceptual_weights")
+PATH_OPTIONS = ("data", "network", "vae", "perceptual_weights", "pretrained_weights")
 
 
 class CheckpointError(Exception):
@@ -73,6 +73,23 @@ def load_run(run: str | Path) -> tuple[IntrinsicFlow, dict]:
         "training": training,
     }
     return model.eval(), info
+
+
+#: What a network may have that the one it starts from has not; it starts as nothing, or from weights of its own.
+ADDITIONS = ("encoder.pretrained.", "encoder.joins.", "vae.decoder.joins.", "vae.decoder.edges.")
+
+
+def start_from(model: IntrinsicFlow, source: str | Path) -> None:
+    """Loads `load_initial_weights`; parts in ADDITIONS that the source has not stay as they are. Raises CheckpointError."""
+    weights = load_initial_weights(source)
+    wanted = model.state_dict()
+    missing = [name for name in wanted if name not in weights and not name.startswith(ADDITIONS)]
+    unfit = [name for name, value in weights.items() if name not in wanted or wanted[name].shape != value.shape]
+    if missing or unfit:
+        name = (missing + unfit)[0]
+        found = f"{len(missing)} weights missing and {len(unfit)} that do not fit, like {name}"
+        raise CheckpointError(f"{source}: found {found}, expected weights of network {model.config.name!r}")
+    model.load_state_dict(wanted | weights)
 
 
 def load_initial_weights(source: str | Path) -> dict[str, torch.Tensor]:

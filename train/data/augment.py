@@ -21,6 +21,7 @@ from intrinsic_flow.train.data.draws import Draws
 from intrinsic_flow.train.data.patterns import paint, transmittance
 from intrinsic_flow.train.data.sharpness import sharpen
 from intrinsic_flow.train.data.store import Views, ViewStore
+from intrinsic_flow.train.data.white_balance import white_balance
 from intrinsic_flow.train.data.windows import block_means
 from intrinsic_flow.train.networks.config import SIDE_MULTIPLE
 from intrinsic_flow.train.tone_map import exposure_gain, luminance
@@ -54,7 +55,8 @@ class AugmentConfig:
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
     paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
     light, single things before black left out (`train/data/patterns.py`). sharpen: share of views whose light gets sharp
-    edges (`train/data/sharpness.py`).
+    edges (`train/data/sharpness.py`). white_balanced: whether a camera's white balance pulls the light to neutral
+    (`train/data/white_balance.py`), and colours become stronger as often as weaker.
     """
 
     light_gain: float = 0.8
@@ -71,6 +73,8 @@ class AugmentConfig:
     paint: float = 0.0
     cast_shadows: float = 0.0
     sharpen: float = 0.0
+    white_balanced: bool = False
+    saturation: float = 0.35
 
 
 def _decode_log(codes: Tensor, code: Tensor, gain: Tensor) -> Tensor:
@@ -256,10 +260,18 @@ def random_batch(
     if config.sharpen:
         layers[:, 0] = sharpen(layers[:, 0], config.sharpen, draws)
 
+    if config.white_balanced:
+        layers = layers * white_balance(layers[:, 0], mask, draws)[:, None]
+
     recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
-    gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
-    keep = torch.where(gray > 0, 1 - gray / luminance(albedo)[:, None].clamp(min=1e-6), torch.ones_like(gray))
-    albedo = ((albedo * keep + gray) * recolor).clamp(0, 1)
+    if config.white_balanced:
+        saturation = torch.exp(config.saturation * normal(1, 1, 1)).clamp(0.2, 2.0)
+        gray = luminance(albedo)[:, None]
+        albedo = ((gray + saturation * (albedo - gray)) * recolor).clamp(0, 1)
+    else:
+        gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
+        keep = torch.where(gray > 0, 1 - gray / luminance(albedo)[:, None].clamp(min=1e-6), torch.ones_like(gray))
+        albedo = ((albedo * keep + gray) * recolor).clamp(0, 1)
     if config.paint:
         albedo = paint(albedo, config.paint, draws)
 

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from intrinsic_flow.train.networks.blocks import Downsample, ResBlock
+from intrinsic_flow.train.networks.blocks import Downsample, ResBlock, zero_init
 from intrinsic_flow.train.networks.config import NetworkConfig
+from intrinsic_flow.train.networks.efficientnet_lite import CHANNELS, EfficientNetLite
 from intrinsic_flow.train.networks.vae import VaeEncoder
 
 _LOG_GAIN = 50.0
@@ -31,7 +32,8 @@ class ConditioningEncoder(nn.Module):
     """Image (B, 3, H, W), linear light after the exposure gain, in [0, 1] -> three feature maps.
 
     The image is encoded inside (`encode_image`, by default as albedo is in the VAE) and folded 4x4 into channels at once:
-    the full resolution is never convolved.
+    the full resolution is never convolved. Features of a pretrained network, which sees the image at half its size, join
+    where the stages begin; the joins start as nothing, so that one may be added to a trained encoder.
     """
 
     def __init__(self, config: NetworkConfig):
@@ -41,6 +43,9 @@ class ConditioningEncoder(nn.Module):
         self.stem = nn.Conv2d(48, widths[0], 3, padding=1)
         self.stages = nn.ModuleList([nn.Sequential(*[ResBlock(w) for _ in range(d)]) for w, d in zip(widths, depths)])
         self.downs = nn.ModuleList([Downsample(a, b) for a, b in zip(widths, widths[1:])])
+        self.pretrained = EfficientNetLite() if config.pretrained_encoder != "none" else None
+        if self.pretrained is not None:
+            self.joins = nn.ModuleList([zero_init(nn.Conv2d(c, w, 1)) for c, w in zip(CHANNELS, widths[1:])])
 
     def start_from(self, vae_encoder: VaeEncoder) -> bool:
         """Copy the VAE encoder's weights into the stages down to 1/8, where both have the same shape; False where not.
@@ -63,8 +68,12 @@ class ConditioningEncoder(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = self.stem(F.pixel_unshuffle(encode_image(image, self.encoding) * 2 - 1, 4))
         h = self.stages[0](h)
+        known = [] if self.pretrained is None else self.pretrained(F.avg_pool2d(encode_image(image, "sqrt"), 2))
         features = []
-        for down, stage in zip(self.downs, self.stages[1:]):
-            h = stage(down(h))
+        for level, (down, stage) in enumerate(zip(self.downs, self.stages[1:])):
+            h = down(h)
+            if known:
+                h = h + self.joins[level](known[level])
+            h = stage(h)
             features.append(h)
         return features[0], features[1], features[2]

@@ -16,6 +16,7 @@ LATENT_DOWNSCALE = 8
 SIDE_MULTIPLE = 32
 INPUT_ENCODINGS = ("linear", "sqrt", "log")
 PREDICTIONS = ("end", "velocity", "regression")
+PRETRAINED = ("none", "efficientnet_lite0")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class NetworkConfig:
     input_encoding: curve under which the conditioning encoder sees the linear image. prediction: what the UNet's layers
     estimate: the path's `end`, the `velocity`, or the end from the image alone (`regression`: the layers see neither z
     nor t, so that one step and many, from any noise, give the same answer; the control of what the flow buys).
+
+    pretrained_encoder: an ImageNet network that sees the image at half its size beside the conditioning encoder
+    (`efficientnet_lite`). decoder_image: whether the decoder sees the image too, at 1/2, 1/4 and 1/8: the latent says what
+    the surfaces are, the image where their edges are.
     """
 
     name: str
@@ -42,9 +47,16 @@ class NetworkConfig:
     attention_head_width: int = 32
     input_encoding: str = "sqrt"
     prediction: str = "end"
+    pretrained_encoder: str = "none"
+    decoder_image: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("input_encoding", INPUT_ENCODINGS), ("prediction", PREDICTIONS)):
+        allowed_values = {
+            "input_encoding": INPUT_ENCODINGS,
+            "prediction": PREDICTIONS,
+            "pretrained_encoder": PRETRAINED,
+        }
+        for name, allowed in allowed_values.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
 
@@ -59,8 +71,8 @@ class NetworkConfig:
         return NetworkInterface.of(self.feature_channels, self.to_dict())
 
     def same_vae(self, other: NetworkConfig) -> bool:
-        """Whether both describe the same VAE."""
-        names = [field.name for field in fields(self) if field.name.startswith(("vae_", "decoder_"))]
+        """Whether both describe the same VAE, apart from what its decoder sees of the image."""
+        names = [field.name for field in fields(self) if field.name.startswith(("vae_", "decoder_w", "decoder_d"))]
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def to_dict(self) -> dict:

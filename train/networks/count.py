@@ -51,7 +51,7 @@ def count(config: NetworkConfig, side: int = 256, steps: int = 2) -> Cost:
             "vae_encoder": gmac(lambda: model.vae.encode(image)),
             "encoder": gmac(lambda: model.encoder(image)),
             "velocity_step": gmac(lambda: model.velocity_step(z, t, t, features)),
-            "decoder": gmac(lambda: model.vae.decode(z)),
+            "decoder": gmac(lambda: model.vae.decode(z, image)),
         }
     modules = {
         "vae_encoder": model.vae.encoder,

@@ -39,7 +39,7 @@ class IntrinsicFlow(nn.Module):
 
     def forward(self, image: Tensor, z: Tensor, steps: int = 2) -> Tensor:
         """Image and start noise -> linear albedo (B, 3, 32h, 32w) in [0, 1]."""
-        return self.vae.decode(self.sample(image, z, steps))
+        return self.vae.decode(self.sample(image, z, steps), image)
 
 
 class ConditionedVelocity(nn.Module):
@@ -52,6 +52,17 @@ class ConditionedVelocity(nn.Module):
     def forward(self, image: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Image (B, 3, 32h, 32w) linear in [0, 1], z (B, 12, 4h, 4w), t (B,) float32 -> velocity, as z."""
         return self.unet(z, t, self.encoder(image))
+
+
+class Decode(nn.Module):
+    """The decoder in one call, for training it: z (B, 12, h, w), image (B, 3, 8h, 8w) -> square-root encoded albedo."""
+
+    def __init__(self, vae: AlbedoVAE):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, z: Tensor, image: Tensor) -> Tensor:
+        return self.vae.decode_encoded(z, image)
 
 
 def latent_shape(batch: int, height: int, width: int) -> tuple[int, int, int, int]:

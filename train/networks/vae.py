@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from intrinsic_flow.train.networks.blocks import Downsample, ResBlock, Upsample, group_norm
+from intrinsic_flow.train.networks.blocks import Downsample, ResBlock, Upsample, group_norm, zero_init
 from intrinsic_flow.train.networks.config import LATENT_CHANNELS, NetworkConfig
 
 
@@ -38,8 +38,26 @@ class VaeEncoder(nn.Module):
         return mean, log_variance.float().clamp(-20, 10)
 
 
+class ImageJoin(nn.Module):
+    """Features (B, C, h, w) and an image (B, 3, fold * h, fold * w) -> features; starts as the identity."""
+
+    def __init__(self, channels: int, fold: int):
+        super().__init__()
+        self.fold = fold
+        self.stem = nn.Conv2d(3 * fold**2, channels, 3 if fold == 2 else 1, padding=int(fold == 2))
+        self.mix = nn.Conv2d(2 * channels, channels, 1)
+        self.out = zero_init(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, h: Tensor, image: Tensor) -> Tensor:
+        seen = self.stem(F.pixel_unshuffle(image, self.fold))
+        return h + self.out(F.silu(self.mix(F.silu(torch.cat([h, seen], dim=1)))))
+
+
 class Decoder(nn.Module):
     """Latent (B, 12, H/8, W/8), not normalised -> encoded albedo (B, 3, H, W), not clamped.
+
+    With `decoder_image` it also sees the image (B, 3, H, W), square-root encoded in [-1, 1], joined at 1/8, 1/4 and 1/2;
+    without one these joins are left out.
 
     Nothing is computed at full resolution: the last convolution at 1/2 resolution writes 2x2 pixels at once (pixel
     shuffle, Shi et al. 2016), and there is no norm at 1/2 resolution, where it is pure bandwidth.
@@ -56,10 +74,20 @@ class Decoder(nn.Module):
         self.up2 = Upsample(w4, w2)
         self.stage2 = nn.Sequential(*[ResBlock(w2, norm=False) for _ in range(d2)])
         self.head = nn.Conv2d(w2, 12, 3, padding=1)
+        if config.decoder_image:
+            self.joins = nn.ModuleList([ImageJoin(w, fold) for w, fold in zip((w8, w4, w2), (8, 4, 2))])
+            self.edges = ResBlock(w2, norm=False)
+        self.sees_image = config.decoder_image
 
-    def forward(self, latent: Tensor) -> Tensor:
-        h = self.up4(self.stage8(self.stem(latent)))
-        h = self.stage2(self.up2(self.stage4(h)))
+    def forward(self, latent: Tensor, image: Tensor | None = None) -> Tensor:
+        h = self.stem(latent)
+        if image is None or not self.sees_image:
+            h = self.up4(self.stage8(h))
+            h = self.stage2(self.up2(self.stage4(h)))
+        else:
+            h = self.up4(self.stage8(self.joins[0](h, image)))
+            h = self.up2(self.stage4(self.joins[1](h, image)))
+            h = self.edges(self.stage2(self.joins[2](h, image)))
         return F.pixel_shuffle(self.head(F.silu(h)), 2) * 0.5 + 0.5
 
 
@@ -95,10 +123,13 @@ class AlbedoVAE(nn.Module):
         """Linear albedo (B, 3, H, W) in [0, 1] -> normalised posterior mean z (B, 12, H/8, W/8)."""
         return self.normalise(self.encoder(encode_albedo(albedo))[0])
 
-    def decode_encoded(self, z: Tensor) -> Tensor:
-        """Normalised z -> square-root encoded albedo, not clamped (what losses compare)."""
-        return self.decoder(self.denormalise(z))
+    def decode_encoded(self, z: Tensor, image: Tensor | None = None) -> Tensor:
+        """Normalised z -> square-root encoded albedo, not clamped (what losses compare). image: as for `decode`."""
+        return self.decoder(self.denormalise(z), None if image is None else encode_albedo(image) * 2 - 1)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Normalised z (B, 12, h, w) -> linear albedo (B, 3, 8h, 8w) in [0, 1]."""
-        return self.decode_encoded(z).clamp(0, 1).square()
+    def decode(self, z: Tensor, image: Tensor | None = None) -> Tensor:
+        """Normalised z (B, 12, h, w) -> linear albedo (B, 3, 8h, 8w) in [0, 1].
+
+        image: (B, 3, 8h, 8w) linear in [0, 1], for a decoder that sees it; others take no notice of it.
+        """
+        return self.decode_encoded(z, image).clamp(0, 1).square()
