@@ -23,6 +23,7 @@ import numpy as np
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import ColorSpace, Image, read_image
 from intrinsic_flow.media.video import Frame, VideoReader
+from intrinsic_flow.media.video_facts import Facts
 
 SECONDS = 60.0
 # Libraries and their threads' stacks; most of it is address space that nobody touches.
@@ -60,12 +61,15 @@ class VideoReaderApart:
         self.average_rate = _fraction(header["rate"])
         self.frames: int | None = header["frames"]
         self.audio_streams = 0
-        self._silent = ("sound is left out",) if header["audio_streams"] else ()
+        # What the browser gets is plain: no alpha, no timecode, no HDR.
+        self.facts = Facts()
+        left_out = {"sound": header["audio_streams"], "alpha": header["alpha"]}
+        self._left_out = tuple(f"{what} is left out" for what, there in left_out.items() if there)
         self._notes = tuple(header["notes"])
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self._notes + self._silent
+        return self._notes + self._left_out
 
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """See `VideoSource`; from the first frame to the last only."""
@@ -218,6 +222,7 @@ def _video(request: dict[str, Any], tell: Callable[..., None]) -> None:
                 "time_base": _pair(reader.time_base),
                 "aspect": _pair(reader.sample_aspect_ratio),
                 "rate": _pair(reader.average_rate),
+                "alpha": reader.facts.alpha,
             }
         )
         sys.stdin.buffer.readline()

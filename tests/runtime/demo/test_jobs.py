@@ -143,6 +143,11 @@ def test_a_clip_becomes_three_videos(worker, clip, tmp_path):
     assert all(path.is_file() for path in result.files.values())
 
 
+def test_a_clip_that_is_decoded_apart_becomes_three_videos(worker, clip, tmp_path):
+    result = decompose_clip(clip, Options(), worker, tmp_path / "out", VideoLimits(10**6, 5))
+    assert result.frames == 12 and all(path.is_file() for path in result.files.values())
+
+
 def test_long_and_large_clips_are_refused_before_the_second_frame(worker, clip, tmp_path):
     with pytest.raises(InputError, match=r"clip\.mp4: found a video of 1\.2 seconds, expected at most 1 seconds"):
         in_process_clip(clip, Options(), worker, tmp_path, VideoLimits(10**6, 1))
