@@ -129,8 +129,12 @@ def train_once(config: TrainingConfig, folder: Path) -> dict[str, Any]:
     Raises ConfigError for a folder that holds a run with other options.
     """
     saved = folder / "config.yaml"
-    if saved.is_file() and read_yaml(saved) != config.to_dict():
-        raise ConfigError(f"{folder}: found a run with other options, expected this experiment's (or no folder)")
+    if saved.is_file():
+        stored = read_yaml(saved)
+        # A run states the precision that it chose.
+        chosen = {"precision": stored.get("precision")} if config.precision == "auto" else {}
+        if stored != config.to_dict() | chosen:
+            raise ConfigError(f"{folder}: found a run with other options, expected this experiment's (or no folder)")
     if (folder / FINISHED).is_file():
         return json.loads((folder / FINISHED).read_text())
     print(f"--- {folder.name}", file=sys.stderr)

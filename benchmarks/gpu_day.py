@@ -99,7 +99,7 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
     network = json.loads((bundle / "bundle.json").read_text())["config"]["name"] if tiny else "small"
     length = ("--steps", "2", "--log-every", "1") if tiny else ("--steps", "300", "--log-every", "100")
     recipe = Path(train.__file__).with_name("recipes") / f"{'tiny' if tiny else 'flow_gpu'}.yaml"
-    training = (
+    training: tuple[str, ...] = (
         "--config",
         str(recipe),
         "--network",
@@ -110,7 +110,7 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
         "none",
         *length,
     )
-    training += ("--data", data or "procedural", "-o", "{out}/run")
+    training = (*training, "--data", data or "procedural", "-o", "{out}/run")
     learns = ("torch", "yaml", "matplotlib")
     pictures = f"pictures a second in ever larger batches at {side} pixels"
     throughput = (*own, "--backend", ours, "--resolution", str(side), *few, "--report", "{out}/throughput")

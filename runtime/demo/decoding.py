@@ -138,7 +138,7 @@ class _Child:
         if not (0 < height * width <= max_pixels):
             raise InputError(self._path, f"{width}x{height} pixels", f"at most {max_pixels} pixels")
         values = np.empty(shape, np.float32)
-        view, done = memoryview(values).cast("B"), 0
+        view, done = memoryview(values.data).cast("B"), 0
         with self._limited() as pipe:
             while done < len(view):
                 count = pipe.readinto(view[done:])  # type: ignore[attr-defined]
@@ -196,7 +196,7 @@ def serve() -> None:
         answers.write(json.dumps(header).encode() + b"\n")
         for values in arrays:
             if values is not None:
-                answers.write(memoryview(np.ascontiguousarray(values, np.float32)).cast("B"))
+                answers.write(memoryview(np.ascontiguousarray(values, np.float32).data).cast("B"))
         answers.flush()
 
     try:

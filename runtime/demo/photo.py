@@ -112,10 +112,11 @@ def decompose_photo(
     small, albedo, shading = (_small(layer) for layer in (image.pixels, result.albedo, result.shading))
     gain = 1.0 if image.bit_depth in (8, 16) else result.exposure_gain
     size = (image.pixels.shape[0], image.pixels.shape[1])
-    views = tuple(
-        write_view(folder / f"{secrets.token_urlsafe(16)}.jpg", layer, factor)
-        for layer, factor in ((small, gain), (albedo, 1.0), (shading, 1 / scale))
-    )
+
+    def view(layer: np.ndarray, factor: float) -> Path:
+        return write_view(folder / f"{secrets.token_urlsafe(16)}.jpg", layer, factor)
+
+    views = (view(small, gain), view(albedo, 1.0), view(shading, 1 / scale))
     return Photo(name, small, albedo, shading, size, gain, scale, seconds, files, views, format, options, image.notes)
 
 
