@@ -23,6 +23,7 @@ import numpy as np
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import ColorSpace, Image, read_image
 from intrinsic_flow.media.video import Frame, VideoReader
+from intrinsic_flow.media.video_facts import Facts
 
 SECONDS = 60.0
 # Libraries and their threads' stacks; most of it is address space that nobody touches.
@@ -60,6 +61,8 @@ class VideoReaderApart:
         self.average_rate = _fraction(header["rate"])
         self.frames: int | None = header["frames"]
         self.audio_streams = 0
+        # Alpha itself stays there: the demo writes none, and says so.
+        self.facts = Facts(alpha=header["alpha"], transfer=header["transfer"])
         self._silent = ("sound is left out",) if header["audio_streams"] else ()
         self._notes = tuple(header["notes"])
 
@@ -217,6 +220,8 @@ def _video(request: dict[str, Any], tell: Callable[..., None]) -> None:
                 **{name: getattr(reader, name) for name in names},
                 "time_base": _pair(reader.time_base),
                 "aspect": _pair(reader.sample_aspect_ratio),
+                "alpha": reader.facts.alpha,
+                "transfer": reader.facts.transfer,
                 "rate": _pair(reader.average_rate),
             }
         )
