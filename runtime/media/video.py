@@ -415,12 +415,13 @@ def _display_flips(data: bytes) -> _Flips:
 
 
 def _color_tags(frame: av.VideoFrame, context: Any) -> ColorTags:
-    """The frame's tags, or the container's, which DNxHR alone has; completed: each missing one from the others, or from the
-    size."""
+    """The frame's tags, or the container's; completed: each missing one from the others, or from the size."""
     guessed = []
-    matrix = _MATRICES.get(int(frame.colorspace)) or _MATRICES.get(int(context.colorspace))
-    transfer = _TRANSFERS.get(int(frame.color_trc)) or _TRANSFERS.get(int(context.color_trc))
-    primaries = _PRIMARIES.get(int(frame.color_primaries)) or _PRIMARIES.get(int(context.color_primaries))
+    # DNxHR's frames say BT.709 whatever they are.
+    first, second = (context, frame) if context.name == "dnxhd" else (frame, context)
+    matrix = _MATRICES.get(int(first.colorspace)) or _MATRICES.get(int(second.colorspace))
+    transfer = _TRANSFERS.get(int(first.color_trc)) or _TRANSFERS.get(int(second.color_trc))
+    primaries = _PRIMARIES.get(int(first.color_primaries)) or _PRIMARIES.get(int(second.color_primaries))
     rgb = frame.format.is_rgb or frame.format.name.startswith("pal8")
     if rgb:
         matrix = "gbr"

@@ -209,7 +209,9 @@ def test_hdr_is_written_tagged_and_with_the_same_light(tmp_path, kind, codec):
     right = probe(target)
     names = {"pq": "smpte2084", "hlg": "arib-std-b67"}
     assert (right["color_transfer"], right["color_primaries"], right["color_space"]) == (names[kind], "bt2020", "bt2020nc")
-    found = first(target).pixels[32::64, 8::16]
+    with VideoReader(target) as reader:
+        assert (reader.tags.matrix, reader.tags.primaries, reader.tags.guessed) == ("bt2020nc", "bt2020", ())
+        found = next(iter(reader)).pixels[32::64, 8::16]
     assert found == pytest.approx(pixels[32::64, 8::16], rel=0.05)
 
 
