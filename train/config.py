@@ -22,6 +22,7 @@ from intrinsic_flow.train.networks.config import (
     named_network,
 )
 from intrinsic_flow.train.precision import PRECISIONS
+from intrinsic_flow.train.schedule import SCHEDULES, parse_decay
 
 
 class ConfigError(Exception):
@@ -50,6 +51,16 @@ class TrainingConfig:
     steps: int | None = option(None, "stop after this many steps; the learning-rate schedule spans them")
     time_limit: str | None = option(
         None, "stop after this much wall-clock time (90s, 9m, 1.5h), schedule and saving included"
+    )
+    schedule: str = option(
+        "cosine",
+        "learning rate: `cosine`, decaying to the end of --steps or --time-limit, or `constant`, for as long as wanted "
+        "(--steps and --time-limit may be left out)",
+    )
+    decay: str | None = option(
+        None,
+        "bring the learning rate from where it is down to 0 in this time (20m) or number of steps (`500 steps`), then end: "
+        "with --resume RUN (in RUN, or in the folder -o), or with --init",
     )
     learning_rate: float = option(4e-4, "peak learning rate of AdamW")
     weight_decay: float = option(0.01, "weight decay of AdamW")
@@ -90,8 +101,16 @@ class TrainingConfig:
             raise ConfigError(f"--zooms: found {list(self.zooms)}, expected numbers of at least 1")
         if self.max_enlargement < 1:
             raise ConfigError(f"--max-enlargement: found {self.max_enlargement}, expected at least 1")
-        if self.steps is None and self.time_limit is None:
-            raise ConfigError("training length: found neither --steps nor --time-limit, expected one of them")
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"--schedule: found {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.decay is not None:
+            try:
+                parse_decay(self.decay)
+            except ValueError as error:
+                raise ConfigError(f"--decay: {error}") from None
+        elif self.steps is None and self.time_limit is None and self.schedule == "cosine":
+            found = "neither --steps nor --time-limit"
+            raise ConfigError(f"training length: found {found}, expected one of them (or --schedule constant)")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"--precision: found {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name in ("batch", "log_every", "save_every", "validate_every", "validation_views"):
