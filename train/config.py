@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from intrinsic_flow.train.data.buckets import Bucket, make_buckets
+from intrinsic_flow.train.data.mixture import parse_sources
 from intrinsic_flow.train.networks.config import (
     CONFIGS,
     INPUT_ENCODINGS,
@@ -38,7 +39,14 @@ def option(default: Any, help: str) -> Any:
 class TrainingConfig:
     """What both stages share."""
 
-    data: str = option("procedural", "folder of train-*.tar and val-*.tar shards, or `procedural` for the built-in source")
+    data: tuple[str, ...] = option(
+        ("procedural",),
+        "folders of train-*.tar and val-*.tar shards, each FOLDER or FOLDER:WEIGHT (a weight is the folder's share of the "
+        "images; without any, all views count alike), or `procedural` for the built-in source",
+    )
+    cache: str | None = option(
+        None, "folder for decoded views, which are then mapped from files instead of held in memory: for more than fit"
+    )
     network: str = option("small", f"network: {', '.join(CONFIGS)}, or a YAML file (`like: NAME` and what differs)")
     buckets: tuple[str, ...] = option(
         ("128",), "sizes of the training images, sides or WIDTHxHEIGHT in multiples of 32; a step takes one of them"
@@ -91,8 +99,17 @@ class TrainingConfig:
     save_every: int = option(500, "steps between checkpoints")
     log_every: int = option(50, "steps between rows of metrics")
 
+    def __post_init__(self) -> None:
+        # Configurations of older runs, and of whoever has one folder, hold it as plain text.
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", (self.data,))
+
     def check(self) -> None:
         """ConfigError on the first value out of range."""
+        try:
+            parse_sources(self.data)
+        except ValueError as error:
+            raise ConfigError(f"--data: {error}") from None
         try:
             self.network_config()
         except ValueError as error:
@@ -254,7 +271,8 @@ def config_from_dict(kind: type[Config], values: dict, origin: str) -> Config:
             if value is None or isinstance(value, bool):
                 resolved[name] = value
             else:
-                resolved[name] = tuple(base(v) for v in value) if many else base(value)
+                many_values = [value] if isinstance(value, str) else value
+                resolved[name] = tuple(base(v) for v in many_values) if many else base(value)
         except (TypeError, ValueError):
             raise ConfigError(f"{origin}: {name}: found {value!r}, expected {base.__name__}") from None
     config = kind(**resolved)
