@@ -101,8 +101,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         # Configurations of older runs, and of whoever has one folder, hold it as plain text.
-        if isinstance(self.data, str):
-            object.__setattr__(self, "data", (self.data,))
+        data: Any = self.data
+        if isinstance(data, str):
+            object.__setattr__(self, "data", (data,))
 
     def check(self) -> None:
         """ConfigError on the first value out of range."""

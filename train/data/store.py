@@ -165,9 +165,9 @@ def build_views(views: Iterable[tuple[str, CodedView]], padded: bool = False) ->
     """
     groups: dict[tuple[tuple[int, ...], int], tuple[list[list[np.ndarray]], list[str]]] = {}
     for key, view in views:
-        layers = MAX_LIGHT_GROUPS if padded else len(view.shading)
-        rows, keys = groups.setdefault((view.mask.shape, layers), ([], []))
-        rows.append(_row(key, view, layers))
+        depth = MAX_LIGHT_GROUPS if padded else len(view.shading)
+        rows, keys = groups.setdefault((view.mask.shape, depth), ([], []))
+        rows.append(_row(key, view, depth))
         keys.append(key)
     if not groups:
         raise ShardError("the training data: found no usable view, expected at least one")
