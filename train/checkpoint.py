@@ -13,7 +13,7 @@ from intrinsic_flow.train.networks.model import IntrinsicFlow
 from intrinsic_flow.train.networks.vae import AlbedoVAE
 
 CHECKPOINT = "checkpoint.pt"
-PATH_OPTIONS = ("data", "network", "vae", "perceptual_weights", "pretrained_weights")
+PATH_OPTIONS = ("data", "cache", "network", "vae", "perceptual_weights", "pretrained_weights")
 
 
 class CheckpointError(Exception):
@@ -65,7 +65,8 @@ def load_run(run: str | Path) -> tuple[IntrinsicFlow, dict]:
     model.load_state_dict(state["ema"]["model"])
     training = dict(state["training"])
     for option in PATH_OPTIONS:
-        training[option] = training.get(option) and Path(training[option]).name
+        value = training.get(option)
+        training[option] = [Path(v).name for v in value] if isinstance(value, list) else value and Path(value).name
     info = {
         "run": Path(run).resolve().name,
         "step": state["step"],

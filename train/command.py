@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import yaml
+
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.train.checkpoint import CheckpointError
+from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from intrinsic_flow.train.config import (
     Config,
     ConfigError,
@@ -42,18 +44,43 @@ def run_stage(
 ) -> None:
     """Parse flags into a configuration of `kind` and train. Raises what `train` raises."""
     parser = command_parser(module, description)
-    parser.add_argument("-o", "--output", help="run folder (required unless --resume)")
+    parser.add_argument(
+        "-o", "--output", help="run folder (required unless --resume; with --resume --decay, another one for the decay)"
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on exactly where a run stopped, with its own configuration")
     parser.add_argument("--init", metavar="BUNDLE|RUN", help="start from the weights of a model bundle or train.flow run")
     add_options(parser, kind)
     arguments = parser.parse_args(argv)
     if arguments.resume:
-        path = Path(arguments.resume) / "config.yaml"
-        train(config_from_dict(kind, read_yaml(path), str(path)), Path(arguments.resume), resume=True)
+        folder = Path(arguments.resume)
+        if arguments.decay:
+            folder = begin_decay(folder, Path(arguments.output or folder), kind, module.split(".")[-1], arguments.decay)
+        elif arguments.output:
+            parser.error("found -o/--output with --resume, expected --decay with both")
+        path = folder / "config.yaml"
+        train(config_from_dict(kind, read_yaml(path), str(path)), folder, resume=True)
     elif arguments.output:
         train(resolve_config(kind, arguments), Path(arguments.output), init=arguments.init)
     else:
         parser.error("found neither -o/--output nor --resume, expected one of them")
+
+
+def begin_decay(run: Path, folder: Path, kind: type[TrainingConfig], stage: str, decay: str) -> Path:
+    """Make `folder` (a new one, or `run` itself) a run that decays from the checkpoint of `run`: resuming it does the rest.
+
+    Under torchrun every process writes the same, each file complete.
+    """
+    path = run / "config.yaml"
+    config = config_from_dict(kind, {**read_yaml(path), "decay": decay}, str(path))
+    state = load_checkpoint(run, stage)
+    # A decay that was begun before is not gone on with.
+    state.pop("decay", None)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(folder, state | {"training": config.to_dict()})
+    temporary = folder / f".config.{os.getpid()}"
+    temporary.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+    os.replace(temporary, folder / "config.yaml")
+    return folder
 
 
 def exit_with_one_line(main: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from intrinsic_flow.train.data.buckets import Bucket, make_buckets
+from intrinsic_flow.train.data.mixture import parse_sources
 from intrinsic_flow.train.networks.config import (
     CONFIGS,
     INPUT_ENCODINGS,
@@ -22,6 +23,7 @@ from intrinsic_flow.train.networks.config import (
     named_network,
 )
 from intrinsic_flow.train.precision import PRECISIONS
+from intrinsic_flow.train.schedule import SCHEDULES, parse_decay
 
 
 class ConfigError(Exception):
@@ -37,7 +39,14 @@ def option(default: Any, help: str) -> Any:
 class TrainingConfig:
     """What both stages share."""
 
-    data: str = option("procedural", "folder of train-*.tar and val-*.tar shards, or `procedural` for the built-in source")
+    data: tuple[str, ...] = option(
+        ("procedural",),
+        "folders of train-*.tar and val-*.tar shards, each FOLDER or FOLDER:WEIGHT (a weight is the folder's share of the "
+        "images; without any, all views count alike), or `procedural` for the built-in source",
+    )
+    cache: str | None = option(
+        None, "folder for decoded views, which are then mapped from files instead of held in memory: for more than fit"
+    )
     network: str = option("small", f"network: {', '.join(CONFIGS)}, or a YAML file (`like: NAME` and what differs)")
     buckets: tuple[str, ...] = option(
         ("128",), "sizes of the training images, sides or WIDTHxHEIGHT in multiples of 32; a step takes one of them"
@@ -50,6 +59,16 @@ class TrainingConfig:
     steps: int | None = option(None, "stop after this many steps; the learning-rate schedule spans them")
     time_limit: str | None = option(
         None, "stop after this much wall-clock time (90s, 9m, 1.5h), schedule and saving included"
+    )
+    schedule: str = option(
+        "cosine",
+        "learning rate: `cosine`, decaying to the end of --steps or --time-limit, or `constant`, for as long as wanted "
+        "(--steps and --time-limit may be left out)",
+    )
+    decay: str | None = option(
+        None,
+        "bring the learning rate from where it is down to 0 in this time (20m) or number of steps (`500 steps`), then end: "
+        "with --resume RUN (in RUN, or in the folder -o), or with --init",
     )
     learning_rate: float = option(4e-4, "peak learning rate of AdamW")
     weight_decay: float = option(0.01, "weight decay of AdamW")
@@ -80,8 +99,18 @@ class TrainingConfig:
     save_every: int = option(500, "steps between checkpoints")
     log_every: int = option(50, "steps between rows of metrics")
 
+    def __post_init__(self) -> None:
+        # Configurations of older runs, and of whoever has one folder, hold it as plain text.
+        data: Any = self.data
+        if isinstance(data, str):
+            object.__setattr__(self, "data", (data,))
+
     def check(self) -> None:
         """ConfigError on the first value out of range."""
+        try:
+            parse_sources(self.data)
+        except ValueError as error:
+            raise ConfigError(f"--data: {error}") from None
         try:
             self.network_config()
         except ValueError as error:
@@ -90,8 +119,16 @@ class TrainingConfig:
             raise ConfigError(f"--zooms: found {list(self.zooms)}, expected numbers of at least 1")
         if self.max_enlargement < 1:
             raise ConfigError(f"--max-enlargement: found {self.max_enlargement}, expected at least 1")
-        if self.steps is None and self.time_limit is None:
-            raise ConfigError("training length: found neither --steps nor --time-limit, expected one of them")
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"--schedule: found {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.decay is not None:
+            try:
+                parse_decay(self.decay)
+            except ValueError as error:
+                raise ConfigError(f"--decay: {error}") from None
+        elif self.steps is None and self.time_limit is None and self.schedule == "cosine":
+            found = "neither --steps nor --time-limit"
+            raise ConfigError(f"training length: found {found}, expected one of them (or --schedule constant)")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"--precision: found {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name in ("batch", "log_every", "save_every", "validate_every", "validation_views"):
@@ -235,7 +272,8 @@ def config_from_dict(kind: type[Config], values: dict, origin: str) -> Config:
             if value is None or isinstance(value, bool):
                 resolved[name] = value
             else:
-                resolved[name] = tuple(base(v) for v in value) if many else base(value)
+                many_values = [value] if isinstance(value, str) else value
+                resolved[name] = tuple(base(v) for v in many_values) if many else base(value)
         except (TypeError, ValueError):
             raise ConfigError(f"{origin}: {name}: found {value!r}, expected {base.__name__}") from None
     config = kind(**resolved)

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from intrinsic_flow.train.checkpoint import load_checkpoint, save_checkpoint
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.run import Run
-from intrinsic_flow.train.schedule import Progress, learning_rate_factor, parse_duration
+from intrinsic_flow.train.schedule import (
+    Progress,
+    constant_factor,
+    learning_rate_factor,
+    parse_decay,
+    parse_duration,
+)
 from intrinsic_flow.train.session import Session, TrainingStopped
 from intrinsic_flow.train.stopping import patient, requested, stop
 
@@ -55,11 +61,13 @@ class TrainingLoop:
         self.stage, self.folder, self.parts = stage, folder, parts
         self.config, self.processes = session.config, session.processes
         self.step, used = 0, 0.0
+        state: dict[str, Any] = {}
         if resume:
             state = load_checkpoint(folder, stage, session.device)
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             self.step, used = state["step"], state["seconds"]
+        self._decay = self._begun_decay(state, used) if self.config.decay else None
         self._optimizers = [part for part in parts.values() if isinstance(part, torch.optim.Optimizer)]
         self._validate_function = validate
         if self.processes.main:
@@ -71,8 +79,13 @@ class TrainingLoop:
         if self.processes.main:
             validate(self._run, self.step)
         reserve = 3 * (time.monotonic() - validation_began) + 5
-        limit = parse_duration(self.config.time_limit) if self.config.time_limit else None
-        self.progress = Progress(self.config.steps, limit, used + time.monotonic() - began, reserve)
+        used_now = used + time.monotonic() - began
+        if self.config.decay and self._decay:
+            steps, limit = parse_decay(self.config.decay)
+            self.progress = Progress(steps, limit, used_now, reserve, self._decay["step"], self._decay["seconds"])
+        else:
+            limit = parse_duration(self.config.time_limit) if self.config.time_limit else None
+            self.progress = Progress(self.config.steps, limit, used_now, reserve)
         self._window: list[dict[str, Tensor]] = []
         self._images = 0
         self._window_began = time.monotonic()
@@ -81,7 +94,7 @@ class TrainingLoop:
     def __iter__(self) -> Iterator[Step]:
         with patient():
             while (now := self._progress()) < 1:
-                self._rate = self.config.learning_rate * learning_rate_factor(now, self.step)
+                self._rate = self._learning_rate(now)
                 for optimizer in self._optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = self._rate
@@ -94,6 +107,21 @@ class TrainingLoop:
                 if self.step % self.config.save_every == 0:
                     self.save()
                 self._stop_if_asked()
+
+    def _begun_decay(self, state: dict[str, Any], used: float) -> dict[str, Any]:
+        """Where the decay began: step, seconds and learning rate; as the checkpoint says, or here."""
+        optimizer = state.get("optimizer")
+        rate = optimizer["param_groups"][0]["lr"] if optimizer else self.config.learning_rate
+        return state.get("decay") or {"step": self.step, "seconds": used, "rate": rate}
+
+    def _learning_rate(self, now: float) -> float:
+        if self._decay:
+            # Fresh weights have no moments yet: their rate warms up as ever.
+            ramp = constant_factor(self.step) if self._decay["step"] == 0 else 1.0
+            return self._decay["rate"] * min(ramp, 1 - now)
+        if self.config.schedule == "constant":
+            return self.config.learning_rate * constant_factor(self.step)
+        return self.config.learning_rate * learning_rate_factor(now, self.step)
 
     def _stop_if_asked(self) -> None:
         if self.processes.any(requested() is not None):
@@ -146,6 +174,8 @@ class TrainingLoop:
             "step": self.step,
             "seconds": self.progress.elapsed(),
         }
+        if self._decay:
+            state["decay"] = self._decay
         save_checkpoint(self.folder, state | {name: part.state_dict() for name, part in self.parts.items()})
 
     def finish(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -17,8 +17,11 @@ from torch import Tensor, nn
 
 from intrinsic_flow.train.config import ConfigError, TrainingConfig
 from intrinsic_flow.train.data.buckets import Bucket
+from intrinsic_flow.train.data.cache import mapped_views
 from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.mixture import Source, assign, parse_sources
 from intrinsic_flow.train.data.procedural import procedural_views
+from intrinsic_flow.train.data.shards import ShardError
 from intrinsic_flow.train.data.store import Views, ViewStore, build_views, load_views, shard_paths
 from intrinsic_flow.train.distributed import Processes, join_processes
 from intrinsic_flow.train.perceptual import open_distance
@@ -50,7 +53,9 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Session:
-    """Device, processes and data of one run. fitting: for each bucket, the numbers of the views that it may use."""
+    """Device, processes and data of one run. fitting: for each bucket, the numbers of the views that it may use. sources:
+    for each folder with a weight of its own, in the order of the views, how many views it has, and the weight.
+    """
 
     config: TrainingConfig
     device: torch.device
@@ -59,6 +64,7 @@ class Session:
     validation: Views
     buckets: tuple[Bucket, ...]
     fitting: tuple[Tensor, ...]
+    sources: tuple[tuple[int, float], ...]
 
     def autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
@@ -93,14 +99,27 @@ class Session:
         number = int(_permutation(count, seed * 104_729 + turn)[place])
         bucket, fitting = self.buckets[number], self.fitting[number]
         positions = torch.arange(turn * bucket.batch, (turn + 1) * bucket.batch)
+        parts = [(views, weight) for views, weight in self._parts(fitting) if len(views)]
+        chosen, places = torch.zeros_like(positions), positions
+        if len(parts) > 1:
+            chosen, places = assign(positions, [weight for _, weight in parts], seed * count + number)
         index = torch.empty(bucket.batch, dtype=torch.long)
-        for epoch in torch.unique(positions // len(fitting)).tolist():
-            order = _permutation(len(fitting), (seed * 7_919 + epoch) * count + number)
-            inside = positions // len(fitting) == epoch
-            index[inside] = fitting[order[positions[inside] % len(fitting)]]
+        for part, (views, _) in enumerate(parts):
+            epochs = places // len(views)
+            for epoch in torch.unique(epochs[chosen == part]).tolist():
+                order = _permutation(len(views), ((seed * 7_919 + epoch) * count + number) * len(parts) + part)
+                inside = (chosen == part) & (epochs == epoch)
+                index[inside] = views[order[places[inside] % len(views)]]
         rows = slice(None) if whole else self.processes.rows(bucket.batch)
         generator = torch.Generator(self.device).manual_seed((seed * 1_000_003 + step) * 2 + 1)
         return StepPlan(bucket, index[rows], Draws(generator, bucket.batch, rows))
+
+    def _parts(self, fitting: Tensor) -> Iterator[tuple[Tensor, float]]:
+        """The numbers of views in `fitting` that each source has, and its weight."""
+        first = 0
+        for count, weight in self.sources:
+            yield fitting[(fitting >= first) & (fitting < first + count)], weight
+            first += count
 
     def validation_chunks(self, pixels: int = 16 * 256 * 256) -> Iterator[tuple[ViewStore, Tensor]]:
         """The validation views in chunks of about `pixels`: (store, indices into it)."""
@@ -149,19 +168,23 @@ def open_session(config: TrainingConfig) -> Session:
         # The adversarial term's weight takes gradients through the decoder twice before the backward pass.
         torch._functorch.config.donated_buffer = False
     start = time.monotonic()
-    if config.data == "procedural":
+    sources, parts = parse_sources(config.data), None
+    if config.data == ("procedural",):
         side = max(64, *(max(bucket.height, bucket.width) for bucket in buckets))
         train = build_views(procedural_views(config.limit or 64, side, seed=1))
         validation = build_views(procedural_views(min(config.validation_views, 16), side, seed=2))
     else:
-        train = load_views(shard_paths(config.data, "train"), config.limit)
-        validation = load_views(shard_paths(config.data, "val"), config.validation_views)
+        found = [_load(config, [source], "train", config.limit) for source in sources]
+        train = Views(tuple(store for views in found for store in views.stores))
+        if sources[0].weight is not None:
+            parts = tuple((len(views), source.weight or 1.0) for views, source in zip(found, sources))
+        validation = _load(config, sources, "val", config.validation_views)
     fitting = tuple(train.fitting(bucket.height, bucket.width, config.max_enlargement) for bucket in buckets)
     if processes.main:
         for name, views in (("training", train), ("validation", validation)):
             sizes = ", ".join(f"{count} of {width}x{height}" for (height, width), count in views.sizes.items())
             log.info("%s views: %s", name, sizes)
-        log.info("in memory on %s after %.0f s", device, time.monotonic() - start)
+        log.info("%s on %s after %.0f s", "mapped" if config.cache else "in memory", device, time.monotonic() - start)
     for bucket, numbers in zip(buckets, fitting):
         if not len(numbers):
             sizes = ", ".join(f"{width}x{height}" for height, width in train.sizes)
@@ -171,7 +194,26 @@ def open_session(config: TrainingConfig) -> Session:
             )
         if processes.main:
             log.info("bucket %s: %d views", bucket, len(numbers))
-    return Session(config, device, processes, train.to(device), validation.to(device), buckets, fitting)
+    return Session(
+        config, device, processes, train.to(device), validation.to(device), buckets, fitting, parts or ((len(train), 1.0),)
+    )
+
+
+def _load(config: TrainingConfig, sources: Sequence[Source], split: str, limit: int | None) -> Views:
+    """The views of a split, at most `limit` of them; several sources give about as many each."""
+    paths = []
+    for source in sources:
+        try:
+            paths.append(shard_paths(source.folder, split))
+        except ShardError:
+            # One folder of several may have no views to validate on.
+            if len(sources) == 1:
+                raise
+    if not paths:
+        raise ShardError(f"{', '.join(source.folder for source in sources)}: found no {split}-*.tar, expected some")
+    share = limit if limit is None else math.ceil(limit / len(paths))
+    read = [mapped_views(some, config.cache, share) if config.cache else load_views(some, share) for some in paths]
+    return Views(tuple(store for views in read for store in views.stores))
 
 
 def open_perceptual(config: TrainingConfig) -> nn.Module | None:

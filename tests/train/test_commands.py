@@ -126,6 +126,33 @@ def test_interrupted_flow_run_resumes_exactly(flow_run, vae_run, tmp_path, monke
     assert_same_state(flow_run, tmp_path)
 
 
+def test_a_decay_ends_a_run_with_a_constant_rate_beside_it_and_resumes_exactly(
+    vae_run, tmp_path, monkeypatch, tiny_options
+):
+    run, whole, parted = (tmp_path / name for name in ("run", "whole", "parted"))
+    options = {**tiny_options, "log_every": 1, "schedule": "constant", "learning_rate": 0.2}
+    flow.train(FlowConfig(**options, steps=4, vae=str(vae_run)), run)
+    before = (run / "checkpoint.pt").read_bytes()
+    flow.main(["--resume", str(run), "--decay", "6 steps", "-o", str(whole)])
+    rates = [json.loads(line).get("learning_rate") for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    # A two-hundredth more of .2 a step in the warm-up: the fourth step's .004 goes down to a sixth of it.
+    expected = [0.004 * left / 6 for left in (6, 5, 4, 3, 2, 1)]
+    assert [rate for rate in rates if rate is not None] == pytest.approx(expected, abs=1e-6)
+    assert load_checkpoint(whole, "flow")["step"] == 10
+    assert (run / "checkpoint.pt").read_bytes() == before and "decay: null" in (run / "config.yaml").read_text()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(flow, patch, 4)
+        flow.main(["--resume", str(run), "--decay", "6 steps", "-o", str(parted)])
+    assert load_checkpoint(parted, "flow")["step"] < 10
+    flow.main(["--resume", str(parted)])
+    assert_same_state(whole, parted)
+
+
+def test_a_decay_starts_from_initial_weights_too(flow_run, tmp_path, tiny_options):
+    flow.train(FlowConfig(**tiny_options, decay="3 steps"), tmp_path, init=str(flow_run))
+    assert load_checkpoint(tmp_path, "flow")["step"] == 3
+
+
 def test_vae_stays_frozen_in_the_second_stage(vae_run, flow_run):
     first = load_checkpoint(vae_run, "vae")["ema"]["model"]
     model, info = load_run(flow_run)

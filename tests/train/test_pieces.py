@@ -27,7 +27,14 @@ from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.loop import require_finite
 from intrinsic_flow.train.metrics import lmse, psnr_srgb
 from intrinsic_flow.train.networks.config import CONFIGS
-from intrinsic_flow.train.schedule import RAMP_STEPS, Progress, learning_rate_factor, parse_duration
+from intrinsic_flow.train.schedule import (
+    RAMP_STEPS,
+    Progress,
+    constant_factor,
+    learning_rate_factor,
+    parse_decay,
+    parse_duration,
+)
 from intrinsic_flow.train.session import TrainingStopped
 from intrinsic_flow.train.time_sampling import sample_times
 
@@ -65,8 +72,25 @@ def test_progress_ends_with_whichever_budget_ends_first():
     assert Progress(10, None).at(5) == 0.5
     assert Progress(1000, 100, used=99, reserve=10).at(1) == 1
     assert Progress(None, 100, used=45, reserve=10).at(10**9) == pytest.approx(0.5, abs=0.01)
-    with pytest.raises(ValueError):
-        Progress(None, None)
+    assert Progress(None, None).at(10**9) == 0
+
+
+def test_the_progress_of_a_part_begins_with_it():
+    assert Progress(10, None, first_step=100).at(105) == 0.5
+    assert Progress(None, 100, used=1050, first_second=1000).at(0) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_constant_rate_warms_up_and_stays():
+    assert constant_factor(0) == pytest.approx(1 / 200)
+    assert constant_factor(99) == pytest.approx(0.5)
+    assert constant_factor(199) == constant_factor(10**9) == 1
+
+
+def test_lengths_of_a_decay_are_read():
+    assert parse_decay("20m") == (None, 1200.0)
+    assert parse_decay("500 steps") == (500, None)
+    with pytest.raises(ValueError, match="found 'soon', expected a time like 20m or a number like `500 steps`"):
+        parse_decay("soon")
 
 
 def test_times_are_sampled_where_two_steps_evaluate():

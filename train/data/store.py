@@ -27,12 +27,12 @@ _BLACK_CODE = 2
 
 @dataclass(frozen=True)
 class ViewStore:
-    """N views of one size; a view with fewer than three light groups is padded with black ones.
+    """N views of one size with K light groups, K = 1..3.
 
-    albedo: (N, 3, H, W) uint8, square-root coded. layers: (N, 2, 3, 3, H, W) uint8, axis 1 = shading | residual,
+    albedo: (N, 3, H, W) uint8, square-root coded. layers: (N, 2, K, 3, H, W) uint8, axis 1 = shading | residual,
     axis 2 = light group, log coded. mask: (N, 1, H, W) uint8, 1 = valid. code: (N, 2, 3, 2) float32, rows (a, b) with
     `x = b * expm1(a * v)`. light_share: (N, 3) float32, share of each group in the default image.
-    isolated: (N,) bool, single things before black.
+    isolated: (N,) bool, single things before black. Of code and light_share the groups from K on are 0.
     """
 
     albedo: Tensor
@@ -54,6 +54,18 @@ class ViewStore:
     @property
     def device(self) -> torch.device:
         return self.albedo.device
+
+    def first(self, count: int) -> ViewStore:
+        """The first `count` views."""
+        return ViewStore(
+            self.albedo[:count],
+            self.layers[:count],
+            self.mask[:count],
+            self.code[:count],
+            self.light_share[:count],
+            self.isolated[:count],
+            self.keys[:count],
+        )
 
     def to(self, device: torch.device | str) -> ViewStore:
         return ViewStore(
@@ -88,7 +100,10 @@ class Views:
     @property
     def sizes(self) -> dict[tuple[int, int], int]:
         """(height, width) -> number of views."""
-        return {store.size: len(store) for store in self.stores}
+        counts: dict[tuple[int, int], int] = {}
+        for store in self.stores:
+            counts[store.size] = counts.get(store.size, 0) + len(store)
+        return counts
 
     def locate(self, index: Tensor) -> Iterator[tuple[ViewStore, Tensor, Tensor]]:
         """Numbers of views (B,) -> for each store that has some of them: it, their rows in `index`, their rows in it."""
@@ -133,20 +148,26 @@ def dull_reason(view: CodedView) -> str | None:
 
 
 def build_store(views: Iterable[tuple[str, CodedView]]) -> ViewStore:
-    """Stack coded views of one size. ShardError: no views, views of different sizes, or too many light groups."""
-    built = build_views(views)
+    """Stack coded views of one size, padded with black to MAX_LIGHT_GROUPS. ShardError: no views, views of different
+    sizes, or too many light groups.
+    """
+    built = build_views(views, padded=True)
     if len(built.stores) > 1:
         found = " and ".join(f"{width}x{height}" for height, width in built.sizes)
         raise ShardError(f"views: found {found} pixels, expected one size")
     return built.stores[0]
 
 
-def build_views(views: Iterable[tuple[str, CodedView]]) -> Views:
-    """Stack coded views, one store for each size. ShardError: no views, or too many light groups."""
-    groups: dict[tuple[int, int], tuple[list[list[np.ndarray]], list[str]]] = {}
+def build_views(views: Iterable[tuple[str, CodedView]], padded: bool = False) -> Views:
+    """Stack coded views, one store for each size and number of light groups; padded: for each size, with MAX_LIGHT_GROUPS.
+
+    ShardError: no views, or too many light groups.
+    """
+    groups: dict[tuple[tuple[int, ...], int], tuple[list[list[np.ndarray]], list[str]]] = {}
     for key, view in views:
-        rows, keys = groups.setdefault(view.mask.shape, ([], []))
-        rows.append(_row(key, view))
+        depth = MAX_LIGHT_GROUPS if padded else len(view.shading)
+        rows, keys = groups.setdefault((view.mask.shape, depth), ([], []))
+        rows.append(_row(key, view, depth))
         keys.append(key)
     if not groups:
         raise ShardError("the training data: found no usable view, expected at least one")
@@ -157,13 +178,13 @@ def build_views(views: Iterable[tuple[str, CodedView]]) -> Views:
     return Views(tuple(stores))
 
 
-def _row(key: str, view: CodedView) -> list[np.ndarray]:
-    """One view as the store's arrays: albedo, layers, mask, code, light_share, isolated."""
+def _row(key: str, view: CodedView, padded: int) -> list[np.ndarray]:
+    """One view as the store's arrays: albedo, layers of `padded` light groups, mask, code, light_share, isolated."""
     height, width = view.mask.shape
     groups = len(view.shading)
     if groups > MAX_LIGHT_GROUPS:
         raise ShardError(f"view {key}: found {groups} light groups, expected at most {MAX_LIGHT_GROUPS}")
-    layers = np.zeros((2, MAX_LIGHT_GROUPS, 3, height, width), np.uint8)
+    layers = np.zeros((2, padded, 3, height, width), np.uint8)
     layers[0, :groups] = view.shading.transpose(0, 3, 1, 2)
     layers[1, :groups] = view.residual.transpose(0, 3, 1, 2)
     code = np.zeros((2, MAX_LIGHT_GROUPS, 2), np.float32)
