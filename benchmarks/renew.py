@@ -109,17 +109,24 @@ def results(reports: Mapping[str, Rows], name: str, *, summary: bool) -> str:
         for layer, key, decimals in line.cells:
             scores = {row["method"]: row[key] for row in rows if row["layer"] == layer and row.get(key) is not None}
             order = max if key == "ssim" else min
-            best_trivial = order((m for m in scores if m in TRIVIAL), key=lambda method: scores[method])
+            # A constant changes by nothing, which says nothing.
+            best_trivial = order((m for m in scores if m in TRIVIAL and scores[m] > 0), key=lambda method: scores[method])
             names.append(best_trivial)
             winner = order(("flow", "retinex", best_trivial), key=lambda method: scores[method])
             for column, method in zip(columns, ("flow", "retinex", best_trivial), strict=True):
-                text = f"{scores[method]:.{decimals}f}".removeprefix("0")
+                text = _number(scores[method], decimals)
                 column.append(f"**{text}**" if method == winner else text)
         cells = [" / ".join(column) for column in columns]
+        if len(line.cells) == 1 and "retinex untuned" in scores:
+            cells[1] += f", untuned {_number(scores['retinex untuned'], decimals)}"
         cells[2] += f" ({', '.join(dict.fromkeys(names))})"
         data = line.data.format(**rows[0])
         lines.append(f"| {data} | {line.title} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _number(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}".removeprefix("0")
 
 
 def card_tables(reports: Mapping[str, Rows]) -> str:
