@@ -6,9 +6,10 @@ are interpolated and meet the full-resolution image. Where shading explains the 
 the edge is as sharp as the image's; where albedo does, a is near 0 and its texture stays out of the shading.
 
 The light's colour has no such edges: it is averaged over wider windows, in which a pixel counts the less the more
-saturated it is, since that is a coloured surface more often than coloured light. Otherwise such surfaces leave halos.
-Towards black a pixel's colour is noise and rounding, which division by a small shading would blow up: there the shading
-takes it over and the albedo turns grey.
+saturated it is, since that is a coloured surface more often than coloured light. Otherwise such surfaces leave halos. Where
+a saturated surface fills the windows, the mean of the whole picture has the say. Towards black a pixel's colour is noise and
+rounding, which division by a small shading would blow up: so luminance is counted from DARK on, the shading of what is darker
+ends there and its albedo goes to 0.
 
 Every step is linear along rows and columns and written as a product with a small matrix built from the shapes: averaging
 cells, windows that end at the border, interpolation between centres. So the graph needs no pooling, resizing or padding
@@ -28,14 +29,15 @@ COLOR_RADIUS = 4
 EPSILON = 0.02
 MIN_SHADING = 1e-8
 DARK = 0.003
+PRIOR = 0.1
 MIN_WEIGHT = 1e-3
 _REC709 = (0.2126, 0.7152, 0.0722)
 
 
-def _log_luminance(image: Tensor, least: float = MIN_LIGHT) -> Tensor:
-    """(B, 3, H, W) linear -> (B, 1, H, W), natural log of Rec.709 luminance, of at least `least`."""
+def _luminance(image: Tensor) -> Tensor:
+    """(B, 3, H, W) linear -> (B, 1, H, W), Rec.709."""
     weights = torch.tensor(_REC709, dtype=image.dtype)[:, None, None]
-    return (image * weights).sum(1, keepdim=True).clamp(min=least).log()
+    return (image * weights).sum(1, keepdim=True)
 
 
 def _cells(low: int) -> Tensor:
@@ -84,7 +86,8 @@ class GuidedUpsampler(nn.Module):
         def color_windows(cells: Tensor) -> Tensor:
             return color_rows @ cells @ color_columns.T
 
-        light, shade = _log_luminance(guide), _log_luminance(log_shading.exp(), MIN_SHADING)
+        brightness = _luminance(guide).clamp(min=MIN_LIGHT)
+        light, shade = (brightness + DARK).log(), _luminance(log_shading.exp()).clamp(min=MIN_SHADING).log()
         weight = (0.5 * light).exp() + MIN_WEIGHT
         sums = cells_of(weight * torch.cat([torch.ones_like(light), light, light * light, shade, light * shade], dim=1))
         total, mean_light, mean_square, mean_shade, mean_product = fit_windows(sums).split(1, dim=1)
@@ -95,17 +98,16 @@ class GuidedUpsampler(nn.Module):
         line = torch.cat([slope, mean_shade - slope * mean_light], dim=1)
         line = fit_windows(sums[:, :1] * line) / total
 
-        saturation = (guide.clamp(min=MIN_LIGHT).log() - light).abs().amax(1, keepdim=True)
+        saturation = (guide.clamp(min=MIN_LIGHT).log() - brightness.log()).abs().amax(1, keepdim=True)
         weight = weight * (-saturation).exp()
         colors = cells_of(weight * torch.cat([torch.ones_like(light), log_shading - shade], dim=1))
         colors = color_windows(color_windows(colors))
+        colors = colors + PRIOR * colors.mean((2, 3), keepdim=True)
         color = colors[:, 1:] / colors[:, :1]
 
         up_rows = _interpolation(rows[0], height, rows[1], low_height, cell_rows.shape[0])
         zero = torch.zeros(())
         up_columns = _interpolation(zero, width, zero + width, low_width, cell_columns.shape[0])
         line = up_rows @ torch.cat([line, color], dim=1) @ up_columns.T
-        light, color = _log_luminance(image), line[:, 2:]
-        darkness = DARK / (light.exp() + DARK)
-        color = color + darkness * (image.clamp(min=MIN_LIGHT).log() - light - color)
-        return (line[:, :1] * light + line[:, 1:2] + color).exp()
+        light = (_luminance(image).clamp(min=MIN_LIGHT) + DARK).log()
+        return (line[:, :1] * light + line[:, 1:2] + line[:, 2:]).exp()

@@ -200,7 +200,9 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     model.add_argument("--device", type=_at_least(0), default=0, metavar="N", help="number of the GPU (default: 0)")
     model.add_argument("--steps", type=_at_least(1), default=2, metavar="N", help="Euler steps (default: 2)")
-    model.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the start noise (default: 0)")
+    model.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="N", help="where in its tile the start noise begins (default: 0)"
+    )
     model.add_argument(
         "--resolution",
         type=_at_least(32),
