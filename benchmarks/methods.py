@@ -109,7 +109,7 @@ def _trained(options: MethodOptions, run: Path) -> Decomposer:
     try:
         import torch
     except ImportError:
-        raise MissingExtraError("scoring a training run", "train") from None
+        raise MissingExtraError("torch", "train") from None
     from intrinsic_flow.benchmarks.torch_engine import open_run
     from intrinsic_flow.train.checkpoint import CheckpointError
 

@@ -29,8 +29,8 @@ ORACLES = ("true albedo", "VAE of the true albedo", "undivided", "ours over the 
 class StandInEngine(Engine):
     """An engine whose network answers something else; everything else is the engine's own.
 
-    found: what the network found last, (1, 3, H, W) float32. stand_in: the network's image -> what is answered instead, both
-    of that shape; None for what the network finds.
+    found: what the network found last, (1, 3, H, W) float32. stand_in: the network's image -> what is answered instead,
+    both of that shape; None for what the network finds.
     """
 
     name = "oracle"
