@@ -6,7 +6,7 @@
     ours over the truth     our layers above 16 pixels of 256, the true ones below: what the coarse part costs
     the truth over ours     the reverse: what the detail costs
 
-Where a view has no truth, the network's own answer stays in its place.
+Where a view has no truth, the network's own answer stays in its place, at the truth's scale.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import numpy as np
 from intrinsic_flow import working_size
 from intrinsic_flow.benchmarks.baselines import Layers
 from intrinsic_flow.benchmarks.datasets.base import Sample
+from intrinsic_flow.benchmarks.metrics.layers import best_scale
 from intrinsic_flow.benchmarks.metrics.scales import cell_of, coarse_and_detail
 from intrinsic_flow.decomposer import Decomposer
 from intrinsic_flow.engines.base import Engine
 from intrinsic_flow.upsampling import from_nchw, to_nchw
 
+# Of a pixel at the network's size: that much truth stands for all of it.
+LEAST_KNOWN = 0.02
 ORACLES = ("true albedo", "VAE of the true albedo", "undivided", "ours over the truth", "the truth over ours")
 
 
@@ -86,7 +89,9 @@ class Oracle:
         valid = sample.mask[..., None].astype(np.float32).repeat(3, -1)
         share = working_size.resize(valid, size.height, size.width)
         mean = working_size.resize(np.clip(albedo, 0, 1) * valid, size.height, size.width) / np.maximum(share, 1e-6)
-        truth = to_nchw(working_size.pad(np.where(share > 0.5, mean, found)))
+        known = share > LEAST_KNOWN
+        scale = best_scale(found, mean, known[..., 0])
+        truth = to_nchw(working_size.pad(np.where(known, mean, np.clip(scale * found, 0, 1))))
 
         def through_vae(image: np.ndarray) -> np.ndarray:
             z = self._engine.run("vae_encoder", {"albedo": truth})["z"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 # Cells of so many pixels where the short side has 256.
@@ -19,17 +20,24 @@ def cell_of(shape: tuple[int, ...]) -> int:
 def coarse_and_detail(coarse: np.ndarray, detail: np.ndarray, mask: np.ndarray, cell: int) -> np.ndarray:
     """(H, W, 3) float32: `coarse` above `cell` pixels, `detail` below.
 
-    coarse, detail: (H, W, 3) linear, of any scale. The logarithm of the answer is that of `detail` less its mean over the
-    masked pixels of each cell x cell square, plus the same mean of `coarse`. Outside the mask it is 1.
+    coarse, detail: (H, W, 3) linear, of any scale. The logarithm of the answer is that of `detail`, less its means over the
+    masked pixels of cells, interpolated linearly between their centres, plus the same of `coarse`. Outside the mask it is 1.
     """
-    logs, answer = [], np.ones(coarse.shape, np.float32)
-    rows, columns = (np.arange(side) // cell for side in mask.shape)
-    cells = (rows[:, None] * (columns[-1] + 1) + columns)[mask]
-    count = np.maximum(np.bincount(cells), 1)
+    logs = []
     for layer in (coarse, detail):
-        values = layer[mask].astype(np.float64)
-        logs.append(np.log(np.maximum(values, _LEAST * max(float(np.percentile(values, 99)), 1e-12))))
-    for channel in range(3):
-        means = [(np.bincount(cells, values[:, channel]) / count)[cells] for values in logs]
-        answer[..., channel][mask] = np.exp(logs[1][:, channel] - means[1] + means[0])
-    return answer
+        least = _LEAST * max(float(np.percentile(layer[mask], 99)), 1e-12)
+        logs.append(np.log(np.maximum(layer, least), dtype=np.float64))
+    answer = logs[1] + _low_band(logs[0] - logs[1], mask, cell)
+    return np.where(mask[..., None], np.exp(answer), 1).astype(np.float32)
+
+
+def _low_band(values: np.ndarray, mask: np.ndarray, cell: int) -> np.ndarray:
+    """(H, W, 3) -> the means over cells, interpolated; cells count as much as they have masked pixels."""
+    height, width = mask.shape
+    size = max(1, round(width / cell)), max(1, round(height / cell))
+    weight = mask[..., None].astype(np.float64)
+    cells = cv2.resize(
+        np.concatenate([np.where(mask[..., None], values, 0), weight], -1), size, interpolation=cv2.INTER_AREA
+    )
+    smooth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
+    return smooth[..., :3] / np.maximum(smooth[..., 3:], 1e-9)

@@ -20,28 +20,29 @@ from intrinsic_flow.benchmarks.metrics.scales import cell_of, coarse_and_detail
 from intrinsic_flow.benchmarks.oracle import ORACLES, Oracle
 from intrinsic_flow.benchmarks.protocols.measures import DenseMeasures, MaterialProtocol
 
-MASK = np.ones((4, 4), bool)
-
 
 def gray(values: list[list[float]]) -> np.ndarray:
     return np.repeat(np.array(values, np.float32)[..., None], 3, axis=-1)
 
 
 def test_the_coarse_part_of_one_layer_meets_the_detail_of_another() -> None:
-    # Cells of two pixels. Coarse: geometric means 2 and 8. Detail: 1, 4 around 2 and 3, 12 around 6.
-    coarse = gray([[1, 4, 8, 8], [4, 1, 8, 8], [1, 1, 1, 1], [1, 1, 1, 1]])
-    detail = gray([[1, 4, 3, 12], [1, 4, 3, 12], [5, 5, 5, 5], [5, 5, 5, 5]])
-    expected = [[1, 4, 4, 16], [1, 4, 4, 16], [1, 1, 1, 1], [1, 1, 1, 1]]
-    np.testing.assert_allclose(coarse_and_detail(coarse, detail, MASK, 2)[..., 0], expected, rtol=1e-5)
-    np.testing.assert_allclose(coarse_and_detail(detail, detail * 7, MASK, 2), detail, rtol=1e-5)
+    # Two cells of four pixels. Geometric means of `coarse`: 2 and 32; of `detail`: 1 and 1. Between the cells' centres the
+    # logarithm of their ratio goes from that of 2 to that of 32, sixteen times as much, in steps of a quarter.
+    mask = np.ones((4, 8), bool)
+    coarse = gray([[1, 4, 2, 2, 32, 32, 16, 64]] * 4)
+    detail = gray([[3, 1 / 3, 1, 1, 1, 1, 5, 1 / 5]] * 4)
+    low = 2 * 16 ** np.array([0, 0, 1 / 8, 3 / 8, 5 / 8, 7 / 8, 1, 1])
+    answer = coarse_and_detail(coarse, detail, mask, 4)
+    np.testing.assert_allclose(answer[..., 0], np.tile(low * detail[0, :, 0], (4, 1)), rtol=1e-5)
+    np.testing.assert_allclose(coarse_and_detail(detail * 7, detail, mask, 4), detail * 7, rtol=1e-5)
 
 
 def test_pixels_outside_the_mask_have_no_part_in_a_cell() -> None:
-    mask = MASK.copy()
+    mask = np.ones((4, 4), bool)
     mask[0, 1] = False
-    coarse = gray([[2, 99, 8, 8], [2, 2, 8, 8], [1, 1, 1, 1], [1, 1, 1, 1]])
-    answer = coarse_and_detail(coarse, np.ones((4, 4, 3), np.float32), mask, 2)
-    np.testing.assert_allclose(answer[:2, :2, 0], [[2, 1], [2, 2]], rtol=1e-5)
+    coarse = gray([[2, 99, 2, 2], [2, 2, 2, 2], [2, 2, 2, 2], [2, 2, 2, 2]])
+    answer = coarse_and_detail(coarse, np.ones((4, 4, 3), np.float32), mask, 4)
+    np.testing.assert_allclose(answer[mask], 2, rtol=1e-5)
 
 
 def test_a_cell_has_sixteen_pixels_of_256_on_the_short_side() -> None:
