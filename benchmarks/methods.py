@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers, Method
+from intrinsic_flow.benchmarks.oracle import Oracle
 from intrinsic_flow.benchmarks.retinex import THRESHOLDS, Thresholds, color_retinex
-from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.bundle import MANIFEST, Bundle
 from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 METHODS = ("flow", "retinex", "trivial")
+# Of a training run (`intrinsic_flow.train.checkpoint`, which needs torch).
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
 class MethodOptions:
-    """Which methods run, and with what settings; travels to worker processes instead of loaded models."""
+    """Which methods run, and with what settings; travels to worker processes instead of loaded models.
+
+    bundle: of the flow; or run: a folder of train.flow, by PyTorch on the CPU. oracle: whether the flow's answers come with
+    those that are told the truth (`benchmarks/oracle.py`).
+    """
 
     dataset: str
     methods: tuple[str, ...]
@@ -27,6 +36,8 @@ class MethodOptions:
     seed: int
     threads: int | None
     backend: str = "cpu"
+    run: Path | None = None
+    oracle: bool = False
 
     @property
     def thresholds(self) -> dict[str, Thresholds]:
@@ -38,10 +49,15 @@ class MethodOptions:
         return {"retinex": tuned} if tuned == untuned else {"retinex": tuned, "retinex untuned": untuned}
 
     def build(self) -> dict[str, Method]:
-        """Name -> method, in the report's order. Raises MissingExtraError where ONNX Runtime is missing."""
+        """Name -> method, in the report's order. Raises MissingExtraError where ONNX Runtime is missing, InputError for an
+        unusable run.
+        """
         built: dict[str, Method] = {}
         if "flow" in self.methods:
-            built["flow"] = _flow(self)
+            model = _model(self)
+            built["flow"] = partial(_decompose, model=model)
+            if self.oracle:
+                built["oracle"] = Oracle(model)
         if "retinex" in self.methods:
             built |= {name: partial(_retinex, thresholds=thresholds) for name, thresholds in self.thresholds.items()}
         if "trivial" in self.methods:
@@ -53,8 +69,10 @@ class MethodOptions:
         settings: dict[str, dict[str, object]] = {
             name: {"thresholds": vars(thresholds)} for name, thresholds in self.thresholds.items()
         }
-        if self.bundle:
-            made = {"bundle": self.bundle.name, "source": self.bundle.manifest["source"]}
+        if self.bundle or self.run:
+            made: dict[str, object] = {"bundle": self.run.name, "checkpoint": _age(self.run)} if self.run else {}
+            if self.bundle:
+                made = {"bundle": self.bundle.name, "source": self.bundle.manifest["source"]}
             settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
             settings["flow"]["backend"] = self.backend
         return settings
@@ -64,8 +82,20 @@ def _retinex(image: np.ndarray, mask: np.ndarray, thresholds: Thresholds) -> Lay
     return color_retinex(image, mask, thresholds)
 
 
-def _flow(options: MethodOptions) -> Method:
-    model = Decomposer.load(
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a training run, and no bundle."""
+    return (path / CHECKPOINT).is_file() and not (path / MANIFEST).is_file()
+
+
+def _age(run: Path) -> int:
+    """When the run was last saved, in ns: its scores are those of that checkpoint."""
+    return (run / CHECKPOINT).stat().st_mtime_ns
+
+
+def _model(options: MethodOptions) -> Decomposer:
+    if options.run:
+        return _trained(options, options.run)
+    return Decomposer.load(
         options.bundle,
         options.backend,
         steps=options.steps,
@@ -74,8 +104,24 @@ def _flow(options: MethodOptions) -> Method:
         threads=options.threads,
     )
 
-    def decompose(image: np.ndarray, mask: np.ndarray) -> Layers:
-        result = model.decompose(image)
-        return Layers(result.albedo, result.shading)
 
-    return decompose
+def _trained(options: MethodOptions, run: Path) -> Decomposer:
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", "train") from None
+    from intrinsic_flow.benchmarks.torch_engine import open_run
+    from intrinsic_flow.train.checkpoint import CheckpointError
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        (model,) = open_run(run, "cpu")
+    except CheckpointError as error:
+        raise InputError(run, str(error), "a run of train.flow") from None
+    return Decomposer(model.bundle, model.engine, steps=options.steps, seed=options.seed, resolution=options.resolution)
+
+
+def _decompose(image: np.ndarray, mask: np.ndarray, model: Decomposer) -> Layers:
+    result = model.decompose(image)
+    return Layers(result.albedo, result.shading)

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from intrinsic_flow.benchmarks.datasets import MINIMUM_VALID_SHARE, Dataset
-from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions
+from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions, is_run
 from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record, protocols_of
+from intrinsic_flow.benchmarks.protocols.base import LayerProtocol
 from intrinsic_flow.benchmarks.report import (
     captioned,
     environment,
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bundle",
         metavar="small|base|PATH",
-        help="model bundle of the flow method (default: the best shipped)",
+        help="model bundle of the flow method, or a folder of train.flow (default: the best shipped)",
     )
     parser.add_argument(
         "--backend",
@@ -123,18 +124,23 @@ def _parser() -> argparse.ArgumentParser:
         default="cpu",
         help="that the flow runs on (default: cpu, FP32 with the same answer on every machine)",
     )
-    parser.add_argument("--steps", type=partial(_at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
+    parser.add_argument(
+        "--oracle",
+        action="store_true",
+        help="beside the flow: its answers with the truth in the network's place, and by scale (benchmarks/oracle.py)",
+    )
+    parser.add_argument("--steps", type=partial(at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
     parser.add_argument(
         "--resolution",
-        type=partial(_at_least, 32),
+        type=partial(at_least, 32),
         default=DEFAULT_RESOLUTION,
         help=f"working short side of the flow (default: {DEFAULT_RESOLUTION}); scores are at the protocol's size",
     )
-    parser.add_argument("--seed", type=partial(_at_least, 0), default=0, help="seed of the flow's start noise (default: 0)")
-    parser.add_argument("--limit", type=partial(_at_least, 1), metavar="N", help="only the first N views")
+    parser.add_argument("--seed", type=partial(at_least, 0), default=0, help="seed of the flow's start noise (default: 0)")
+    parser.add_argument("--limit", type=partial(at_least, 1), metavar="N", help="only the first N views")
     parser.add_argument(
         "--workers",
-        type=partial(_at_least, 1),
+        type=partial(at_least, 1),
         default=1,
         help="processes, each with its own model (default: 1)",
     )
@@ -148,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _at_least(least: int, text: str) -> int:
+def at_least(least: int, text: str) -> int:
+    """An option's whole number of at least `least`. Raises ArgumentTypeError."""
     try:
         number = int(text)
     except ValueError:
@@ -166,6 +173,8 @@ def main(arguments: list[str] | None = None) -> int:
     if args.protocol is not None and args.protocol not in benchmarks:
         parser.error(f"{args.dataset} has no protocol {args.protocol!r}, choose from {', '.join(benchmarks)}")
     benchmark = benchmarks[args.protocol or next(iter(benchmarks))]
+    if args.oracle and not ("flow" in args.methods and isinstance(benchmark.protocol, LayerProtocol)):
+        parser.error("--oracle needs the flow method and a protocol with dense truth")
     try:
         return _run(args, benchmark.open(args.data, args.split), benchmark.protocol)
     except (InputError, ShardError, MissingExtraError, OSError) as error:
@@ -177,15 +186,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> int:
+    trained = Path(args.bundle) if "flow" in args.methods and args.bundle and is_run(Path(args.bundle)) else None
     options = MethodOptions(
         dataset=args.dataset,
         methods=tuple(name for name in METHODS if name in args.methods),
-        bundle=Bundle.load(args.bundle) if "flow" in args.methods else None,
+        bundle=Bundle.load(args.bundle) if "flow" in args.methods and trained is None else None,
         steps=args.steps,
         resolution=args.resolution,
         seed=args.seed,
         threads=None if args.workers == 1 else 1,
         backend=args.backend,
+        run=trained,
+        oracle=args.oracle,
     )
     names = list(dataset.names)[: args.limit]
     progress = None
@@ -209,7 +221,7 @@ def _identity(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, op
         "protocol": f"{args.dataset} {protocol.name}: {protocol.text}",
         "split": dataset.split,
         "methods": options.methods,
-        "settings": options.settings(),
+        "settings": options.settings() | {"oracle": options.oracle},
         "graphs": options.bundle.manifest if options.bundle else None,
     }
 

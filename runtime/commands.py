@@ -32,6 +32,7 @@ COMMANDS = {
     "parity": ("export.parity", "backends against PyTorch"),
     "triton-repository": ("export.triton_repository", "model repository for Triton Inference Server"),
     "quality": ("benchmarks.quality", "scores on data sets"),
+    "measures": ("benchmarks.measures", "all measures of a model in one table"),
     "latency": ("benchmarks.latency", "milliseconds of every backend"),
     "throughput": ("benchmarks.throughput", "pictures a second in ever larger batches"),
     "gpu-day": ("benchmarks.gpu_day", "everything that only a GPU can show, in so many minutes"),

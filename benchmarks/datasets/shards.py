@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, over_99th_percentile
+from intrinsic_flow.benchmarks.metrics.materials import Materials
 from intrinsic_flow.color import luminance
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.train.data.shards import ShardError, decode_members
+from intrinsic_flow.train.data.shards import ShardError, View, decode_members
 
 _Place = tuple[str, int, int]  # extension, offset and size of a member in its tar file
 
@@ -61,7 +62,18 @@ class ShardDataset(Dataset):
             mask=view.mask,
             gray_shading=False,
             group=str(view.meta.get("seed", name)),
+            labels=_materials(view),
         )
+
+
+def _materials(view: View) -> Materials | None:
+    """What each pixel shows, where the view stores it."""
+    surface = getattr(view, "surface", None)
+    if surface is None:
+        return None
+    materials = [material for material, *_ in view.meta["surfaces"]]
+    names = tuple(sorted(set(materials)))
+    return Materials(names, np.array([names.index(material) for material in materials])[surface])
 
 
 class WhiteBalancedShardDataset(ShardDataset):

@@ -36,6 +36,7 @@ from intrinsic_flow.benchmarks.protocols.layers import (
     NativeProtocol,
     PrecomputedShadingProtocol,
 )
+from intrinsic_flow.benchmarks.protocols.measures import MaterialProtocol
 
 __all__ = ["BENCHMARKS", "Benchmark", "Column", "Protocol", "Record", "Score", "protocols_of"]
 
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, list[Benchmark]] = {
             ),
         ),
         Benchmark(ShardDataset, ContrastProtocol(expose=True)),
+        Benchmark(ShardDataset, MaterialProtocol()),
     ],
     "mit": [
         Benchmark(

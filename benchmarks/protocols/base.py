@@ -11,6 +11,7 @@ import numpy as np
 
 from intrinsic_flow.benchmarks.baselines import Layers, Method, as_gray
 from intrinsic_flow.benchmarks.datasets.base import Sample
+from intrinsic_flow.benchmarks.oracle import Oracle
 from intrinsic_flow.benchmarks.summary import mean_and_interval
 
 # The scores of one view, as JSON: text, numbers and lists of them.
@@ -70,7 +71,10 @@ class Protocol(ABC):
 
     def answers(self, sample: Sample, methods: Mapping[str, Method]) -> dict[str, Layers]:
         """Every method's answer to the prepared sample, checked. Raises ValueError for a broken one."""
-        return {name: checked(name, method(sample.image, sample.mask), sample) for name, method in methods.items()}
+        answers: dict[str, Layers] = {}
+        for name, method in methods.items():
+            answers |= method.answers(sample) if isinstance(method, Oracle) else {name: method(sample.image, sample.mask)}
+        return {name: checked(name, layers, sample) for name, layers in answers.items()}
 
     @abstractmethod
     def score(self, sample: Sample, layers: Layers) -> list[Record]:

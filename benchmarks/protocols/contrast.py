@@ -22,7 +22,7 @@ from intrinsic_flow.exposure import exposure_gain
 
 CONTRAST = Score("contrast", "contrast", better="neither")
 CORRELATION = Score("correlation", "correlation", better="neither")
-_TEXT = (
+CONTRAST_TEXT = (
     "contrast: std log(Y_albedo + 1e-3) / std log(Y_image), Rec.709 luminance of linear light, valid pixels with Y_image "
     "> .02; correlation: of the two logarithms; no direction is good: the image is 1 and 1, a flat answer 0 and nothing"
 )
@@ -45,7 +45,7 @@ class ContrastProtocol(Protocol):
     def __init__(self, expose: bool = False) -> None:
         """expose: of a set whose pictures have an arbitrary scale."""
         self._expose = expose
-        self.text = _TEXT + (_EXPOSED if expose else "")
+        self.text = CONTRAST_TEXT + (_EXPOSED if expose else "")
 
     def prepare(self, sample: Sample) -> Sample:
         """The image at the scale that the networks see, if it has none of its own."""
@@ -110,7 +110,7 @@ class ShadowMovedProtocol(RelitProtocol):
         "every picture of a scene decomposed alone; shadow left: median over the shadow (7x7 erosion, at least 1% of the "
         "picture) of log(Y_albedo / Y_albedo without the shadow), less the median outside it, over the median of "
         "log(Y_image / Y_image without it): 0 gone, 1 as in the image; mean over pictures; "
-        f"{_TEXT}; {_RELATIVE}"
+        f"{CONTRAST_TEXT}; {_RELATIVE}"
     )
 
     def judge(self, sample: Sample, methods: Mapping[str, Method]) -> tuple[list[Record], dict[str, Layers]]:
@@ -149,7 +149,7 @@ class OtherLightsProtocol(RelitProtocol):
             "Y_other albedo) over std log(Y_image / Y_other image), pixels over .02 in both images: 0 gone, 1 as in the "
             "images; change: mean over pairs of the share of the albedo's energy that the best multiple of the other does "
             "not explain, over the same of the images; LMSE (window 20 stride 10) to the measured albedo, mean over "
-            f"lights; {_TEXT}{_EXPOSED if expose else ''}; {_RELATIVE}"
+            f"lights; {CONTRAST_TEXT}{_EXPOSED if expose else ''}; {_RELATIVE}"
         )
 
     def prepare(self, sample: Sample) -> Sample:

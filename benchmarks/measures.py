@@ -1,0 +1,140 @@
+"""All measures of a model in one table: a bundle, or a training run as it stands.
+
+    python -m benchmarks.measures --bundle small --eval PICTURES --shards val-00000.tar
+    python -m benchmarks.measures --bundle runs/flow --eval PICTURES --shards val-00000.tar --limit 40 --json scores.json
+    python -m benchmarks.measures --bundle small --eval PICTURES --shards val-00000.tar --methods flow retinex trivial
+
+PICTURES holds folders named as the data sets: mit, shadow_moved, multi_illumination, photometric_stereo, photos, rivals;
+what is missing is left out. docs/measures.md says what each measure is. Baselines do not change with the model and are
+computed only when asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from intrinsic_flow.benchmarks.datasets import MitDataset, ShardDataset, WhiteBalancedShardDataset
+from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions, is_run
+from intrinsic_flow.benchmarks.oracle import ORACLES
+from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Benchmark
+from intrinsic_flow.benchmarks.protocols.measures import DenseMeasures
+from intrinsic_flow.benchmarks.quality import at_least, summarise
+from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.benchmarks.runner import run
+from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposer import DEFAULT_RESOLUTION
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.train.data.shards import ShardError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A set that is scored. oracle: whether also with the truth in the network's place."""
+
+    title: str
+    dataset: str
+    benchmark: Benchmark
+    oracle: bool = False
+
+
+PLAN = (
+    Measured("shards", "shards", Benchmark(ShardDataset, DenseMeasures()), oracle=True),
+    Measured("shards, white-balanced", "shards", Benchmark(WhiteBalancedShardDataset, DenseMeasures())),
+    Measured("mit", "mit", Benchmark(MitDataset, DenseMeasures()), oracle=True),
+    *(
+        Measured(name, name, BENCHMARKS[name][0])
+        for name in ("shadow_moved", "multi_illumination", "photometric_stereo", "photos", "rivals")
+    ),
+)
+
+
+def measure(
+    options: MethodOptions, pictures: Path | None, shards: Path | None, limit: int | None, workers: int = 1
+) -> dict[str, list[dict[str, Any]]]:
+    """Title of a set -> its rows, one for each method and layer. limit: of views of shards; None for all."""
+    results = {}
+    for measured in PLAN:
+        path = shards if measured.dataset == "shards" else pictures and pictures / measured.dataset
+        if path is None or (measured.dataset != "shards" and not path.is_dir()):
+            continue
+        dataset, protocol = measured.benchmark.open(path), measured.benchmark.protocol
+        names = list(dataset.names)[: limit if measured.dataset == "shards" else None]
+        chosen = replace(options, dataset=measured.dataset, oracle=measured.oracle and "flow" in options.methods)
+        records = [record for view in run(dataset, names, protocol, chosen, workers) for record in view.records]
+        results[measured.title] = summarise(records, protocol, {"dataset": measured.title})
+    return results
+
+
+def tables(results: dict[str, list[dict[str, Any]]]) -> str:
+    """Markdown: a table of the methods on every set, then one of the oracles."""
+    main, oracles = [], []
+    for title, rows in results.items():
+        scores = next(measured.benchmark.protocol for measured in PLAN if measured.title == title).scores
+        for row in rows:
+            cells = " | ".join(f"{score.title} {row[score.key]:.4f}" for score in scores if score.key in row)
+            line = f"| {title} | {row['layer']} | {row['method']} | {cells.replace(' | ', '; ')} | {row['n']} |"
+            (oracles if row["method"] in ORACLES else main).append(line)
+    head = ["| set | layer | method | scores | n |", "|---|---|---|---|---:|"]
+    return "\n".join([*head, *main, *(["", *head, *oracles] if oracles else [])])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("benchmarks.measures", __doc__)
+    parser.add_argument("--bundle", metavar="small|base|PATH", help="model bundle or train.flow folder (default: shipped)")
+    parser.add_argument("--eval", type=Path, metavar="DIR", help="folder with the folders of pictures")
+    parser.add_argument("--shards", type=Path, metavar="PATH", help="rendered views: a tar shard or a folder of them")
+    parser.add_argument("--limit", type=partial(at_least, 1), metavar="N", help="only the first N rendered views")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["flow"], help="what to score (default: flow)")
+    parser.add_argument("--steps", type=partial(at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
+    parser.add_argument(
+        "--resolution",
+        type=partial(at_least, 32),
+        default=DEFAULT_RESOLUTION,
+        help=f"working short side of the flow (default: {DEFAULT_RESOLUTION})",
+    )
+    parser.add_argument("--seed", type=partial(at_least, 0), default=0, help="offset into the start noise (default: 0)")
+    parser.add_argument("--workers", type=partial(at_least, 1), default=1, help="processes (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the environment as JSON")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 scored, 1 data or model cannot be used, 2 wrong usage."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.eval is None and args.shards is None:
+        parser.error("nothing to measure: --eval, --shards or both")
+    try:
+        trained = Path(args.bundle) if args.bundle and is_run(Path(args.bundle)) else None
+        options = MethodOptions(
+            dataset="",
+            methods=tuple(args.methods),
+            bundle=Bundle.load(args.bundle) if "flow" in args.methods and trained is None else None,
+            steps=args.steps,
+            resolution=args.resolution,
+            seed=args.seed,
+            threads=None if args.workers == 1 else 1,
+            run=trained,
+        )
+        results = measure(options, args.eval, args.shards, args.limit, args.workers)
+        if not results:
+            raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in PLAN[2:]))
+    except (InputError, ShardError, MissingExtraError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(tables(results))
+    if args.json:
+        rows = [row for found in results.values() for row in found]
+        write_json(args.json, {"environment": environment(), "settings": options.settings(), "rows": rows})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
