@@ -74,7 +74,8 @@ def measure(
 
 def tables(results: dict[str, list[dict[str, Any]]]) -> str:
     """Markdown: a table of the methods on every set, then one of the oracles."""
-    main, oracles = [], []
+    main: list[str] = []
+    oracles: list[str] = []
     for title, rows in results.items():
         scores = next(measured.benchmark.protocol for measured in PLAN if measured.title == title).scores
         for row in rows:

@@ -4,9 +4,10 @@
     python -m benchmarks.renew -o runtime/models/small --shards SHARDS --mit MIT    # the bundle as it is
     python -m benchmarks.renew -o runtime/models/small                              # the tables alone, from the reports
 
-In turn: `export.build_onnx` where there is a RUN (a training run or a bundle), `export.parity`, `benchmarks.quality` for each report
-of a data set that is given, and last the tables between the marks `<!-- results -->` and `<!-- /results -->`. The first step that
-fails ends it. Reports lie in benchmarks/reports; a stopped `benchmarks.quality` goes on when the command is started again.
+In turn: `export.build_onnx` where there is a RUN (a training run or a bundle), `export.parity`, `benchmarks.quality` for
+each report of a data set that is given, and last the tables between the marks `<!-- results -->` and `<!-- /results -->`.
+The first step that fails ends it. Reports lie in benchmarks/reports; a stopped `benchmarks.quality` goes on when the
+command is started again.
 """
 
 from __future__ import annotations
@@ -169,10 +170,8 @@ def score(report: str, data: Path, bundle: Path, workers: int, reports: Path = R
     """Scores one of SETS and puts its JSON and Markdown in place; returns the exit code of benchmarks.quality."""
     dataset, *options = SETS[report]
     folder = reports / WORK / report
-    code = quality.main(
-        ["--dataset", dataset, "--data", str(data), *options]
-        + ["--bundle", str(bundle), "--workers", str(workers), "--report", str(folder)]
-    )
+    given = ("--dataset", dataset, "--data", str(data), "--bundle", str(bundle))
+    code = quality.main([*given, *options, "--workers", str(workers), "--report", str(folder)])
     if code == 0:
         for source, suffix in (("quality.json", "json"), ("report.md", "md")):
             write_text(reports / f"{report}.{suffix}", (folder / source).read_text(encoding="utf-8"))
@@ -196,9 +195,9 @@ def _renew(options: argparse.Namespace) -> int:
     if options.run and (code := build_onnx.main([str(options.run), "-o", str(bundle)])):
         return code
     data = {"shards": options.shards, "mit": options.mit}
-    if options.run or any(data.values()):
-        if code := parity_ladder.main(["--bundle", str(bundle), "--json", str(REPORTS / "parity" / f"{bundle.name}.json")]):
-            return code
+    check = ["--bundle", str(bundle), "--json", str(REPORTS / "parity" / f"{bundle.name}.json")]
+    if (options.run or any(data.values())) and (code := parity_ladder.main(check)):
+        return code
     for report, (dataset, *_) in SETS.items():
         if data[dataset] and (code := score(report, data[dataset], bundle, options.workers)):
             return code

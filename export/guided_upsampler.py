@@ -7,8 +7,8 @@ the edge is as sharp as the image's; where albedo does, a is near 0 and its text
 
 The light's colour has no such edges: it is averaged over wider windows, in which a pixel counts the less the more
 saturated it is, since that is a coloured surface more often than coloured light. Otherwise such surfaces leave halos. Where
-a saturated surface fills the windows, the mean of the whole picture has the say. Towards black a pixel's colour is noise and
-rounding, which division by a small shading would blow up: so luminance is counted from DARK on, the shading of what is darker
+a saturated surface fills the windows, the mean of the picture has the say. Towards black a pixel's colour is noise and
+rounding, which dividing by a small shading would blow up: so luminance is counted from DARK on, shading of what is darker
 ends there and its albedo goes to 0.
 
 Every step is linear along rows and columns and written as a product with a small matrix built from the shapes: averaging

@@ -37,8 +37,9 @@ class Decomposition:
     """Albedo and shading of one image, both (H, W, 3) float32, linear light, Rec.709 primaries.
 
     albedo is at most 1, and 0 or negative where the image is; shading is positive, unbounded, in the image's own scale;
-    albedo x shading = image to a relative 1e-5. exposure_gain is the factor under which the network saw the image. source: the image's file, depth and
-    alpha. settings: the model and its options, as they stand in the JSON file beside an integer shading.
+    albedo x shading = image to a relative 1e-5. exposure_gain is the factor under which the network saw the image. source:
+    the image's file, depth and alpha. settings: the model and its options, as they stand in the JSON file beside an
+    integer shading.
     A notebook shows it as image, albedo and shading in a row.
     """
 

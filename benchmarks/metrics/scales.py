@@ -21,7 +21,7 @@ def coarse_and_detail(coarse: np.ndarray, detail: np.ndarray, mask: np.ndarray, 
     """(H, W, 3) float32: `coarse` above `cell` pixels, `detail` below.
 
     coarse, detail: (H, W, 3) linear, of any scale. The logarithm of the answer is that of `detail`, less its means over the
-    masked pixels of cells, interpolated linearly between their centres, plus the same of `coarse`. Outside the mask it is 1.
+    masked pixels of cells, interpolated linearly between centres, plus the same of `coarse`. Outside the mask it is 1.
     """
     logs = []
     for layer in (coarse, detail):

@@ -1,4 +1,4 @@
-"""`benchmarks.renew`: the committed tables are those of the reports, and the steps run in order on the bundle that was built."""
+"""`benchmarks.renew`: the committed tables are those of the reports, and the steps run in order."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_even_shading_comes_out_even(run):
 
 
 def test_a_channel_without_light_and_a_near_black_pixel_leave_no_colour_in_the_shading(run):
-    """A yellow disc and codes of one on a grey wall in even light, whose low-resolution shading is yellow and holds noise."""
+    """A yellow disc and codes of one on a grey wall in even light, whose low shading is yellow and noisy."""
     rows, columns = np.mgrid[:64, :64]
     disc = (rows - 20) ** 2 + (columns - 20) ** 2 < 144
     image = np.where(disc[..., None], [0.6, 0.5, 0.0], 0.4) * np.ones((64, 64, 1))
