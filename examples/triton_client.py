@@ -50,24 +50,25 @@ class TritonEngine(Engine):
         self._library, self._refused = client, (InferenceServerException, OSError)
         self._protocol, self._url = protocol, url
         self._client = client.InferenceServerClient(url)
-        self._datatypes: dict[str, dict[str, str]] = {}
+        #: Of each model: its inputs' datatypes by name, its outputs' names.
+        self._interfaces: dict[str, tuple[dict[str, str], list[str]]] = {}
         config = self._ask(lambda: self._client.get_model_config(LOOP, **self._as_json()))
         #: Euler steps of the server's own loop.
         self.steps = int(config.get("config", config)["parameters"]["steps"]["string_value"])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One request to one model; float32 in and out, whatever the server's precision."""
-        datatypes = self._datatypes.get(graph)
-        if datatypes is None:
+        if graph not in self._interfaces:
             metadata = self._ask(lambda: self._client.get_model_metadata(graph, **self._as_json()))
-            tensors = [*metadata["inputs"], *metadata["outputs"]]
-            datatypes = self._datatypes[graph] = {tensor["name"]: tensor["datatype"] for tensor in tensors}
+            datatypes = {tensor["name"]: tensor["datatype"] for tensor in metadata["inputs"]}
+            self._interfaces[graph] = datatypes, [tensor["name"] for tensor in metadata["outputs"]]
+        datatypes, names = self._interfaces[graph]
         inputs = []
-        for name, values in feeds.items():
+        # A decoder that does not see the image has no such input.
+        for name, values in ((name, values) for name, values in feeds.items() if name in datatypes):
             tensor = self._library.InferInput(name, list(values.shape), datatypes[name])
             tensor.set_data_from_numpy(np.ascontiguousarray(values, DTYPES[datatypes[name]]))
             inputs.append(tensor)
-        names = [name for name in datatypes if name not in feeds]
         outputs = [self._library.InferRequestedOutput(name) for name in names]
         result = self._ask(lambda: self._client.infer(graph, inputs, outputs=outputs))
         return {name: result.as_numpy(name).astype(np.float32) for name in names}

@@ -154,10 +154,6 @@ def open_session(config: TrainingConfig) -> Session:
     name = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     processes = join_processes(name)
     device = processes.device
-    if config.precision == "auto":
-        chosen = choose_precision(config.network_config(), device) if processes.main else "fp32"
-        precision = "bf16" if processes.agree(float(chosen == "bf16")) else "fp32"
-        config = dataclasses.replace(config, precision=precision)
     buckets = config.bucket_list()
     smallest = min(buckets, key=lambda bucket: bucket.batch)
     if smallest.batch < processes.world:
@@ -179,6 +175,10 @@ def open_session(config: TrainingConfig) -> Session:
         if sources[0].weight is not None:
             parts = tuple((len(views), source.weight or 1.0) for views, source in zip(found, sources))
         validation = _load(config, sources, "val", config.validation_views)
+    if config.precision == "auto":
+        chosen = choose_precision(config.network_config(), device) if processes.main else "fp32"
+        precision = "bf16" if processes.agree(float(chosen == "bf16")) else "fp32"
+        config = dataclasses.replace(config, precision=precision)
     fitting = tuple(train.fitting(bucket.height, bucket.width, config.max_enlargement) for bucket in buckets)
     if processes.main:
         for name, views in (("training", train), ("validation", validation)):
