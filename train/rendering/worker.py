@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -109,7 +109,7 @@ def _described(view: View, scene: Scene, fields: dict[str, object]) -> View:
         **fields,
         **view.meta,
     }
-    return View(view.albedo, view.shading, view.residual, view.mask, meta)
+    return replace(view, meta=meta)
 
 
 def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:

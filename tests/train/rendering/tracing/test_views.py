@@ -34,6 +34,26 @@ def test_view_has_its_groups_and_a_valid_mask(view):
     assert view.meta["samples"] in (16, 32, 48, 64)
 
 
+def test_a_view_tells_what_each_pixel_shows(view):
+    names = [material for material, *_ in view.meta["surfaces"]]
+    assert {"sky", "metal"} <= set(names)
+    metal, sky = view.of_material("metal"), view.of_material("sky")
+    assert metal.any() and sky.any() and view.mask[metal].mean() < 0.2 and not view.mask[sky].any()
+    boxes = [index for index, (_, thing, _) in enumerate(view.meta["surfaces"]) if thing == 6]
+    (index,) = boxes
+    red = view.surface == index
+    np.testing.assert_allclose(view.albedo[red & view.mask].mean(0), [0.5, 0.1, 0.1], atol=0.02)
+    np.testing.assert_allclose(view.meta["surfaces"][index][2], [0.5, 0.1, 0.1], atol=0.03)
+    # Whatever is seen faces the camera; the floor's normal is up.
+    floor = view.surface == next(k for k, (_, thing, _) in enumerate(view.meta["surfaces"]) if thing == 0)
+    forward, right, up, _ = INSIDE.frame((48, 64))
+    assert (view.normal[floor | red][:, 2] > -0.05).all()
+    np.testing.assert_allclose(np.median(view.normal[floor], 0), [right[2], up[2], -forward[2]], atol=0.02)
+    stored = decode_members(encode_view(view)).decode()
+    np.testing.assert_array_equal(stored.surface, view.surface)
+    assert np.abs(stored.normal - view.normal)[view.mask].mean() < 0.07
+
+
 def test_denoised_view_is_what_many_samples_give(view):
     from intrinsic_flow.train.rendering.tracing.assembly import assemble
     from intrinsic_flow.train.rendering.tracing.integrator import render_layers
