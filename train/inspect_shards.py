@@ -52,7 +52,7 @@ from intrinsic_flow.train.data.view_statistics import (
 
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d+\.tar")
 OTHER = "other"
-_STATISTICS = ("valid", "correlation", "clipped", "luminance", "contrast", "saturation", "edges")
+_STATISTICS = ("valid", "correlation", "with_image", "warmth", "clipped", "luminance", "contrast", "saturation", "edges")
 _Item = tuple[str, Path, str, dict[str, bytes]]
 
 

@@ -179,6 +179,7 @@ class Scene:
     gives the same camera. focus: points (3,) with sizes in metres that a camera may look at. isolated: one thing before
     black, which need not fill the picture nor be one of many. casters: things that are there for their shadows; of a
     scene that has some, one surface may fill the picture, and they hardly any of it. close: one or two things may fill it.
+    wanted: things of which some have to be in the picture.
     """
 
     seed: int
@@ -193,6 +194,7 @@ class Scene:
     isolated: bool = False
     casters: frozenset[int] = frozenset()
     close: bool = False
+    wanted: frozenset[int] = frozenset()
 
     @property
     def groups(self) -> tuple[LightGroup, ...]:

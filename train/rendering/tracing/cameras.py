@@ -24,6 +24,7 @@ _LEAST_HIT = 0.4
 _MOST_OF_ONE = 0.66
 _FEWEST_THINGS = 4
 _MOST_OF_CLOSE = 0.93
+_LEAST_OF_WANTED = 0.04
 _LEAST_MEDIAN_DISTANCE = 0.35
 # How much of the picture the only thing fills.
 _LEAST_OF_ISOLATED = 0.25
@@ -52,17 +53,21 @@ def view_entropy(
     isolated: bool = False,
     casters: frozenset[int] = frozenset(),
     close: bool = False,
+    wanted: frozenset[int] = frozenset(),
 ) -> float | None:
     """Entropy in nats of which thing a picture's rays hit; None for a picture that is not worth rendering.
 
     distance (N,): metres, inf where nothing is hit; thing (N,) int, -1 where none is. isolated: one thing before black is
     enough, where it fills a quarter of the picture. casters: things that may fill hardly any of it; where there are some,
-    one surface is enough. close: so is one thing before another.
+    one surface is enough. close: so is one thing before another. wanted: of these
+    things, if there are any, at least 4% of the picture have to be seen.
     """
     hit = thing >= 0
     if isolated:
         return 0.0 if (thing == 0).mean() >= _LEAST_OF_ISOLATED else None
     if hit.mean() < _LEAST_HIT or (distance < _NEAR).mean() > _MOST_NEAR:
+        return None
+    if wanted and np.isin(thing, list(wanted)).mean() < _LEAST_OF_WANTED:
         return None
     _, counts = np.unique(thing[hit], return_counts=True)
     shares = counts / counts.sum()
@@ -82,6 +87,8 @@ def view_entropy(
 # Of cameras, how many have a lens that leaves what is far or near out of focus: of people and small things, of others.
 _WITH_LENS = {"portrait": 0.7, "scans": 0.5, "tabletop": 0.4, "people": 0.25, "specimen": 0.25}
 _OTHERS_WITH_LENS = 0.1
+# Metres: the radius of a fast portrait lens.
+_WIDEST = 0.02
 
 
 def with_lens(
@@ -98,7 +105,8 @@ def with_lens(
     distance = float(assembled.hits(ray)[0][0])
     if not np.isfinite(distance):
         distance = float(np.linalg.norm(camera.target - camera.origin))
-    return replace(camera, aperture=0.5 * blur * max(size) * reach * distance, focus=distance)
+    aperture = min(0.5 * blur * max(size) * reach * distance, _WIDEST)
+    return replace(camera, aperture=aperture, focus=distance)
 
 
 def choose_cameras(
@@ -116,7 +124,9 @@ def choose_cameras(
     distance, thing = assembled.hits(mi.Ray3f(mi.Point3f(origins.T), mi.Vector3f(directions.T)))
     scored = []
     for camera, seen in zip(candidates, zip(distance.reshape(len(candidates), -1), thing.reshape(len(candidates), -1))):
-        entropy = view_entropy(*seen, isolated=scene.isolated, casters=scene.casters, close=scene.close)
+        entropy = view_entropy(
+            *seen, isolated=scene.isolated, casters=scene.casters, close=scene.close, wanted=scene.wanted
+        )
         whim = rng.uniform(0, _WHIM)
         if entropy is not None:
             scored.append((entropy + whim, camera))

@@ -233,6 +233,17 @@ def lamp_gains(view: View, rng: np.random.Generator) -> np.ndarray:
     return np.where(daylight, 1.0, share * day / lamps)
 
 
+def vignetted(view: View, strength: float) -> View:
+    """The view through a lens that darkens towards the corners, where it leaves 1 - strength of the light."""
+    height, width = view.mask.shape
+    y, x = (np.indices((height, width)) + 0.5) / np.array([height, width])[:, None, None] * 2 - 1
+    # A lens's cos^4 fall-off, scaled to the strength wanted.
+    corner = np.sqrt(np.maximum((1 - strength) ** -0.5 - 1, 0) / 2)
+    factor = (1 / (1 + corner**2 * (x**2 + y**2)) ** 2).astype(np.float32)[..., None]
+    meta = {**view.meta, "vignette": round(strength, 3)}
+    return dataclasses.replace(view, shading=view.shading * factor, residual=view.residual * factor, meta=meta)
+
+
 def with_gains(view: View, gains: np.ndarray) -> View:
     """The view with its light groups times `gains` (K,)."""
     factors = np.asarray(gains, np.float32)[:, None, None, None]

@@ -266,7 +266,7 @@ def things_path(scene: Scene, camera: Camera, rng: np.random.Generator, frames: 
     for thing in chosen:
         low, high = boxes[thing]
         size, angle = float(np.max(high - low)), rng.uniform(0, 2 * np.pi)
-        step = min(MAX_STEP, 0.06 * size + 0.004)
+        step = 0.55 * min(MAX_STEP, 0.06 * size + 0.004)
         way = rng.uniform(0.4, 1.0) * min(step * (frames - 1), 2.5 * size) * np.array([np.cos(angle), np.sin(angle), 0.0])
         others = [box for other, box in boxes.items() if other not in chosen and box[1][2] > low[2] + 0.02]
         for _ in range(5):

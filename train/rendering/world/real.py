@@ -189,18 +189,23 @@ def person(b: SceneBuilder) -> tuple[Prop, np.ndarray] | None:
     return prop_of(b, model, "people", scale), look
 
 
-def stand_people(b: SceneBuilder, ground: Layout, area: tuple[float, float, float, float]) -> None:
-    """One to four people on free ground within (x0, x1, y0, y1); cameras look at them more than at anything else."""
+def stand_people(b: SceneBuilder, ground: Layout, area: tuple[float, float, float, float]) -> list[int]:
+    """One to four people on free ground within (x0, x1, y0, y1); cameras look at them as often as at all else.
+    Returns their things.
+    """
     rest = list(b.focus)
     b.focus.clear()
+    people = []
     for _ in range(int(b.rng.integers(1, 5))):
-        for _ in range(12):
+        for _ in range(80):
             x, y = b.rng.uniform(area[0], area[1]), b.rng.uniform(area[2], area[3])
             frame = translation(x, y) @ rotation("z", b.rng.uniform(0, 360))
             if ground.claim(Footprint(np.array([x, y]), np.array([0.35, 0.3]), 0.0, 0.0, 1.8)):
-                stand_person(b, frame)
+                if stand_person(b, frame) is not None:
+                    people.append(b.parts[-1].thing)
                 break
     b.focus += b.focus * (len(rest) // max(len(b.focus), 1)) + rest
+    return people
 
 
 def stand_person(b: SceneBuilder, frame: np.ndarray) -> np.ndarray | None:

@@ -444,9 +444,11 @@ def room_scene(b: SceneBuilder, people: bool = False) -> Scene:
         b.place(lamps.ceiling_panel(b, color(), 1.0, "ceiling"), translation(z=room.height), hung=True, focus=False)
     target = power * b.log_uniform(0.06, 0.6) if day else np.pi * 0.3 * room.width * room.depth
     balance(b, ("ceiling", "lamps"), target)
-    if people:
-        stand_people(b, room.floor, (-0.4 * room.width, 0.4 * room.width, -0.4 * room.depth, 0.4 * room.depth))
-    return b.build("people" if people else "room", lambda draw: _propose(b, room, draw))
+    area = (-0.45 * room.width, 0.45 * room.width, -0.45 * room.depth, 0.45 * room.depth)
+    standing = stand_people(b, room.floor, area) if people else []
+    scene = b.build("people" if people else "room", lambda draw: _propose(b, room, draw))
+    scene.wanted = frozenset(standing)
+    return scene
 
 
 def _propose(b: SceneBuilder, room: Room, rng: np.random.Generator) -> Camera | None:

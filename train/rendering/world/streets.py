@@ -488,12 +488,15 @@ def street_scene(b: SceneBuilder, people: bool = False) -> Scene:
     place = Place(b)
     b.choice(makers, weights)(place)
     outdoor_light(b)
+    standing = []
     if people:
         x0, x1, y0, y1 = place.stage
         near = np.mean(place.aims, axis=0)[:2] if place.aims else np.zeros(2)
         area = (min(x0, near[0] - 2), max(x1, near[0] + 2), min(y0, near[1] - 2), max(y1, near[1] + 2))
-        stand_people(b, place.ground, area)
-    return b.build("people" if people else "street", lambda draw: _propose(b, place, draw))
+        standing = stand_people(b, place.ground, area)
+    scene = b.build("people" if people else "street", lambda draw: _propose(b, place, draw))
+    scene.wanted = frozenset(standing)
+    return scene
 
 
 def _propose(b: SceneBuilder, place: Place, rng: np.random.Generator) -> Camera | None:

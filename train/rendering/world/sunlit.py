@@ -324,7 +324,7 @@ def sunlit_scene(b: SceneBuilder, style: Style = "plain") -> Scene:
         b.add(block((-far, depth, 0), (far, depth + 0.2, size * rng.uniform(1.2, 6.0))), paint)
         if b.chance(0.3):  # a dado, a plinth or a band of another paint
             low, high = np.sort(rng.uniform(0, size, 2))
-            b.add(block((-far, depth - 0.002, low), (far, depth, high)), b.material("wall", plain=0.8))
+            b.hung.add(b.add(block((-far, depth - 0.002, low), (far, depth, high)), b.material("wall", plain=0.8)))
         if form == "corner":
             side, away = b.choice([-1, 1]), size * rng.uniform(0.3, 1.0)
             x = side * away

@@ -200,3 +200,27 @@ def test_entropy_counts_things_evenly():
     assert view_entropy(distance, np.where(np.arange(400) < 60, 3, 0), casters=frozenset([3])) is None
     assert view_entropy(np.full(400, 0.1), even) is None
     assert view_entropy(np.full(400, np.inf), np.full(400, -1)) is None
+
+
+def test_a_vignette_leaves_the_middle_and_darkens_the_corners(view):
+    from intrinsic_flow.train.rendering.tracing.views import vignetted
+
+    darkened = vignetted(view, 0.4)
+    ratio = darkened.image.mean(-1) / view.image.mean(-1)
+    assert ratio[24, 32] == pytest.approx(1, abs=0.01) and ratio[0, 0] == pytest.approx(0.6, abs=0.03)
+    np.testing.assert_array_equal(darkened.albedo, view.albedo)
+
+
+def test_light_spreads_in_skin_red_most_and_stays_within(backend):
+    from intrinsic_flow.train.rendering.tracing.views import scattered
+
+    shading = np.zeros((40, 40, 3), np.float32)
+    shading[:, :20] = 1
+    skin = np.ones((40, 40), np.float32)
+    skin[:10] = 0
+    soft = scattered(shading, skin, 1.0)
+    np.testing.assert_array_equal(soft[:10], shading[:10])
+    np.testing.assert_allclose(soft[10:].mean((0, 1)), 0.5, atol=0.01)
+    shadow = soft[25, 22]
+    assert shadow[0] > shadow[1] + 0.05 > shadow[2] + 0.05 and shadow[0] < 0.5
+    assert scattered(shading, skin, 0.01) is shading
