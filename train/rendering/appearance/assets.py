@@ -90,6 +90,8 @@ NO_ALBEDO = frozenset(
 NOT_ANY = frozenset({"officeceiling", "road", "tatami", "pavingstones", "roofingtiles"})
 SMALLEST = 48  # pixels that must be left of a texture's shorter side
 MAP_SIZE = (512, 256)
+# The least albedo of print: darker, and it would count as black, where shading is unknown.
+_BLACK_INK = 0.032
 
 
 class Assets:
@@ -370,7 +372,9 @@ def _try_print(path: Path) -> Texture | None:
     if picture is None:
         log.warning("skipped: %s", InputError(path, "no picture that can be decoded", "a JPEG or PNG"))
         return None
-    pixels = (np.sqrt(np.clip(_LINEAR[picture[::-1, :, ::-1]], *palette.ALBEDO_RANGE)) * 255 + 0.5).astype(np.uint8)
+    pixels = (np.sqrt(np.clip(_LINEAR[picture[::-1, :, ::-1]], _BLACK_INK, palette.ALBEDO_RANGE[1])) * 255 + 0.5).astype(
+        np.uint8
+    )
     return Texture(pixels, tileable=False)
 
 

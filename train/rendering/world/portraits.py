@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intrinsic_flow.train.rendering.scene import Camera, Scene
+from intrinsic_flow.train.rendering.scene import Camera, LightGroup, Scene
 from intrinsic_flow.train.rendering.world import fittings, furniture, real
 from intrinsic_flow.train.rendering.world.builder import SceneBuilder
 from intrinsic_flow.train.rendering.world.clutter import fill_shelf, potted_plant
@@ -126,7 +126,7 @@ def _lamp(
     side: float,
     strength: float,
     color: np.ndarray,
-    group="lamps",
+    group: LightGroup = "lamps",
 ) -> None:
     """A panel (from 0.2 m on) or a ball of `side` metres that lights `face`, `strength` times 0.3 as an irradiance."""
     distance = b.rng.uniform(1.0, 3.0) + side / 2

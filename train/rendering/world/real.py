@@ -40,8 +40,8 @@ _MADE_OF = (
 # Linear colours of hair, between which it is drawn: black, browns, blond, red, grey, white.
 _HAIRS = np.array(
     [
-        [0.012, 0.01, 0.009],
-        [0.035, 0.02, 0.013],
+        [0.08, 0.07, 0.062],
+        [0.1, 0.06, 0.04],
         [0.1, 0.05, 0.025],
         [0.38, 0.24, 0.11],
         [0.25, 0.06, 0.02],

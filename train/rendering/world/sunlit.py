@@ -240,7 +240,9 @@ def _cast(
         grow = size * rng.uniform(0.8, 2.0) / float(high[0] - low[0]) if size < 2.5 else 1.0
         middle = translation(*(-grow * (0.5 * low + 0.5 * high)))
         for mesh, material in prop.pieces:
-            b.add(moved(scaled(mesh, grow), middle), material, translation(*center) @ rotation("z", yaw), thing)
+            b.add(
+                moved(scaled(mesh, grow), middle), material, translation(*center) @ rotation("z", yaw), thing, solid=False
+            )
     else:
         prop = b.choice(clutter.FLOOR)[0](b)
         prop.lights.clear()
