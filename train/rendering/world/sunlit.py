@@ -216,9 +216,9 @@ def _cast(
         b.add(_bars(b, width, height), skin, facing @ tilt, thing)
     elif kind == "leaves":
         mesh = leaf_cloud(rng, int(rng.integers(60, 900)), size * rng.uniform(0.5, 1.3, 3), size * rng.uniform(0.04, 0.14))
-        b.add(mesh, b.material("leaf"), translation(*center), thing)
+        b.add(mesh, b.material("leaf"), translation(*center), thing, solid=False)
     elif kind == "branch":
-        b.add(_branch(b, size * rng.uniform(0.6, 1.2)), b.material("leaf"), translation(*center), thing)
+        b.add(_branch(b, size * rng.uniform(0.6, 1.2)), b.material("leaf"), translation(*center), thing, solid=False)
     elif kind == "edge":  # a half plane: the corner of a house, an eave
         far = 12 * size
         turn = rotation("y", b.choice([0.0, 90.0, -90.0, 180.0, float(rng.uniform(0, 360))]))
