@@ -52,7 +52,7 @@ from intrinsic_flow.train.data.view_statistics import (
 
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d+\.tar")
 OTHER = "other"
-_STATISTICS = ("valid", "correlation", "clipped", "luminance", "contrast", "saturation", "edges")
+_STATISTICS = ("valid", "correlation", "with_image", "warmth", "clipped", "luminance", "contrast", "saturation", "edges")
 _Item = tuple[str, Path, str, dict[str, bytes]]
 
 
@@ -75,6 +75,8 @@ class SplitReport:
     residual: list[float] = field(default_factory=list)
     pictures: list[PictureStatistics] = field(default_factory=list)
     albedos: list[AlbedoStatistics] = field(default_factory=list)
+    with_surfaces: int = 0
+    materials: dict[str, float] = field(default_factory=dict)
 
     def add(self, key: str, view: Measured) -> None:
         """Count one view in."""
@@ -94,6 +96,9 @@ class SplitReport:
         for name, share in zip(meta["groups"], view.shares, strict=True):
             self.shares.setdefault(name, []).append(share)
         self.residual.append(view.residual)
+        self.with_surfaces += bool(view.materials)
+        for name, share in view.materials.items():
+            self.materials[name] = self.materials.get(name, 0.0) + share
         self.pictures.append(view.picture)
         if view.albedo is not None:
             self.albedos.append(view.albedo)
@@ -111,6 +116,8 @@ class SplitReport:
             "light_groups": dict(self.groups.most_common()),
             "sizes": dict(self.sizes.most_common()),
             "views_with_checksums": self.checked,
+            "views_with_surfaces": self.with_surfaces,
+            "materials": {name: round(sum_ / self.with_surfaces, 4) for name, sum_ in sorted(self.materials.items())},
             "decode_error": summary(self.decode_errors),
             "light_share": {name: summary(shares) for name, shares in sorted(self.shares.items())},
             "residual_share": summary(self.residual),
@@ -121,7 +128,8 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the report takes from one view. shares: of the light groups; residual: share of the image's light."""
+    """What the report takes from one view. shares: of the light groups; residual: share of the image's light;
+    materials: share of the pixels that show each, empty without surfaces."""
 
     meta: dict
     size: str
@@ -130,6 +138,7 @@ class Measured:
     residual: float
     picture: PictureStatistics
     albedo: AlbedoStatistics | None
+    materials: dict[str, float]
 
 
 _Result = tuple[CodedView, Measured] | str
@@ -148,7 +157,15 @@ def measure(coded: CodedView, bytes_: int) -> Measured:
         residual=float(view.residual.sum(dtype=np.float64) / max(float(image.sum(dtype=np.float64)), 1e-30)),
         picture=picture_statistics(image),
         albedo=albedo_statistics(view),
+        materials=_materials(view),
     )
+
+
+def _materials(view: View) -> dict[str, float]:
+    if view.surface is None:
+        return {}
+    names = sorted({material for material, *_ in view.meta["surfaces"]})
+    return {name: float(view.of_material(name).mean()) for name in names}
 
 
 def find_shards(inputs: Sequence[str], split: str | None) -> list[tuple[str, Path]]:
@@ -280,6 +297,9 @@ def text_report(report: dict) -> str:
         for title, key in (("kinds", "kinds"), ("light", "light_groups"), ("pixels", "sizes")):
             lines.append(f"  {title}: " + ", ".join(f"{name} {count}" for name, count in values[key].items()))
         lines.append(f"  checksums in {values['views_with_checksums']} views")
+        if values["views_with_surfaces"]:
+            of_pixels = ", ".join(f"{name} {share:.3f}" for name, share in values["materials"].items())
+            lines.append(f"  surfaces in {values['views_with_surfaces']} views, of their pixels: {of_pixels}")
         lines.append(f"  decode error {_range(values['decode_error'])}")
         shares = [f"{name} {_range(share)}" for name, share in values["light_share"].items()]
         lines.append(f"  share of the light: {', '.join(shares)}; residual {_range(values['residual_share'])}")

@@ -4,7 +4,7 @@
     python -m train.render -o data/renders --views 2000 --assets assets --workers 8 --preview data/renders.png
     python -m train.render -o data/clips --views 0 --clips 2 --frames 48 --size 384x256
 
-Rooms, tabletops, streets, single things before black and bare walls in the sun are drawn from seeds (every sixteenth
+Rooms, tabletops, streets, people, scanned things, walls under hard shadows and more are drawn from seeds (every sixteenth
 seed is a validation scene), so the same seeds give the same views, and a stopped run goes on where it was. Shards appear
 as they fill up; `python -m train.inspect_shards` reads them. Needs the extra [render] and an LLVM library of version 17 or
 newer (Debian and Ubuntu: libllvm19).
@@ -42,8 +42,8 @@ from intrinsic_flow.train.rendering.worker import ClipJob, SceneJob, start
 from intrinsic_flow.train.rendering.world.generate import KINDS
 from intrinsic_flow.train.rendering.world.motion import CLIP_KINDS
 
-# A scene of 256x256 takes seconds; anything longer hangs.
-_SECONDS_A_VIEW = 90
+# A scene of 256x256 takes seconds, and minutes on a machine that many share; anything longer hangs.
+_SECONDS_A_VIEW = 300
 _MOST_PIXELS = 2048 * 2048
 # Larger pictures are not traced at twice their size: that would take gigabytes, and their shadows spread over more pixels.
 _MOST_ENLARGED = 1024 * 1024
@@ -91,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a second pass is added above this noise (default: %(default)s)",
     )
     parser.add_argument(
-        "--assets", type=Path, metavar="DIR", help="folder with hdri/, textures/ and models/ to draw from too"
+        "--assets",
+        type=Path,
+        metavar="DIR",
+        help="folder to draw from too (docs/scenes.md: hdri/, textures/, people/, ...)",
     )
     parser.add_argument(
         "--kinds", nargs="+", choices=list(KINDS), default=[], help="only these kinds of scenes (default: all)"

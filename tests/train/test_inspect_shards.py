@@ -165,6 +165,7 @@ def test_albedo_statistics_of_known_views():
     assert albedo_statistics(flat_view(ramp, np.exp(-2 * ramp))).correlation < -0.8
     assert np.isnan(albedo_statistics(flat_view(np.full_like(ramp, 0.5), ramp)).correlation)
     half = albedo_statistics(flat_view(ramp, ramp + 1, ramp > 0.5))
+    assert statistics.with_image > 0.9 and statistics.contrast < 1 and statistics.warmth == pytest.approx(0)
     assert half.valid == pytest.approx(0.5) and albedo_summary([half])["luminance"]["p5"] > 0.5
     assert albedo_statistics(flat_view(ramp, ramp, np.zeros_like(ramp, bool))) is None
 

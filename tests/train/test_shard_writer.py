@@ -305,3 +305,22 @@ def test_a_writer_killed_again_and_again_loses_nothing(tmp_path):
     assert writer.returncode == 0
     Staging(tmp_path).publish("train", final=True)
     assert_complete(tmp_path, 200)
+
+
+def test_surfaces_and_normals_are_optional_and_come_back():
+    _, coded = next(procedural_views(1, 64))
+    plain = coded.decode()
+    assert decode_members(encode_view(plain)).decode().surface is None
+    left, normal = np.arange(64) < 20, np.zeros((64, 64, 3), np.float32)
+    normal[..., 2] = 1
+    meta = {**plain.meta, "surfaces": [["wood", 3, [0.3, 0.2, 0.1]], ["sky", -1, None]]}
+    surface = np.broadcast_to(np.where(left, 0, 1), (64, 64)).astype(np.uint8)
+    view = dataclasses.replace(plain, surface=surface, normal=normal, meta=meta)
+    read = decode_members(encode_view(view)).decode()
+    np.testing.assert_array_equal(read.surface, surface)
+    np.testing.assert_allclose(read.normal, normal, atol=0.02)
+    np.testing.assert_array_equal(read.of_material("wood", "skin"), np.broadcast_to(left, (64, 64)))
+    with pytest.raises(ValueError, match="surface"):
+        encode_view(dataclasses.replace(view, surface=surface[:32]))
+    with pytest.raises(ValueError, match="index 2"):
+        encode_view(dataclasses.replace(view, surface=surface + 1))

@@ -41,6 +41,7 @@ SHARD_BYTES = 48 * 2**20
 ALBEDO_QUALITY = 95
 SHADING_QUALITY = 95
 RESIDUAL_QUALITY = 88
+NORMAL_QUALITY = 80
 
 LOG_CODE_K = 10.0
 _XMAX_HEADROOM = 1.05
@@ -95,6 +96,11 @@ def encode_view(view: View) -> dict[str, bytes]:
             members[f"{name}{index}.webp"] = _encode_log(layer, code, quality)
         share = float((view.albedo * shading + residual).mean(dtype=np.float64)) / total
         meta[f"shading{index}"]["frac"] = round(share, 6)
+    if view.surface is not None:
+        members["surface.png"] = _encode(".png", view.surface, cv2.IMWRITE_PNG_COMPRESSION, 9)
+    if view.normal is not None:
+        coded_normal = np.round((np.clip(view.normal, -1, 1) + 1) * 127.5).astype(np.uint8)
+        members["normal.webp"] = _encode(".webp", coded_normal, cv2.IMWRITE_WEBP_QUALITY, NORMAL_QUALITY)
     members["mask.png"] = _encode(".png", view.mask.astype(np.uint8) * 255, cv2.IMWRITE_PNG_BILEVEL, 1)
     meta["crc32"] = {name: checksum(content) for name, content in members.items()}
     decoded = decode_members({**members, "json": _to_json(meta)}).decode()
@@ -108,6 +114,10 @@ def _check(view: View) -> None:
         raise ValueError(f"found {len(groups)} light groups, expected 1 to {MAX_LIGHT_GROUPS}")
     expected = {"albedo": (height, width, 3), "shading": (len(groups), height, width, 3)}
     expected["residual"] = expected["shading"]
+    if view.normal is not None and view.normal.shape != (height, width, 3):
+        raise ValueError(f"found normal of shape {view.normal.shape}, expected {(height, width, 3)}")
+    if view.surface is not None and (view.surface.shape != view.mask.shape or view.surface.dtype != np.uint8):
+        raise ValueError(f"found surface of {view.surface.dtype} {view.surface.shape}, expected uint8 {view.mask.shape}")
     for name, shape in expected.items():
         layer = getattr(view, name)
         if layer.shape != shape:

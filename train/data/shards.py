@@ -15,6 +15,9 @@ frame) are in one shard, in order. The extension starts at the first dot of the 
     KEY.residual{k}.webp R_k, log coded: all that is no Lambertian reflection at the first hit (gloss, metal, sky, lamps)
     KEY.mask.png         1 bit: 1 = A and S_k are ground truth; 0 = sky, lamps, metal, glass, A < 0.02, pixels that a
                          silhouette covers in part. A and S_k mean nothing where it is 0; the image still holds there
+    KEY.surface.png      optional, 8 bit grey: which surface most of the pixel shows, an index into the json's `surfaces`
+    KEY.normal.webp      optional: shading normal in the camera's axes (x right, y up, z towards the viewer),
+                         `n = 2 * v - 1` with v = 8-bit value / 255, length 1 within its coding; 0.5 grey where nothing is
     KEY.json             UTF-8, described below
 
 Everything is linear light, RGB, Rec.709 primaries, in arbitrary exposure: normalise the image of each view (or clip). The
@@ -39,6 +42,11 @@ optional, for what they describe:
     clip                 name of the clip that the view is a frame of; its frames have one size and the same groups
     frame, frames        the frame's index from 0, and how many frames the clip has
     fps                  frames per second of the clip
+    surfaces             of surface.png: a list of [material, object, color] for each index. material: what it is made of,
+                         one of skin, eye, hair, cloth, shoes, leather, print, paper, wood, metal, plastic, ceramic, glass,
+                         stone, foliage, ground, floor, wall, roof, scan, other, sky (nothing was hit), lamp. object: number
+                         of the thing that it belongs to (in a clip the same in all frames), -1 for sky and lamp. Two paints
+                         of one thing are two surfaces. color: mean linear albedo of its pixels in this view, or null
     cut                  true for a clip's frame that does not continue the one before it
 
 Further fields (camera, env, seed, spp, noise, ...) are the writer's own.
@@ -69,7 +77,8 @@ class CodedView:
 
     albedo: (H, W, 3) uint8, square-root coded. shading, residual: (K, H, W, 3) uint8, log coded.
     mask: (H, W) bool. shading_code, residual_code: (K, 2) float32 rows `(a, b)` with `x = b * expm1(a * v)`.
-    light_share: (K,) float32, each group's share of the default image.
+    light_share: (K,) float32, each group's share of the default image. surface: (H, W) uint8 indices into
+    `meta["surfaces"]`, normal: (H, W, 3) uint8 as stored; None where the shard has none.
     """
 
     albedo: np.ndarray
@@ -80,6 +89,8 @@ class CodedView:
     residual_code: np.ndarray
     light_share: np.ndarray
     meta: dict
+    surface: np.ndarray | None = None
+    normal: np.ndarray | None = None
 
     def decode(self) -> View:
         """The view in linear light."""
@@ -89,6 +100,8 @@ class CodedView:
             residual=_decode_log(self.residual, self.residual_code),
             mask=self.mask,
             meta=self.meta,
+            surface=self.surface,
+            normal=None if self.normal is None else self.normal.astype(np.float32) * (2 / 255) - 1,
         )
 
 
@@ -97,7 +110,8 @@ class View:
     """One view in linear light, Rec.709 primaries, arbitrary exposure.
 
     albedo: (H, W, 3) float32 in [0, 1]. shading, residual: (K, H, W, 3) float32, non-negative.
-    mask: (H, W) bool, where albedo and shading are valid.
+    mask: (H, W) bool, where albedo and shading are valid. surface: (H, W) uint8, indices into `meta["surfaces"]`; normal:
+    (H, W, 3) float32 in the camera's axes (right, up, towards the viewer). Both are None where nobody knows them.
     """
 
     albedo: np.ndarray
@@ -105,6 +119,15 @@ class View:
     residual: np.ndarray
     mask: np.ndarray
     meta: dict
+    surface: np.ndarray | None = None
+    normal: np.ndarray | None = None
+
+    def of_material(self, *materials: str) -> np.ndarray:
+        """(H, W) bool: pixels that show one of these materials; nowhere in a view without surfaces."""
+        if self.surface is None:
+            return np.zeros(self.mask.shape, bool)
+        wanted = [index for index, (material, *_) in enumerate(self.meta["surfaces"]) if material in materials]
+        return np.isin(self.surface, wanted)
 
     @property
     def image(self) -> np.ndarray:
@@ -148,6 +171,9 @@ def decode_members(members: dict[str, bytes]) -> CodedView:
         if (found := checksum(members[name])) != expected:
             raise ValueError(f"{name} has checksum {found}, expected {expected}")
     groups = range(len(meta["groups"]))
+    surface = _read_rgb(members["surface.png"], cv2.IMREAD_GRAYSCALE) if "surface.png" in members else None
+    if surface is not None and surface.max() >= len(meta["surfaces"]):
+        raise ValueError(f"surface.png with index {surface.max()}, expected less than the {len(meta['surfaces'])} surfaces")
     return CodedView(
         albedo=_read_rgb(members["albedo.jpg"]),
         shading=np.stack([_read_rgb(members[f"shading{k}.webp"]) for k in groups]),
@@ -157,6 +183,8 @@ def decode_members(members: dict[str, bytes]) -> CodedView:
         residual_code=np.array([_log_code(meta[f"residual{k}"]) for k in groups], np.float32),
         light_share=np.array([meta[f"shading{k}"]["frac"] for k in groups], np.float32),
         meta=meta,
+        surface=surface,
+        normal=_read_rgb(members["normal.webp"]) if "normal.webp" in members else None,
     )
 
 

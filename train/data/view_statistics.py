@@ -42,7 +42,9 @@ class PictureStatistics:
 @dataclass(frozen=True)
 class AlbedoStatistics:
     """Over the valid pixels of one view. histogram: (ALBEDO_BINS,) counts of luminance over [0, 1]. correlation: of
-    log-albedo and log-shading (luminance), NaN where one is constant. The others as in `PictureStatistics`.
+    log-albedo and log-shading (luminance), NaN where one is constant. contrast: standard deviation of log-albedo over
+    that of the log image; with_image: their correlation. warmth: log of the mean light's red over its blue. The others as
+    in `PictureStatistics`.
     """
 
     histogram: np.ndarray
@@ -51,6 +53,9 @@ class AlbedoStatistics:
     edges: float
     texture: tuple[float, ...]
     correlation: float
+    contrast: float
+    with_image: float
+    warmth: float
 
 
 def picture_statistics(image: np.ndarray) -> PictureStatistics:
@@ -80,15 +85,28 @@ def albedo_statistics(view: View) -> AlbedoStatistics | None:
     shading = luminance(view.total_shading)[view.mask]
     log_shading = np.log(shading + _FLOOR * max(float(shading.mean()), 1e-9))
     inside = log_albedo[view.mask]
-    varied = min(inside.std(), log_shading.std()) > 1e-4
+    image = luminance(view.image)
+    log_image = np.log(image * (0.3 / max(float(image.mean()), 1e-9)) + _FLOOR)[view.mask]
+    color = np.maximum(view.total_shading[view.mask].mean(0), 1e-9)
     return AlbedoStatistics(
         histogram=np.histogram(np.clip(known, 0, 1), ALBEDO_BINS, (0, 1))[0],
         valid=float(view.mask.mean()),
         saturation=_saturation(view.albedo, view.mask),
         edges=_edges(log_albedo, view.mask),
         texture=_texture(log_albedo, view.mask),
-        correlation=float(np.corrcoef(inside, log_shading)[0, 1]) if varied else float("nan"),
+        correlation=_correlation(inside, log_shading),
+        contrast=float(inside.std() / max(log_image.std(), 1e-4)),
+        with_image=float(np.corrcoef(inside, log_image)[0, 1])
+        if min(inside.std(), log_image.std()) > 1e-4
+        else float("nan"),
+        warmth=float(np.log(color[0] / color[2])),
     )
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """NaN where one of them is constant."""
+    varied = min(first.std(), second.std()) > 1e-4
+    return float(np.corrcoef(first, second)[0, 1]) if varied else float("nan")
 
 
 def _saturation(rgb: np.ndarray, where: np.ndarray) -> float:
@@ -133,7 +151,7 @@ def picture_summary(pictures: Sequence[PictureStatistics]) -> dict[str, object]:
 
 def albedo_summary(albedos: Sequence[AlbedoStatistics]) -> dict[str, object]:
     """The same for albedos. luminance: percentiles over all valid pixels; natural_share: share in NATURAL_ALBEDO."""
-    names = ("valid", "saturation", "edges", "correlation")
+    names = ("valid", "saturation", "edges", "correlation", "contrast", "with_image", "warmth")
     result: dict[str, object] = {name: summary([getattr(albedo, name) for albedo in albedos]) for name in names}
     result["texture"] = _texture_summary([albedo.texture for albedo in albedos])
     histogram = np.sum([albedo.histogram for albedo in albedos], axis=0)

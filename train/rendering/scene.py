@@ -24,11 +24,13 @@ LIGHT_GROUPS: tuple[LightGroup, ...] = ("sun", "sky", "ceiling", "lamps")
 class Texture:
     """An albedo texture. pixels: (H, W, 3) uint8, square-root coded, `albedo = (pixels / 255) ** 2`; row 0 is v = 0.
 
-    tileable: it repeats without a seam. Otherwise the renderer repeats it mirrored.
+    tileable: it repeats without a seam. Otherwise the renderer repeats it mirrored. alpha: (H, W) uint8, how much of it is
+    there, for materials with a `cutoff`; None: everywhere all of it.
     """
 
     pixels: np.ndarray
     tileable: bool
+    alpha: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +45,15 @@ class Relief:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """An opaque surface: Lambertian reflection under a GGX coat, or bare metal.
+    """A surface: Lambertian reflection under a GGX coat, or bare metal, or a thin pane of glass.
 
     color: linear albedo, multiplies the texture. tile: metres that one repeat of the texture covers, for meshes whose uv
     are metres; None: uv (0, 0)..(1, 1) is one repeat. relief_tile: the same for the relief. relief_strength: root mean
     square slope (tangent of the tilt). roughness: GGX alpha = roughness ** 2. specular: reflectance of the coat at
     normal incidence (0.04 for common dielectrics, 0 = no coat). metallic: 1 = no diffuse reflection, the coat's
-    reflectance is the colour.
+    reflectance is the colour. kind: what it is made of, a name of `train.data.shards` (skin, wood, print, ...).
+    cutoff: where the texture's alpha (0..1) is below it, there is nothing. clear: light goes straight through, times the
+    colour, but for what the coat reflects like a mirror.
     """
 
     color: Color = (1.0, 1.0, 1.0)
@@ -61,19 +65,23 @@ class Material:
     roughness: float = 0.8
     specular: float = 0.04
     metallic: float = 0.0
+    kind: str = "other"
+    cutoff: float = 0.0
+    clear: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """Triangles. vertices: (V, 3) float64. faces: (F, 3) int64, counter-clockwise seen from outside. uv: (V, 2) float64,
     metres along the surface, or repeats for materials without `tile`. smooth: normals are averaged at vertices;
-    otherwise every face is flat.
+    otherwise every face is flat. normals: (V, 3) unit normals of a smooth mesh that brings its own.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     uv: np.ndarray
     smooth: bool
+    normals: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +151,15 @@ class Environment:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole. origin, target: (3,). fov: degrees across the larger side of the picture."""
+    """origin, target: (3,). fov: degrees across the larger side of the picture. aperture: radius of its lens in metres,
+    0: a pinhole. focus: metres along the axis at which it is sharp.
+    """
 
     origin: np.ndarray
     target: np.ndarray
     fov: float
+    aperture: float = 0.0
+    focus: float = 1.0
 
     def frame(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Unit vectors forward, right and up, (3,) each, and the extent of a pixel at distance 1. size: (height, width)."""
@@ -166,7 +178,8 @@ class Scene:
     """A finished scene. propose_camera draws a candidate (or None where the draw was no good); the same generator state
     gives the same camera. focus: points (3,) with sizes in metres that a camera may look at. isolated: one thing before
     black, which need not fill the picture nor be one of many. casters: things that are there for their shadows; of a
-    scene that has some, one surface may fill the picture, and they hardly any of it.
+    scene that has some, one surface may fill the picture, and they hardly any of it. close: one or two things may fill it.
+    wanted: things of which some have to be in the picture.
     """
 
     seed: int
@@ -180,6 +193,8 @@ class Scene:
     focus: list[tuple[np.ndarray, float]] = field(default_factory=list)
     isolated: bool = False
     casters: frozenset[int] = frozenset()
+    close: bool = False
+    wanted: frozenset[int] = frozenset()
 
     @property
     def groups(self) -> tuple[LightGroup, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,8 @@ from intrinsic_flow.train.rendering.world.relight import relit
 
 # Seeds of scenes that only validate. A scene's split is a function of its seed, whatever the options are.
 VALIDATION_EVERY = 16
+# Share of the scenes that are seen through a lens that darkens towards the corners.
+VIGNETTED = 0.3
 
 
 def split_of(seed: int) -> str:
@@ -109,14 +111,21 @@ def _described(view: View, scene: Scene, fields: dict[str, object]) -> View:
         **fields,
         **view.meta,
     }
-    return View(view.albedo, view.shading, view.residual, view.mask, meta)
+    return replace(view, meta=meta)
 
 
 def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
     """The best views of a scene that pass judgement, each with its relit siblings."""
     from intrinsic_flow.train.rendering.tracing.assembly import assemble
     from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
-    from intrinsic_flow.train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
+    from intrinsic_flow.train.rendering.tracing.views import (
+        RejectedView,
+        judge,
+        lamp_gains,
+        render_view,
+        vignetted,
+        with_gains,
+    )
 
     scene = generate(job.seed, library, job.kinds)
     assembled = assemble(scene)
@@ -127,6 +136,9 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
 
     def keep(key: str, rendered: View, lit: Scene, fields: dict[str, object]) -> bool:
         lifted = with_gains(rendered, lamp_gains(rendered, np.random.default_rng([job.seed, 2])))
+        lens = np.random.default_rng([job.seed, 5])
+        if lens.random() < VIGNETTED:
+            lifted = vignetted(lifted, float(lens.uniform(0.1, 0.55)))
         try:
             judge(lifted, scene.isolated)
         except RejectedView as reason:

@@ -61,7 +61,7 @@ def window_room(
         Material((0.7, 0.68, 0.6), roughness=0.9),
         Material((0.8, 0.8, 0.8), texture, 1.0, bumps if relief else None, 0.5, 0.1, roughness=0.4),
         Material((0.5, 0.1, 0.1), roughness=0.25),
-        Material((0.8, 0.7, 0.5), metallic=1.0, roughness=0.3),
+        Material((0.8, 0.7, 0.5), metallic=1.0, roughness=0.3, kind="metal"),
     ]
     wall = 2.075
     parts = [

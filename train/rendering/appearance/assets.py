@@ -1,6 +1,7 @@
-"""What an --assets folder holds: hdri/ (environment maps), textures/ (pictures named by material), models/ (glTF).
+"""What an --assets folder holds: hdri/ (environment maps), textures/ (pictures named by material), models/ (small glTF
+models without a scale); people/, objects/*/ and foliage/ (glTF in metres); prints/ (pictures), fonts/ (TrueType).
 
-Any of the three may be missing. Files are listed when the folder is opened and decoded when they are first drawn; a file
+Any of them may be missing. Files are listed when the folder is opened and decoded when they are first drawn; a file
 that cannot be used is named in the log and left out.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
@@ -89,13 +90,25 @@ NO_ALBEDO = frozenset(
 NOT_ANY = frozenset({"officeceiling", "road", "tatami", "pavingstones", "roofingtiles"})
 SMALLEST = 48  # pixels that must be left of a texture's shorter side
 MAP_SIZE = (512, 256)
+# The least albedo of print: darker, and it would count as black, where shading is unknown.
+_BLACK_INK = 0.032
 
 
 class Assets:
     """The usable files of a folder. Draws depend on the generator's state and the files only."""
 
-    def __init__(self, textures: list[Path], environments: list[tuple[Environment, bool]], models: list[Path]) -> None:
-        """textures, models: sorted. environments: with whether each is outdoors."""
+    def __init__(
+        self,
+        textures: list[Path],
+        environments: list[tuple[Environment, bool]],
+        models: list[Path],
+        real: dict[str, list[Path]] | None = None,
+        prints: list[Path] | None = None,
+        fonts: tuple[Path, ...] = (),
+    ) -> None:
+        """textures, models, prints, fonts: sorted. environments: with whether each is outdoors. real: models in metres, by
+        folder (people, foliage, or the name of a folder of objects/).
+        """
         self._environments = {
             "outdoor": [found for found, outdoor in environments if outdoor],
             "indoor": [found for found, outdoor in environments if not outdoor],
@@ -111,13 +124,19 @@ class Assets:
         anything = {name: len(files) ** 0.5 for name, files in by_material.items() if name not in NOT_ANY}
         self._materials["any"] = _present(anything, by_material)
         self._models = models
+        self._real = real or {}
+        self._prints = prints or []
+        self.fonts = fonts
         self._texture = cache(_try_texture)
         self._model = cache(_try_model)
+        # People and scans are large: what was used longest ago is read again.
+        self._real_model = lru_cache(maxsize=24)(_try_real_model)
+        self._print = lru_cache(maxsize=64)(_try_print)
 
     @classmethod
     def open(cls, folder: Path) -> Assets:
         """InputError: no such folder, or nothing in it. MissingExtraError: its models need DracoPy."""
-        kinds = ("hdri", "textures", "models")
+        kinds = ("hdri", "textures", "models", "people", "objects", "foliage", "prints", "fonts")
         if not folder.is_dir():
             raise InputError(folder, "no such folder", f"a folder with any of {', '.join(kinds)}")
         if not any((folder / kind).is_dir() for kind in kinds):
@@ -125,14 +144,23 @@ class Assets:
         environments = [found for path in _files(folder / "hdri", ".hdr") if (found := _try_environment(path)) is not None]
         models = _files(folder / "models", ".gltf", ".glb")
         _require_draco(models)
-        assets = cls(_files(folder / "textures", ".jpg", ".jpeg", ".png"), environments, models)
+        objects = folder / "objects"
+        groups = sorted(path for path in objects.iterdir() if path.is_dir()) if objects.is_dir() else []
+        real = {path.name: _files(path, ".gltf", ".glb") for path in (folder / "people", folder / "foliage", *groups)}
+        prints, fonts = _files(folder / "prints", ".jpg", ".jpeg", ".png"), _files(folder / "fonts", ".ttf", ".otf")
+        textures = _files(folder / "textures", ".jpg", ".jpeg", ".png")
+        assets = cls(textures, environments, models, real, prints, tuple(fonts))
         log.info("%s: %s", folder, assets.summary())
         return assets
 
     def summary(self) -> str:
         textures = sum(len(files) for files in self._by_material.values())
         outdoor, indoor = (len(self._environments[kind]) for kind in ("outdoor", "indoor"))
-        return f"{outdoor} outdoor and {indoor} indoor maps, {textures} textures, {len(self._models)} models"
+        return (
+            f"{outdoor} outdoor and {indoor} indoor maps, {textures} textures, "
+            f"{len(self._models) + sum(map(len, self._real.values()))} models, {len(self._prints)} prints, "
+            f"{len(self.fonts)} fonts"
+        )
 
     def has_textures(self, role: str) -> bool:
         return bool(self._materials.get(role))
@@ -161,6 +189,25 @@ class Assets:
             if found is not None:
                 return found
         return None
+
+    def has_real(self, *folders: str) -> bool:
+        """Whether there are models in metres in one of these folders."""
+        return any(self._real.get(folder) for folder in folders)
+
+    def real(self, rng: np.random.Generator, *folders: str, name: str = "") -> Model | None:
+        """A model in metres of one of these folders, whose file name matches the regular expression `name`. None: there is
+        none, or it cannot be used.
+        """
+        found = [path for folder in folders for path in self._real.get(folder, []) if re.search(name, path.stem)]
+        return self._real_model(found[int(rng.integers(len(found)))]) if found else None
+
+    def has_prints(self) -> bool:
+        return bool(self._prints)
+
+    def print(self, rng: np.random.Generator, name: str = "") -> Texture | None:
+        """A picture to be shown whole, top at v = 1, whose file name matches `name`; its sides are in its pixels' shape."""
+        found = [path for path in self._prints if re.search(name, path.stem)]
+        return self._print(found[int(rng.integers(len(found)))]) if found else None
 
 
 def material_of(path: Path) -> str:
@@ -310,6 +357,25 @@ def _try_model(path: Path) -> Model | None:
     except InputError as error:
         log.warning("skipped: %s", error)
         return None
+
+
+def _try_real_model(path: Path) -> Model | None:
+    try:
+        return read_model(path, real=True)
+    except InputError as error:
+        log.warning("skipped: %s", error)
+        return None
+
+
+def _try_print(path: Path) -> Texture | None:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        log.warning("skipped: %s", InputError(path, "no picture that can be decoded", "a JPEG or PNG"))
+        return None
+    pixels = (np.sqrt(np.clip(_LINEAR[picture[::-1, :, ::-1]], _BLACK_INK, palette.ALBEDO_RANGE[1])) * 255 + 0.5).astype(
+        np.uint8
+    )
+    return Texture(pixels, tileable=False)
 
 
 _LINEAR = srgb_to_linear(np.arange(256, dtype=np.float32) / 255).astype(np.float32)

@@ -21,6 +21,7 @@ import numpy as np
 
 from intrinsic_flow.train.rendering.appearance import relief, sky, textures
 from intrinsic_flow.train.rendering.appearance.assets import Assets, Model
+from intrinsic_flow.train.rendering.appearance.patterns import lettering
 from intrinsic_flow.train.rendering.scene import Environment, Relief, Texture
 
 EnvironmentKind = Literal["outdoor", "indoor", "any"]
@@ -36,6 +37,8 @@ WINDOW_VIEWS = 48
 # Share of draws that come from the assets where they have the role. Photographs beat our generators most where the
 # material is irregular; the generators win where a pattern is drawn once and seen at full resolution.
 DEFAULT_ASSET_SHARE = 0.5
+# Share of pictures and labels that are the assets' prints; the others are drawn, in the assets' fonts.
+PRINTED = {"picture": 0.75, "label": 0.35, "cover": 0.3, "book": 0.15}
 ASSET_SHARE = {
     "ground": 0.8,
     "road": 0.7,
@@ -61,7 +64,7 @@ class Library:
 
     @classmethod
     def load(cls, assets: Path | None, seed: int = 0) -> Library:
-        """assets: a folder with any of hdri/, textures/ and models/; None: everything is procedural.
+        """assets: a folder as `appearance.assets` reads it; None: everything is procedural.
 
         InputError: there is no such folder. MissingExtraError: its models need DracoPy, which is not installed.
         """
@@ -76,7 +79,17 @@ class Library:
             found = self._assets.texture(rng, role)
             if found is not None:
                 return found
-        return self._made(rng, "texture", role, TEXTURES_PER_ROLE, lambda own: textures.draw(own, role))
+        if self._assets is not None and self._assets.has_prints() and rng.random() < PRINTED.get(role, 0.0):
+            found = self._assets.print(rng)
+            if found is not None:
+                return found
+        fonts = () if self._assets is None else self._assets.fonts
+
+        def draw(own: np.random.Generator) -> Texture:
+            with lettering.fonts(fonts):
+                return textures.draw(own, role)
+
+        return self._made(rng, "texture", role, TEXTURES_PER_ROLE, draw)
 
     def relief(self, rng: np.random.Generator, role: str, texture: Texture | None = None) -> Relief:
         """A relief for one of ROLES. With a texture it lies on the texture's uv (use relief_tile = tile): mostly the
@@ -108,6 +121,19 @@ class Library:
     def model(self, rng: np.random.Generator) -> Model | None:
         """A small object of the assets (largest extent 1, standing on z = 0, centred in xy); None: there is none."""
         return None if self._assets is None else self._assets.model(rng)
+
+    def print(self, rng: np.random.Generator, name: str = "") -> Texture:
+        """A picture of the assets' prints, whose file name matches `name` (art, photo, print), to be shown whole in the
+        proportions of its pixels; else a drawn one.
+        """
+        found = None if self._assets is None else self._assets.print(rng, name)
+        return found if found is not None else self.texture(rng, "picture")
+
+    def real_model(self, rng: np.random.Generator, *folders: str, name: str = "") -> Model | None:
+        """A model in metres of the assets' people/, foliage/ or of these folders of objects/; name: a regular expression
+        that its file matches. None: there is none.
+        """
+        return None if self._assets is None else self._assets.real(rng, *folders, name=name)
 
     def _made(
         self, rng: np.random.Generator, kind: str, role: str, count: int, make: Callable[[np.random.Generator], Any]

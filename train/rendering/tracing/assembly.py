@@ -22,13 +22,16 @@ from intrinsic_flow.train.rendering.world.geometry import face_normals, vertex_n
 
 _FAR_BELOW = np.array([0.0, 0.0, -900.0])
 _NOTHING = np.zeros(3)
+# The first two of all surfaces.
+SKY, LAMP = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
 class AssembledScene:
     """What the integrator needs. scene: the Mitsuba scene; materials: its surface table; lights: which there are and whose;
     sun_spread: tangent of the sun's angular radius; window_sun: sunlight through portals, None where there is none;
-    groups: names, in the order of the indices; things: (F,) int, the thing that each face belongs to.
+    groups: names, in the order of the indices; things: (F,) int, the thing that each face belongs to. surfaces: (what it is
+    made of, thing) by the numbers that the tracer gives for first hits.
     """
 
     scene: mi.Scene
@@ -38,6 +41,7 @@ class AssembledScene:
     window_sun: WindowSun | None
     groups: tuple[LightGroup, ...]
     things: np.ndarray
+    surfaces: tuple[tuple[str, int], ...]
 
     def hits(self, rays: mi.Ray3f) -> tuple[np.ndarray, np.ndarray]:
         """Distance (inf: nothing hit) and thing (-1: nothing, or a light) where rays end first; both (N,)."""
@@ -57,7 +61,7 @@ class AssembledScene:
 def _shaded(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
     """The mesh and its vertex normals (V, 3); a flat one gets vertices of its own for every face."""
     if mesh.smooth:
-        return mesh, vertex_normals(mesh)
+        return mesh, vertex_normals(mesh) if mesh.normals is None else mesh.normals
     normals = np.repeat(face_normals(mesh), 3, axis=0)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     faces = np.arange(3 * len(mesh.faces)).reshape(-1, 3)
@@ -161,7 +165,9 @@ def assemble(scene: Scene) -> AssembledScene:
     for index, light in enumerate(lights):
         description[f"light{index:03d}"] = _light_shape(light)
     built = mi.load_dict(description)
-    materials = MaterialTable(scene.materials, face_materials)
+    pairs, face_surfaces = np.unique(np.stack([face_materials, things], 1), axis=0, return_inverse=True)
+    surfaces = (("sky", -1), ("lamp", -1), *((scene.materials[m].kind, int(thing)) for m, thing in pairs.tolist()))
+    materials = MaterialTable(scene.materials, face_materials, face_surfaces.ravel() + 2)
     world.bsdf().table = materials
 
     emitters = {_name(emitter): emitter for emitter in built.emitters()}
@@ -186,16 +192,21 @@ def assemble(scene: Scene) -> AssembledScene:
         WindowSun.of(scene),
         groups,
         things,
+        surfaces,
     )
 
 
-def camera_rays(camera: Camera, x: mi.Float, y: mi.Float, width: int, height: int) -> mi.Ray3f:
-    """Rays through picture positions (x, y) in pixels, origin at the top left corner."""
+def camera_rays(camera: Camera, x: mi.Float, y: mi.Float, lens: mi.Point2f, width: int, height: int) -> mi.Ray3f:
+    """Rays through picture positions (x, y) in pixels, origin at the top left corner. lens: uniform in the unit square."""
     forward, right, up, reach = camera.frame((height, width))
 
     def vector(value: np.ndarray) -> mi.Vector3f:
         return mi.Vector3f(*(dr.opaque(mi.Float, float(v)) for v in value))
 
     across, down = (x - width / 2) * reach, (y - height / 2) * reach
-    direction = dr.normalize(vector(forward) + vector(right) * across - vector(up) * down)
-    return mi.Ray3f(mi.Point3f(vector(camera.origin)), direction)
+    right_, up_ = vector(right), vector(up)
+    disc = mi.warp.square_to_uniform_disk_concentric(lens) * dr.opaque(mi.Float, float(camera.aperture))
+    moved = right_ * disc.x + up_ * disc.y
+    sharp = dr.opaque(mi.Float, float(camera.focus))
+    direction = dr.normalize((vector(forward) + right_ * across - up_ * down) * sharp - moved)
+    return mi.Ray3f(mi.Point3f(vector(camera.origin) + moved), direction)

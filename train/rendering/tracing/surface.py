@@ -36,11 +36,12 @@ _COLOR, _TILING, _COAT, _TEXELS, _SLOPES = 0, 4, 8, 0, 4
 
 
 def _pack_texture(texture: Texture | None) -> np.ndarray:
-    """(H * W,) uint32: three 8-bit square-root codes a texel; white for None."""
+    """(H * W,) uint32: three 8-bit square-root codes a texel and alpha; white for None."""
     if texture is None:
-        return np.array([0xFFFFFF], np.uint32)
+        return np.array([0xFFFFFFFF], np.uint32)
     codes = texture.pixels.astype(np.uint32)
-    return (codes[..., 0] | codes[..., 1] << 8 | codes[..., 2] << 16).ravel()
+    alpha = np.uint32(255) if texture.alpha is None else texture.alpha.astype(np.uint32)
+    return (codes[..., 0] | codes[..., 1] << 8 | codes[..., 2] << 16 | alpha << 24).ravel()
 
 
 def _pack_relief(relief: Relief | None) -> np.ndarray:
@@ -66,8 +67,8 @@ class Hit:
 class MaterialTable:
     """The materials of a scene and which face has which, on the device."""
 
-    def __init__(self, materials: Sequence[Material], face_materials: np.ndarray):
-        """face_materials: (F,) int, index of the material of each face."""
+    def __init__(self, materials: Sequence[Material], face_materials: np.ndarray, face_surfaces: np.ndarray | None = None):
+        """face_materials: (F,) int, index of the material of each face; face_surfaces: (F,) int, what `surface` tells."""
         floats = np.zeros((len(materials), 12), np.float32)
         integers = np.zeros((len(materials), 8), np.uint32)
         buffers: list[np.ndarray] = []
@@ -90,15 +91,20 @@ class MaterialTable:
             floats[row, 4] = 1.0 / material.tile if material.tile else 1.0
             tile = material.relief_tile or material.tile
             floats[row, 5] = 1.0 / tile if tile else 1.0
+            floats[row, 6:8] = material.cutoff, material.clear
             floats[row, 8:11] = max(material.roughness**2, MIN_ALPHA), material.specular, material.metallic
             height, width = texture.pixels.shape[:2] if texture is not None else (1, 1)
             integers[row, :4] = place(texture, _pack_texture(texture)), width, height, texture is None or texture.tileable
             height, width = relief.slopes.shape[:2] if relief is not None else (1, 1)
             integers[row, 4:8] = place(relief, _pack_relief(relief)), width, height, relief is None or relief.tileable
+        # Whether any light goes through: such scenes have a kernel of their own.
+        self.see_through = any(material.cutoff > 0 or material.clear for material in materials)
         self._floats = mi.Float(floats.ravel())
         self._integers = mi.UInt32(integers.ravel())
         self._texels = mi.UInt32(np.concatenate(buffers))
         self._face_materials = mi.UInt32(np.ascontiguousarray(face_materials, np.uint32))
+        told = face_materials if face_surfaces is None else face_surfaces
+        self._face_surfaces = mi.UInt32(np.ascontiguousarray(told, np.uint32))
 
     def _row(self, kind: type[T], table: T, width: int, material: mi.UInt32, column: int, active: mi.Bool) -> list[T]:
         return [dr.gather(kind, table, material * width + (column + i), active) for i in range(4)]
@@ -125,6 +131,25 @@ class MaterialTable:
         for row, wy in zip(rows, (1 - fy, fy)):
             for column, wx in zip(columns, (1 - fx, fx)):
                 yield dr.gather(mi.UInt32, self._texels, offset + row * width + column, active), wx * wy
+
+    def surface(self, si: mi.SurfaceInteraction3f, active: mi.Bool) -> mi.UInt32:
+        """The surface that a face of the world's mesh belongs to."""
+        return dr.gather(mi.UInt32, self._face_surfaces, si.prim_index, active)
+
+    def passes(self, si: mi.SurfaceInteraction3f, active: mi.Bool) -> tuple[mi.Bool, mi.Bool, mi.Color3f]:
+        """Whether rays go through at interactions with the world's mesh: where a texture is cut out, and where it is glass;
+        and the share of light (3) that goes through.
+        """
+        material = dr.gather(mi.UInt32, self._face_materials, si.prim_index, active)
+        scale, _, cutoff, clear = self._row(mi.Float, self._floats, 12, material, _TILING, active)
+        red, green, blue, _ = self._row(mi.Float, self._floats, 12, material, _COLOR, active)
+        texels = self._row(mi.UInt32, self._integers, 8, material, _TEXELS, active)
+        there = mi.Float(0.0)
+        for code, weight in self._corners(si.uv * scale, texels, active & (cutoff > 0)):
+            there += weight * mi.Float(code >> 24)
+        hole = active & (cutoff > 0) & (there < 255 * cutoff)
+        glass = active & (clear > 0)
+        return hole, glass, dr.select(glass, mi.Color3f(red, green, blue), 1.0)
 
     def lookup(self, si: mi.SurfaceInteraction3f, active: mi.Bool) -> Hit:
         """Properties at surface interactions with the world's mesh; masked lanes are harmless and meaningless."""
@@ -180,6 +205,12 @@ def _fresnel(specular: mi.Color3f, cosine: mi.Float) -> mi.Color3f:
     grazing = dr.select(specular * 50 < 1, specular * 50, 1.0)
     rest = dr.select(cosine < 1, 1 - cosine, 0.0)
     return specular + (grazing - specular) * rest**5
+
+
+def pane_reflectance(cosine: mi.Float) -> mi.Float:
+    """What a pane of glass mirrors at this cosine: both of its faces, by Schlick's approximation."""
+    face = 0.04 + 0.96 * dr.select(cosine < 1, 1 - cosine, 0.0) ** 5
+    return 2 * face / (1 + face)
 
 
 def _coat_share(hit: Hit, cos_in: mi.Float) -> mi.Float:

@@ -6,7 +6,9 @@ Import after `llvm.start_backend`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from intrinsic_flow.train.data.shards import View
@@ -23,6 +25,10 @@ _LEAST_CHANNEL = 0.004
 _LEAST_COVERAGE = 0.9
 # Weight of a black pixel's light where pixels are averaged.
 _BLACK = 1e-3
+# Millimetres that light spreads in skin, red, green and blue; and what cloth's fibres throw back at grazing angles, as a
+# share of the light that falls on it.
+_SPREAD = (2.4, 0.9, 0.5)
+_SHEEN = 0.12
 
 # What a view worth keeping has; light relative to the picture's 95th percentile.
 _LEAST_VALID, _LEAST_VALID_ISOLATED = 0.35, 0.2
@@ -38,8 +44,9 @@ class RejectedView(Exception):
 def _averaged(passes: list[Layers]) -> Layers:
     if len(passes) == 1:
         return passes[0]
-    fields = (field.name for field in dataclasses.fields(Layers))
-    return Layers(**{name: np.mean([getattr(layers, name) for layers in passes], axis=0) for name in fields})
+    fields = (field.name for field in dataclasses.fields(Layers) if field.name != "surface")
+    mean = {name: np.mean([getattr(layers, name) for layers in passes], axis=0) for name in fields}
+    return Layers(**mean, surface=np.concatenate([layers.surface for layers in passes], axis=-1))
 
 
 def render_clean_layers(
@@ -75,6 +82,84 @@ def averaged_shading(shading: np.ndarray, albedo: np.ndarray, side: int) -> np.n
     return block_mean(weight * shading, side) / block_mean(weight, side)
 
 
+def _share_of(kind: str, layers: Layers, assembled: AssembledScene) -> np.ndarray:
+    """(H, W) float32 at the traced size: share of the samples that show surfaces of this kind."""
+    wanted = np.array([made_of == kind for made_of, _ in assembled.surfaces])
+    if not wanted.any():
+        return np.zeros(layers.coverage.shape, np.float32)
+    return wanted[layers.surface].mean(-1, dtype=np.float32)
+
+
+def scattered(shading: np.ndarray, skin: np.ndarray, millimetre: float) -> np.ndarray:
+    """Shading (H, W, 3) as light spreads in skin before it leaves it again: blurred within the skin (H, W share), red most.
+
+    millimetre: in pixels. The spreads are those of measured skin (Donner and Jensen 2005, d'Eon and Luebke 2007) as single
+    Gaussians.
+    """
+    if not skin.any() or _SPREAD[0] * millimetre < 0.4:
+        return shading
+    result = shading.copy()
+    for channel, spread in enumerate(_SPREAD):
+        sigma = spread * millimetre
+        if sigma < 0.3:
+            continue
+        weight = np.maximum(cv2.GaussianBlur(skin, (0, 0), sigma), 1e-4)
+        blurred = cv2.GaussianBlur(shading[..., channel] * skin, (0, 0), sigma) / weight
+        result[..., channel] += skin * (blurred - shading[..., channel])
+    return result
+
+
+def grazing(normal: np.ndarray, camera: Camera) -> np.ndarray:
+    """(H, W) 1 minus the cosine between world normals (H, W, 3) and the way to the viewer; 0 where there is no normal."""
+    height, width = normal.shape[:2]
+    forward, right, up, reach = camera.frame((height, width))
+    y, x = (np.arange(height) + 0.5 - height / 2) * reach, (np.arange(width) + 0.5 - width / 2) * reach
+    away = forward + right * x[None, :, None] - up * y[:, None, None]
+    away /= np.linalg.norm(away, axis=-1, keepdims=True)
+    length = np.linalg.norm(normal, axis=-1)
+    cosine = -(normal * away).sum(-1) / np.maximum(length, 1e-6)
+    return np.where(length > 0.3, 1 - np.clip(cosine, 0, 1), 0).astype(np.float32)
+
+
+def camera_normals(normal: np.ndarray, camera: Camera) -> np.ndarray:
+    """World normals (H, W, 3) of any length -> unit vectors right, up, towards the viewer; 0 where there is none."""
+    forward, right, up, _ = camera.frame(normal.shape[:2])
+    turned = normal @ np.stack([right, up, -forward], 1).astype(np.float32)
+    return turned / np.maximum(np.linalg.norm(turned, axis=-1, keepdims=True), 1e-6)
+
+
+def surface_map(
+    samples: np.ndarray, side: int, surfaces: Sequence[tuple[str, int]], albedo: np.ndarray
+) -> tuple[np.ndarray, list[list]]:
+    """The surface that most samples of each pixel show, as indices (H, W) uint8 into a list of [material, thing, color].
+
+    samples: (side * H, side * W, N) int, indices into `surfaces`. albedo: (H, W, 3), of which the colours are means. Where
+    more than 255 are in view, the smallest count as ["other", -1, None].
+    """
+    height, width = samples.shape[0] // side, samples.shape[1] // side
+    grouped = samples.reshape(height, side, width, side, -1).transpose(0, 2, 1, 3, 4).reshape(height * width, -1)
+    grouped = np.sort(grouped, axis=1)
+    # The longest run of equal numbers: the number that stands unchanged k places further on, for the largest k.
+    most, best = grouped[:, 0].copy(), np.ones(len(grouped), int)
+    run = np.ones(len(grouped), int)
+    for k in range(1, grouped.shape[1]):
+        run = np.where(grouped[:, k] == grouped[:, k - 1], run + 1, 1)
+        longer = run > best
+        most[longer], best[longer] = grouped[longer, k], run[longer]
+    numbers, counts = np.unique(most, return_counts=True)
+    numbers = numbers[np.argsort(-counts, kind="stable")]
+    order = np.full(len(surfaces), min(len(numbers), 255))
+    order[numbers[:255]] = np.arange(min(len(numbers), 255))
+    seen = order[most]
+    flat = albedo.reshape(-1, 3)
+    told: list[list] = []
+    for index in range(int(seen.max()) + 1):
+        name, thing = surfaces[numbers[index]] if index < 255 else ("other", -1)
+        mean = flat[seen == index].mean(0)
+        told.append([name, thing, np.round(mean, 4).tolist() if thing >= 0 else None])
+    return seen.reshape(height, width).astype(np.uint8), told
+
+
 def judge(view: View, isolated: bool = False) -> None:
     """RejectedView: the picture under its default light is mostly invalid, dark, black or flat. isolated: what lies around
     the only thing is black and does not count.
@@ -101,25 +186,38 @@ def render_view(
     layers, samples, noise = render_clean_layers(assembled, camera, quality, seed)
     gains = np.ones(len(assembled.groups)) if gains is None else gains
     fine, pixels = layers.albedo, quality.enlargement
+    skin = _share_of("skin", layers, assembled)
+    cloth = _SHEEN * _share_of("cloth", layers, assembled) * grazing(layers.normal, camera) ** 4
+    near = float(np.median(layers.distance[skin > 0.5])) if (skin > 0.5).any() else 1.0
+    millimetre = 1e-3 / (near * camera.frame(quality.traced_size)[3])
     shading, residual = [], []
     for k, gain in enumerate(np.asarray(gains, np.float32)):
         light = denoised_shading(layers.diffuse[:, k], fine, layers.normal, layers.coverage)
+        light = scattered(light, skin, millimetre)
+        sheen = cloth[..., None] * light
         shading.append(gain * averaged_shading(light, fine, pixels))
-        residual.append(gain * block_mean(denoised_residual(layers.residual[:, k], fine, layers.normal), pixels))
+        bounced = denoised_residual(layers.residual[:, k], fine, layers.normal) + sheen
+        residual.append(gain * block_mean(bounced, pixels))
     albedo, coverage = block_mean(fine, pixels), block_mean(layers.coverage, pixels)
     mask = (albedo.max(-1) > _LEAST_ALBEDO) & (albedo.min(-1) > _LEAST_CHANNEL) & (coverage > _LEAST_COVERAGE)
+    whole = np.stack(shading), np.stack(residual)
+    normal = camera_normals(block_mean(layers.normal, pixels), camera)
+    seen, surfaces = surface_map(layers.surface, pixels, assembled.surfaces, albedo)
     meta = {
         "groups": list(assembled.groups),
         "camera": {
             "origin": np.round(camera.origin, 4).tolist(),
             "target": np.round(camera.target, 4).tolist(),
             "fov": round(float(camera.fov), 2),
+            "aperture": round(float(camera.aperture), 5),
+            "focus": round(float(camera.focus), 3),
         },
         "samples": samples,
         "noise": round(noise, 4),
         "gains": np.round(np.asarray(gains, float), 5).tolist(),
+        "surfaces": surfaces,
     }
-    return View(albedo.astype(np.float32), np.stack(shading), np.stack(residual), mask, meta)
+    return View(albedo.astype(np.float32), *whole, mask, meta, seen, normal)
 
 
 def lamp_gains(view: View, rng: np.random.Generator) -> np.ndarray:
@@ -135,8 +233,19 @@ def lamp_gains(view: View, rng: np.random.Generator) -> np.ndarray:
     return np.where(daylight, 1.0, share * day / lamps)
 
 
+def vignetted(view: View, strength: float) -> View:
+    """The view through a lens that darkens towards the corners, where it leaves 1 - strength of the light."""
+    height, width = view.mask.shape
+    y, x = (np.indices((height, width)) + 0.5) / np.array([height, width])[:, None, None] * 2 - 1
+    # A lens's cos^4 fall-off, scaled to the strength wanted.
+    corner = np.sqrt(np.maximum((1 - strength) ** -0.5 - 1, 0) / 2)
+    factor = (1 / (1 + corner**2 * (x**2 + y**2)) ** 2).astype(np.float32)[..., None]
+    meta = {**view.meta, "vignette": round(strength, 3)}
+    return dataclasses.replace(view, shading=view.shading * factor, residual=view.residual * factor, meta=meta)
+
+
 def with_gains(view: View, gains: np.ndarray) -> View:
     """The view with its light groups times `gains` (K,)."""
     factors = np.asarray(gains, np.float32)[:, None, None, None]
     meta = {**view.meta, "gains": np.round(np.asarray(view.meta["gains"]) * gains, 5).tolist()}
-    return View(view.albedo, view.shading * factors, view.residual * factors, view.mask, meta)
+    return dataclasses.replace(view, shading=view.shading * factors, residual=view.residual * factors, meta=meta)

@@ -31,9 +31,9 @@ from intrinsic_flow.train.rendering.world.geometry import moved, shifted_uv
 
 T = TypeVar("T")
 
-MAX_TRIANGLES = 150_000
-# Optional things are left out above this, so that what has to come (walls, the last lamp) still fits.
-ENOUGH_TRIANGLES = 105_000
+MAX_TRIANGLES = 450_000
+# Optional things are left out above this, so that what has to come (walls, people, the last lamp) still fits.
+ENOUGH_TRIANGLES = 220_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,21 @@ PALETTE_ROLE = {
     "picture": "print",
     "label": "print",
     "wood": "painted_wood",
+}
+# What things of a role are made of, where it is not the role's name.
+MADE_OF = {
+    "ceiling": "wall",
+    "facade": "wall",
+    "rug": "cloth",
+    "fabric": "cloth",
+    "road": "ground",
+    "bark": "wood",
+    "leaf": "foliage",
+    "book": "print",
+    "picture": "print",
+    "label": "print",
+    "cardboard": "paper",
+    "any": "other",
 }
 
 
@@ -232,10 +247,9 @@ class SceneBuilder:
             strength = self.log_uniform(*prior.steepness)
         roughness, specular = self._coat(role, prior.gloss if gloss is None else gloss)
         metallic = float(role == "metal" and self.chance(0.45))
-        made = Material(tint, texture, tile, relief, tile, strength, roughness, specular, metallic)
-        self.materials.append(made)
-        self._roles.append(role)
-        return len(self.materials) - 1
+        kind = MADE_OF.get(role, role)
+        made = Material(tint, texture, tile, relief, tile, strength, roughness, specular, metallic, kind)
+        return self.add_material(made, role)
 
     def plain_like(self, index: int) -> int:
         """A uniform material in the mean colour of another, for sides that its picture does not reach."""
@@ -252,9 +266,7 @@ class SceneBuilder:
         """A material of a library model: its own colour and texture, which is shown whole; gloss: probability of a coat."""
         roughness, specular = self._coat("any", gloss)
         red, green, blue = np.clip(np.array(color) * np.exp(self.rng.normal(0, 0.15)), 0.02, 0.85).tolist()
-        self.materials.append(Material((red, green, blue), texture, roughness=roughness, specular=specular))
-        self._roles.append("model")
-        return len(self.materials) - 1
+        return self.add_material(Material((red, green, blue), texture, roughness=roughness, specular=specular), "model")
 
     def _coat(self, role: str, gloss: float) -> tuple[float, float]:
         """Roughness and specular reflectance."""
@@ -262,6 +274,12 @@ class SceneBuilder:
             return self.log_uniform(0.12, 0.5), self.rng.uniform(0.03, 0.06)
         matt = role in ("fabric", "rug", "ground", "bark", "paper", "ceiling")
         return self.rng.uniform(0.6, 1.0), self.rng.uniform(0.0, 0.02) if matt else self.rng.uniform(0.01, 0.045)
+
+    def add_material(self, material: Material, role: str) -> int:
+        """Index of a material that was made elsewhere."""
+        self.materials.append(material)
+        self._roles.append(role)
+        return len(self.materials) - 1
 
     def new_thing(self) -> int:
         """A number for the next object."""

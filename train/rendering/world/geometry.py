@@ -11,6 +11,7 @@ along an axis: the library's wood runs along u.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,11 @@ def rotation(axis: str, degrees: float) -> np.ndarray:
 
 def moved(mesh: Mesh, frame: np.ndarray) -> Mesh:
     """The mesh in the coordinates of a rigid (4, 4) frame; uv stay in metres."""
-    return Mesh(mesh.vertices @ frame[:3, :3].T + frame[:3, 3], mesh.faces, mesh.uv, mesh.smooth)
+    normals = mesh.normals
+    if normals is not None:
+        normals = normals @ np.linalg.inv(frame[:3, :3])
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    return Mesh(mesh.vertices @ frame[:3, :3].T + frame[:3, 3], mesh.faces, mesh.uv, mesh.smooth, normals)
 
 
 def scaled(mesh: Mesh, factors: float | Vector) -> Mesh:
@@ -55,7 +60,7 @@ def scaled(mesh: Mesh, factors: float | Vector) -> Mesh:
 def shifted_uv(mesh: Mesh, offset: Vector, quarter_turn: bool = False) -> Mesh:
     """The mesh with other places of the texture on it."""
     uv = mesh.uv[:, ::-1] * (-1, 1) if quarter_turn else mesh.uv
-    return Mesh(mesh.vertices, mesh.faces, uv + np.asarray(offset, float), mesh.smooth)
+    return replace(mesh, uv=uv + np.asarray(offset, float))
 
 
 def merged(meshes: Sequence[Mesh]) -> Mesh:

@@ -1,20 +1,24 @@
 """Clips: what happens, frame by frame, before a camera in a scene.
 
-Surfaces never move, so the albedo of a point is the same in all frames; the camera moves, or the light does.
+The camera moves or zooms, the light does, or things and people move rigidly before a camera that rests. Albedo stays with
+its surface throughout, and things keep their numbers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from intrinsic_flow.train.rendering.scene import Camera, Light, RectangleLight, Scene
+from intrinsic_flow.train.rendering.scene import Camera, Light, Part, RectangleLight, Scene
+from intrinsic_flow.train.rendering.world.geometry import moved
 from intrinsic_flow.train.rendering.world.relight import moved_sun, sun_angles
 
-ClipKind = Literal["moving_camera", "moving_light", "switched_light", "cut"]
-CLIP_KINDS: tuple[ClipKind, ...] = ("moving_camera", "moving_light", "switched_light", "cut")
+ClipKind = Literal[
+    "moving_camera", "moving_light", "switched_light", "cut", "moving_things", "zoom", "handheld", "flicker", "fade"
+]
+CLIP_KINDS: tuple[ClipKind, ...] = get_args(ClipKind)
 
 # A walking cameraman, at 24 frames a second: metres and degrees between two frames.
 MAX_STEP, MAX_TURN = 0.05, 3.0
@@ -66,6 +70,29 @@ def make_clip(scene: Scene, cameras: list[Camera], rng: np.random.Generator, fra
         at = int(rng.integers(frames // 4, frames - frames // 4))
         shots = [_shot(scene, camera, rng, count) for camera, count in zip(cameras, (at, frames - at))]
         return Clip(kind, [Frame(camera, scene, on) for shot in shots for camera in shot], cuts=(at,))
+    if kind == "moving_things":
+        return Clip(
+            kind, [Frame(cameras[0], moved_scene, on) for moved_scene in things_path(scene, cameras[0], rng, frames)]
+        )
+    if kind == "zoom":
+        ratio = float(rng.uniform(1.2, 2.2)) ** float(rng.choice([-1, 1]))
+        fovs = np.clip(cameras[0].fov * ratio ** _ease(frames, rng), 8, 85)
+        return Clip(kind, [Frame(replace(cameras[0], fov=float(fov)), scene, on) for fov in fovs])
+    if kind == "handheld":
+        shake, tremble = _wander(frames, rng), _wander(frames, rng)
+        distance = float(np.linalg.norm(cameras[0].target - cameras[0].origin))
+        degrees = SHAKE_DEGREES * float(rng.uniform(1, 4))
+        path = [
+            replace(
+                cameras[0],
+                origin=cameras[0].origin + SHAKE_METRES * s,
+                target=cameras[0].target + np.radians(degrees) * distance * t,
+            )
+            for s, t in zip(shake, tremble)
+        ]
+        return Clip(kind, [Frame(camera, scene, on) for camera in path])
+    if kind in ("flicker", "fade"):
+        return Clip(kind, [Frame(cameras[0], scene, gains) for gains in _gains(kind, len(on), rng, frames)])
     raise ValueError(f"clip: found kind {kind!r}, expected one of {', '.join(CLIP_KINDS)}")
 
 
@@ -126,7 +153,7 @@ def camera_path(scene: Scene, camera: Camera, rng: np.random.Generator, frames: 
                 aim = origin + _turned(view, turn * along)
             at = at + np.array([0, 0, lift * along * (move != "pan")]) + steady * SHAKE_METRES * shake[k]
             aim = aim + steady * np.radians(SHAKE_DEGREES) * distance * tremble[k]
-            path.append(Camera(at, aim, camera.fov))
+            path.append(replace(camera, origin=at, target=aim))
         if _is_free(scene, path):
             return path
         way *= 0.5
@@ -185,6 +212,92 @@ def light_path(scene: Scene, rng: np.random.Generator, frames: int) -> list[Scen
 def _with_light_moved(lights: list[Light], index: int, by: np.ndarray) -> list[Light]:
     moved = replace(lights[index], center=np.asarray(lights[index].center, float) + by)
     return [*lights[:index], moved, *lights[index + 1 :]]
+
+
+def _gains(kind: str, groups: int, rng: np.random.Generator, frames: int) -> np.ndarray:
+    """(frames, groups) factors. flicker: one group's light trembles as flames do; fade: all of it comes up from or
+    goes down to nearly nothing.
+    """
+    result = np.ones((frames, groups))
+    time = np.arange(frames)
+    if kind == "fade":
+        start = int(rng.integers(0, frames // 3))
+        part = np.clip((time - start) / max(frames * rng.uniform(0.3, 0.65), 2), 0, 1)
+        low = float(rng.uniform(0.03, 0.15))
+        result *= (low + (1 - low) * (part if rng.random() < 0.5 else 1 - part))[:, None]
+        return result
+    depth, period = rng.uniform(0.08, 0.4), rng.uniform(2.0, 9.0)
+    wave = np.sin(2 * np.pi * time / period + rng.uniform(0, 6.3)) + 0.7 * rng.standard_normal(frames)
+    result[:, int(rng.integers(groups))] = np.exp(depth * (wave - wave.mean()) / 1.2)
+    return result
+
+
+def _bounds(parts: list[Part]) -> tuple[np.ndarray, np.ndarray]:
+    low = np.min([part.mesh.vertices.min(0) for part in parts], axis=0)
+    return low, np.max([part.mesh.vertices.max(0) for part in parts], axis=0)
+
+
+def things_path(scene: Scene, camera: Camera, rng: np.random.Generator, frames: int) -> list[Scene]:
+    """One to three things in view move: each along a level path, turning a little, as far as nothing is in its way."""
+    forward, right, up, reach = camera.frame((256, 256))
+    by_thing: dict[int, list[Part]] = {}
+    for part in scene.parts:
+        by_thing.setdefault(part.thing, []).append(part)
+    boxes = {thing: _bounds(parts) for thing, parts in by_thing.items()}
+    lamps = [light for light in scene.lights if not (isinstance(light, RectangleLight) and light.portal)]
+    fitting = []
+    for thing, (low, high) in boxes.items():
+        middle, size = (low + high) / 2, float(np.max(high - low))
+        view = middle - camera.origin
+        depth = float(view @ forward)
+        if (
+            depth <= 0
+            or max(abs(view @ right), abs(view @ up)) > 110 * reach * depth
+            or not size / depth > 0.03
+            or size > 2.4
+        ):
+            continue
+        if not any(((light.center > low - 0.05) & (light.center < high + 0.05)).all() for light in lamps):
+            fitting.append(thing)
+    if not fitting:
+        fitting = [min(boxes, key=lambda thing: float(np.max(boxes[thing][1] - boxes[thing][0])))]
+    chosen = rng.permutation(fitting)[: int(rng.integers(1, 4))].tolist()
+    moves: dict[int, np.ndarray] = {}
+    for thing in chosen:
+        low, high = boxes[thing]
+        size, angle = float(np.max(high - low)), rng.uniform(0, 2 * np.pi)
+        step = 0.55 * min(MAX_STEP, 0.06 * size + 0.004)
+        way = rng.uniform(0.4, 1.0) * min(step * (frames - 1), 2.5 * size) * np.array([np.cos(angle), np.sin(angle), 0.0])
+        others = [box for other, box in boxes.items() if other not in chosen and box[1][2] > low[2] + 0.02]
+        for _ in range(5):
+            if not any(_meets(low, high, way * part, box) for part in np.linspace(0, 1, 9) for box in others):
+                break
+            way = way * 0.5
+        moves[thing] = way
+    progress, turns = _ease(frames, rng), {thing: float(rng.normal(0, 25)) for thing in chosen}
+    swing = np.sin(np.pi * progress) if rng.random() < 0.4 else progress
+    result = []
+    for along in swing:
+        frames_of = {}
+        for thing in chosen:
+            middle = sum(boxes[thing]) / 2
+            turn = np.eye(4)
+            cosine, sine = np.cos(np.radians(turns[thing] * along)), np.sin(np.radians(turns[thing] * along))
+            turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
+            turn[:3, 3] = middle - turn[:3, :3] @ middle + moves[thing] * along
+            frames_of[thing] = turn
+        parts = [
+            replace(part, mesh=moved(part.mesh, frames_of[part.thing])) if part.thing in frames_of else part
+            for part in scene.parts
+        ]
+        result.append(replace(scene, parts=parts))
+    return result
+
+
+def _meets(low: np.ndarray, high: np.ndarray, by: np.ndarray, box: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether bounds moved by `by` meet a box that they did not meet before."""
+    before = ((low < box[1]) & (high > box[0])).all()
+    return bool(not before and ((low + by < box[1]) & (high + by > box[0])).all())
 
 
 def _switched(scene: Scene, camera: Camera, rng: np.random.Generator, frames: int) -> Clip:

@@ -13,6 +13,7 @@ from intrinsic_flow.train.rendering.world.fittings import WALL, Opening
 from intrinsic_flow.train.rendering.world.geometry import block, box, rotation, translation
 from intrinsic_flow.train.rendering.world.layout import Footprint
 from intrinsic_flow.train.rendering.world.lighting import WhiteBalance, balance, make_sun, window_portal
+from intrinsic_flow.train.rendering.world.real import stand_people
 from intrinsic_flow.train.rendering.world.room_plan import Room, Wall
 
 
@@ -411,8 +412,8 @@ def _place_lamps(room: Room, color: Callable[[], np.ndarray], overhead: LightGro
         room.anywhere(prop, 0.47)
 
 
-def room_scene(b: SceneBuilder) -> Scene:
-    """A furnished room by day or night."""
+def room_scene(b: SceneBuilder, people: bool = False) -> Scene:
+    """A furnished room by day or night. people: one to four stand in it."""
     rng = b.rng
     weights = [each[1] for each in ROOMS]
     furnish, _, widths, depths = b.choice(ROOMS, weights)
@@ -443,7 +444,11 @@ def room_scene(b: SceneBuilder) -> Scene:
         b.place(lamps.ceiling_panel(b, color(), 1.0, "ceiling"), translation(z=room.height), hung=True, focus=False)
     target = power * b.log_uniform(0.06, 0.6) if day else np.pi * 0.3 * room.width * room.depth
     balance(b, ("ceiling", "lamps"), target)
-    return b.build("room", lambda draw: _propose(b, room, draw))
+    area = (-0.45 * room.width, 0.45 * room.width, -0.45 * room.depth, 0.45 * room.depth)
+    standing = stand_people(b, room.floor, area) if people else []
+    scene = b.build("people" if people else "room", lambda draw: _propose(b, room, draw))
+    scene.wanted = frozenset(standing)
+    return scene
 
 
 def _propose(b: SceneBuilder, room: Room, rng: np.random.Generator) -> Camera | None:

@@ -26,6 +26,7 @@ from intrinsic_flow.train.rendering.world.geometry import (
 )
 from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
 from intrinsic_flow.train.rendering.world.lighting import outdoor_light
+from intrinsic_flow.train.rendering.world.real import stand_people
 
 
 class Place:
@@ -481,13 +482,21 @@ PLACES: tuple[tuple[Callable[[Place], None], float], ...] = (
 )
 
 
-def street_scene(b: SceneBuilder) -> Scene:
-    """An outdoor place in daylight."""
+def street_scene(b: SceneBuilder, people: bool = False) -> Scene:
+    """An outdoor place in daylight. people: one to four stand in it."""
     makers, weights = zip(*PLACES)
     place = Place(b)
     b.choice(makers, weights)(place)
     outdoor_light(b)
-    return b.build("street", lambda draw: _propose(b, place, draw))
+    standing = []
+    if people:
+        x0, x1, y0, y1 = place.stage
+        near = np.mean(place.aims, axis=0)[:2] if place.aims else np.zeros(2)
+        area = (min(x0, near[0] - 2), max(x1, near[0] + 2), min(y0, near[1] - 2), max(y1, near[1] + 2))
+        standing = stand_people(b, place.ground, area)
+    scene = b.build("people" if people else "street", lambda draw: _propose(b, place, draw))
+    scene.wanted = frozenset(standing)
+    return scene
 
 
 def _propose(b: SceneBuilder, place: Place, rng: np.random.Generator) -> Camera | None:

@@ -1,28 +1,38 @@
 """Plain surfaces in hard light: bare walls and grounds under the shadows of what stands there and of what is out of sight.
 
 A wall with hardly a thing on it, half of it in the shade, is what people photograph and what a furnished room never shows:
-there the edge of a shadow has nothing but its own look to tell it from the edge of a paint.
+there the edge of a shadow has nothing but its own look to tell it from the edge of a paint. The same places with patterns
+and prints on them, in one strong colour, and under trees.
 """
 
 from __future__ import annotations
 
+import colorsys
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 
-from intrinsic_flow.train.rendering.scene import Camera, Mesh, Scene
-from intrinsic_flow.train.rendering.world import clutter, fittings, vessels
+from intrinsic_flow.train.rendering.appearance import palette
+from intrinsic_flow.train.rendering.scene import Camera, Material, Mesh, Scene, Texture
+from intrinsic_flow.train.rendering.world import clutter, fittings, real, vessels
 from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
 from intrinsic_flow.train.rendering.world.foliage import blades, leaf_cloud
 from intrinsic_flow.train.rendering.world.geometry import (
     block,
+    box,
     cylinder,
     lathe,
     merged,
     moved,
+    panel,
     rotation,
+    scaled,
     smooth_profile,
     translation,
     tube,
 )
+from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
 from intrinsic_flow.train.rendering.world.lighting import (
     WhiteBalance,
     balance_white,
@@ -35,6 +45,87 @@ from intrinsic_flow.train.rendering.world.lighting import (
 
 _GROUNDS = ("road", "stone", "floor", "ground", "paper", "fabric", "wall", "wood")
 _WALLS = ("wall", "facade", "paper", "stone", "wood", "ceiling")
+Style = Literal["plain", "pattern", "print", "dappled", "color"]
+
+
+def _checks(b: SceneBuilder) -> int:
+    """A material of checks, stripes or squares of tiles in two or three paints, some a little worn."""
+    rng = b.rng
+    paints = np.array([palette.color(rng, b.choice(["any", "fabric", "wall", "paper"])) for _ in range(3)], np.float32)
+    if b.chance(0.35):
+        paints[0], paints[1] = 0.03 * np.exp(rng.normal(0, 0.3)), 0.75
+    side, y_x = 512, np.indices((512, 512))
+    cells = int(rng.integers(2, 9)) * 2
+    y, x = y_x * cells // side
+    kind = b.choice(["checks", "stripes", "bars", "plaid", "dots"])
+    if kind == "checks":
+        index = (x + y) % 2
+    elif kind == "stripes":
+        index = x % 2 if b.chance(0.5) else rng.integers(0, 3, cells)[x]
+    elif kind == "bars":
+        index = np.where((y % 4 == 0) | (x % 4 == 0), 1, 0)
+    elif kind == "plaid":
+        index = (x % 2) + (y % 2)
+    else:
+        v, u = (y_x * cells % side) / side - 0.5
+        index = (np.hypot(u, v) < rng.uniform(0.2, 0.45)).astype(int)
+    albedo = paints[index] * np.exp(rng.uniform(0, 0.06) * rng.standard_normal((side, side, 1), np.float32))
+    made = b.material(b.choice(["fabric", "ceramic", "wall"]), plain=1.0, color=(1.0, 1.0, 1.0))
+    pixels = (np.sqrt(np.clip(albedo, *palette.ALBEDO_RANGE)) * 255 + 0.5).astype(np.uint8)
+    tile = b.log_uniform(0.15, 1.6)
+    b.materials[made] = replace(b.materials[made], texture=Texture(pixels, tileable=True), tile=tile, relief_tile=tile)
+    return made
+
+
+def _strong(b: SceneBuilder) -> int:
+    """A material in one strong colour: red, orange, yellow, green, blue, violet, or black."""
+    hue, value = b.rng.uniform(0, 1), b.log_uniform(0.15, 0.75)
+    red, green, blue = (colorsys.hsv_to_rgb(hue, b.rng.uniform(0.65, 0.97), value)) if b.chance(0.9) else (0.02,) * 3
+    index = b.material(b.choice(["wall", "wood", "metal", "fabric"]), color=(red, green, blue))
+    b.materials[index] = replace(b.materials[index], metallic=0.0)
+    return index
+
+
+def _cover(b: SceneBuilder, style: Style, roles: tuple[str, ...], scale: float) -> int:
+    """The material of a wall or the ground."""
+    if style == "pattern":
+        return _checks(b) if b.chance(0.5) else b.material(b.choice(roles), plain=0.0, tile_scale=0.7 * scale)
+    if style == "color":
+        return _strong(b) if b.chance(0.75) else b.material(b.choice(roles), plain=0.5, tile_scale=scale)
+    if style == "dappled":
+        return b.material(b.choice(roles), plain=0.1, tile_scale=scale)
+    return b.material(b.choice(roles), plain=0.6 if style == "plain" else 0.4, tile_scale=scale)
+
+
+def _post(b: SceneBuilder, depth: float, width: float, height: float) -> None:
+    """Posters, pages, labels and signs on the wall y = depth, some of them framed, a few under glass."""
+    rng = b.rng
+    face = Layout()
+    for _ in range(int(rng.integers(2, 14))):
+        picture = b.library.print(rng, b.choice(["print", "art", "photo", "print"]))
+        rows, columns = picture.pixels.shape[:2]
+        tall = b.log_uniform(0.18, 0.75) * height
+        wide = min(tall * columns / rows, 1.6 * width)
+        tall = wide * rows / columns
+        tint = float(rng.uniform(0.75, 1.0))
+        gloss = b.chance(0.35)
+        rough, coat = (b.log_uniform(0.15, 0.5), 0.045) if gloss else (0.8, 0.015)
+        skin = b.add_material(Material((tint,) * 3, picture, roughness=rough, specular=coat, kind="print"), "label")
+        x, z = rng.uniform(-width, width), rng.uniform(0.05, max(0.1, height - tall))
+        if not face.claim(Footprint(np.array([x, z + tall / 2]), np.array([wide, tall]) / 2 + 0.01, 0.0, 0.0, 1.0)):
+            continue
+        prop, framed = Prop(), b.chance(0.3)
+        prop.add(panel(wide, tall), skin, translation(0, -0.012))
+        if framed:
+            bar, rail = rng.uniform(0.01, 0.04), b.material(b.choice(["wood", "metal", "plastic"]), fresh=0.5)
+            for side in (-1, 1):
+                prop.add(box((bar, 0.03, tall + 2 * bar)), rail, translation(side * (wide + bar) / 2, -0.015, -bar))
+            for low in (-bar, tall):
+                prop.add(box((wide, 0.03, bar)), rail, translation(0, -0.015, low))
+            if b.chance(0.4):
+                pane = Material((0.97, 0.98, 0.97), clear=True, kind="glass")
+                prop.add(panel(wide, tall), b.add_material(pane, "glass"), translation(0, -0.02))
+        b.place(prop, translation(x, depth, z) @ rotation("y", rng.normal(0, 1.5)), hung=True)
 
 
 def hat(b: SceneBuilder) -> Prop:
@@ -100,14 +191,22 @@ def _branch(b: SceneBuilder, size: float) -> Mesh:
 
 
 def _cast(
-    b: SceneBuilder, thing: int, aim: np.ndarray, to_light: np.ndarray, size: float, nearest: float, farthest: float
+    b: SceneBuilder,
+    thing: int,
+    aim: np.ndarray,
+    to_light: np.ndarray,
+    size: float,
+    nearest: float,
+    farthest: float,
+    dappled: bool = False,
 ) -> None:
     """Put a part of `thing` between the light and a point (3,) of the surfaces, to shade about `size` metres."""
     rng = b.rng
     center = aim + to_light * b.log_uniform(nearest, farthest)
     yaw = float(np.degrees(np.arctan2(to_light[1], to_light[0]))) + 90
     kind = b.choice(
-        ["bars", "leaves", "branch", "edge", "board", "thing", "pole", "disc"], [3, 1.2, 1.6, 2, 1.2, 1, 1, 0.8]
+        ["bars", "leaves", "branch", "edge", "board", "thing", "pole", "disc", "tree"],
+        [0, 1, 1, 0, 0, 0, 0, 0, 6] if dappled else [3, 1.2, 1.6, 2, 1.2, 1, 1, 0.8, 0.5],
     )
     skin = b.material("any")
     facing = translation(*center) @ rotation("z", yaw + rng.normal(0, 20))
@@ -117,9 +216,9 @@ def _cast(
         b.add(_bars(b, width, height), skin, facing @ tilt, thing)
     elif kind == "leaves":
         mesh = leaf_cloud(rng, int(rng.integers(60, 900)), size * rng.uniform(0.5, 1.3, 3), size * rng.uniform(0.04, 0.14))
-        b.add(mesh, b.material("leaf"), translation(*center), thing)
+        b.add(mesh, b.material("leaf"), translation(*center), thing, solid=False)
     elif kind == "branch":
-        b.add(_branch(b, size * rng.uniform(0.6, 1.2)), b.material("leaf"), translation(*center), thing)
+        b.add(_branch(b, size * rng.uniform(0.6, 1.2)), b.material("leaf"), translation(*center), thing, solid=False)
     elif kind == "edge":  # a half plane: the corner of a house, an eave
         far = 12 * size
         turn = rotation("y", b.choice([0.0, 90.0, -90.0, 180.0, float(rng.uniform(0, 360))]))
@@ -135,6 +234,15 @@ def _cast(
         for _ in range(int(rng.integers(1, 4))):
             lean = rotation("y", rng.normal(0, 25)) @ translation(rng.normal(0, 0.3 * size), 0, -4 * size)
             b.add(cylinder(size * b.log_uniform(0.01, 0.07), 8 * size, segments=14), skin, facing @ lean, thing)
+    elif kind == "tree":  # a part of a crown, of about its own size
+        prop = real.tree(b)
+        low, high = prop.bounds()
+        grow = size * rng.uniform(0.8, 2.0) / float(high[0] - low[0]) if size < 2.5 else 1.0
+        middle = translation(*(-grow * (0.5 * low + 0.5 * high)))
+        for mesh, material in prop.pieces:
+            b.add(
+                moved(scaled(mesh, grow), middle), material, translation(*center) @ rotation("z", yaw), thing, solid=False
+            )
     else:
         prop = b.choice(clutter.FLOOR)[0](b)
         prop.lights.clear()
@@ -197,37 +305,47 @@ def _lamp(b: SceneBuilder, azimuth: float, elevation: float, aim: np.ndarray, si
     return toward
 
 
-def sunlit_scene(b: SceneBuilder) -> Scene:
-    """A wall, the ground or both, nearly bare, in the sun or by a small lamp, with one to four shadows on them."""
+_FORMS = {"print": (0.6, 0.0, 0.3, 0.1), "color": (0.6, 0.1, 0.2, 0.1), "dappled": (0.2, 0.4, 0.3, 0.1)}
+
+
+def sunlit_scene(b: SceneBuilder, style: Style = "plain") -> Scene:
+    """A wall, the ground or both, nearly bare, in the sun or by a small lamp, with one to four shadows on them.
+
+    style: what they are covered with; print: with posters, labels and signs. dappled: the shadows are trees'.
+    """
     rng = b.rng
-    size = b.log_uniform(0.8, 4.0)
-    form = b.choice(["wall", "ground", "both", "corner"], [0.32, 0.26, 0.27, 0.15])
+    size = b.log_uniform(0.8, 4.0) if style != "color" else b.log_uniform(0.5, 2.0)
+    form = b.choice(["wall", "ground", "both", "corner"], _FORMS.get(style, (0.32, 0.26, 0.27, 0.15)))
     depth, scale = 0.0 if form == "wall" else size * rng.uniform(0.2, 0.8), 0.5 if size < 1.4 else 1.0
     far = 30 * size
     upright = form != "ground"
-    ground = b.material(b.choice(_GROUNDS), plain=0.45, tile_scale=scale)
+    ground = _cover(b, style, ("ground", "road", "stone", "floor") if style == "dappled" else _GROUNDS, scale)
     b.add(block((-far, -far, -0.2), (far, far, 0)), ground)
     if upright:
-        paint = b.material(b.choice(_WALLS), plain=0.6, tile_scale=scale)
+        paint = _cover(b, style, ("facade", "stone", "wall") if style == "dappled" else _WALLS, scale)
         b.add(block((-far, depth, 0), (far, depth + 0.2, size * rng.uniform(1.2, 6.0))), paint)
         if b.chance(0.3):  # a dado, a plinth or a band of another paint
             low, high = np.sort(rng.uniform(0, size, 2))
-            b.add(block((-far, depth - 0.002, low), (far, depth, high)), b.material("wall", plain=0.8))
+            b.hung.add(b.add(block((-far, depth - 0.002, low), (far, depth, high)), b.material("wall", plain=0.8)))
         if form == "corner":
             side, away = b.choice([-1, 1]), size * rng.uniform(0.3, 1.0)
             x = side * away
             same = paint if b.chance(0.7) else b.material(b.choice(_WALLS), plain=0.6)
             b.add(block((x - 0.1, -far / 4, 0), (x + 0.1, depth, 3 * size)), same)
-        if b.chance(0.5):
+        if style == "print":
+            _post(b, depth, 0.75 * size, min(1.2 * size, 2.4))
+        elif b.chance(0.5):
             _hang(b, depth, 0.6 * size, min(size, 2.2))
     if form != "wall" and b.chance(0.7):
         support = Support(np.eye(4), 1.2 * size, 0.35 * size if upright else 1.0 * size)
         kinds = clutter.FLOOR if size > 1.3 else clutter.STILL_LIFE
+        if style != "plain":
+            kinds = (*kinds, (real.scan, 8.0), (real.furniture if size > 1.3 else real.small_thing, 8.0))
         clutter.scatter(b, support, np.eye(4), kinds, int(rng.integers(1, 6)), turn=60.0)
     base = np.array([0.0, depth, 0.5 * min(size, 2.0)]) if form == "wall" or (upright and b.chance(0.5)) else np.zeros(3)
     azimuth = -90 + rng.uniform(-72, 72) if upright else rng.uniform(0, 360)
     elevation = rng.uniform(12, 62)
-    outdoors = b.chance(0.65)
+    outdoors = style == "dappled" or b.chance(0.65)
     toward = _sun(b, azimuth, elevation) if outdoors else _lamp(b, azimuth, elevation, base, size)
     low, high = (0.5, 6.0) if outdoors else (0.3, 1.6)
     caster = b.new_thing()
@@ -236,8 +354,8 @@ def sunlit_scene(b: SceneBuilder) -> Scene:
             break
         aim = base + rng.normal(0, 0.3 * size, 3) * ((1, 0, 0.5) if base[2] else (1, 0.6, 0))
         aim[2] = max(aim[2], 0.0)
-        _cast(b, caster, aim, toward, size * b.log_uniform(0.35, 1.2), low * size, high * size)
-    scene = b.build("sunlit", lambda draw: _propose(b, base, size, toward, draw))
+        _cast(b, caster, aim, toward, size * b.log_uniform(0.35, 1.2), low * size, high * size, style == "dappled")
+    scene = b.build("sunlit" if style == "plain" else style, lambda draw: _propose(b, base, size, toward, draw))
     scene.casters = frozenset([caster])
     return scene
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from intrinsic_flow.train.rendering.appearance.library import EnvironmentKind
 from intrinsic_flow.train.rendering.scene import Camera, Scene
-from intrinsic_flow.train.rendering.world import clutter, fittings, furniture, upholstery
+from intrinsic_flow.train.rendering.world import clutter, fittings, furniture, real, upholstery, vessels
 from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder, Support
 from intrinsic_flow.train.rendering.world.fabrics import draped
 from intrinsic_flow.train.rendering.world.foliage import grass, leaf_cloud
@@ -19,6 +19,7 @@ from intrinsic_flow.train.rendering.world.lighting import (
     glowing_panel,
     make_sun,
 )
+from intrinsic_flow.train.rendering.world.portraits import light_figure
 
 
 def _sweep(width: float, depth: float, height: float) -> Prop:
@@ -139,8 +140,11 @@ def _light_outdoors(b: SceneBuilder, kind: EnvironmentKind) -> None:
     balance_white(b)
 
 
-def tabletop_scene(b: SceneBuilder) -> Scene:
-    """2 to 14 things in front of the camera."""
+SCANNED = ((real.scan, 5.0), (real.small_thing, 3.0), (vessels.glass, 1.0), (vessels.bottle, 0.5), (vessels.kettle, 0.3))
+
+
+def tabletop_scene(b: SceneBuilder, scans: bool = False) -> Scene:
+    """2 to 14 things in front of the camera. scans: most of them scanned or modelled, with glass and shiny ones between."""
     rng = b.rng
     place = b.choice([_on_table, _on_sweep, _on_ground], [0.5, 0.22, 0.28])
     support, frame, size = place(b)
@@ -157,6 +161,8 @@ def tabletop_scene(b: SceneBuilder) -> Scene:
         kinds = (*clutter.FLOOR, *clutter.STILL_LIFE)
     else:
         scale = 0.6
+    if scans:
+        kinds = (*SCANNED, (real.furniture, 4.0)) if size > 1.4 and place is not _on_table else SCANNED
     reach = Support(support.frame, support.width * scale, support.depth * scale)
     half = np.array([reach.width, reach.depth]) / 2
     layout, placed = Layout((-half, half)), 0
@@ -164,14 +170,18 @@ def tabletop_scene(b: SceneBuilder) -> Scene:
         placed += clutter.scatter(b, reach, frame, kinds, count, turn=60.0, crowded=True, layout=layout)
         if placed >= 4:
             break
-    if place is _on_ground:
+    if scans and place is not _on_ground and b.chance(0.6):
+        light_figure(b, (frame @ support.frame)[:3, 3] + (0, 0, 0.15), outside=b.chance(0.2))
+    elif place is _on_ground:
         _light_outdoors(b, "outdoor")
     elif b.chance(0.55):
         _light_studio(b, size)
     else:
         _light_outdoors(b, "any")
     base = float((frame @ support.frame)[2, 3])
-    return b.build("tabletop", lambda draw: _propose(b, base, size, draw))
+    scene = b.build("scans" if scans else "tabletop", lambda draw: _propose(b, base, size, draw))
+    scene.close = scans
+    return scene
 
 
 def _propose(b: SceneBuilder, base: float, size: float, rng: np.random.Generator) -> Camera | None:

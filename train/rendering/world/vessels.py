@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intrinsic_flow.train.rendering.scene import Mesh
+from intrinsic_flow.train.rendering.scene import Material, Mesh
 from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
 from intrinsic_flow.train.rendering.world.geometry import (
     arc_path,
@@ -111,6 +111,34 @@ def plate(b: SceneBuilder) -> Prop:
             size = radius * rng.uniform(0.4, 0.7)
             bun = superquadric((size, size * rng.uniform(0.7, 1), size * 0.55), 0.8, 1.0, 8, lumpy_waves(rng, 0.03))
             prop.add(bun, crust, rotation("z", 120 * k) @ translation(radius * 0.36, 0, 0.0035))
+    return prop
+
+
+def glass(b: SceneBuilder) -> Prop:
+    """A tumbler, a goblet, a clear bottle or a jar of thin glass, clear or tinted, now and then with something in it."""
+    prop, rng = Prop(), b.rng
+    radius, height = rng.uniform(0.025, 0.05), rng.uniform(0.08, 0.26)
+    tint = (0.97, 0.98, 0.97) if b.chance(0.55) else tuple(np.exp(-rng.uniform(0, 1.3, 3)).tolist())
+    clear = b.add_material(Material(tint, clear=True, kind="glass"), "glass")
+    if b.chance(0.3):
+        foot = height * rng.uniform(0.3, 0.5)
+        prop.add(cylinder(radius * 0.8, 0.004), clear)
+        prop.add(cylinder(0.005, foot), clear, translation(z=0.004))
+        outer = [(0.006, foot), (radius, foot + 0.45 * (height - foot)), (radius * rng.uniform(0.7, 1.1), height)]
+    else:
+        foot = 0.0
+        neck = radius * rng.uniform(0.35, 1.15)
+        outer = [(radius * 0.9, 0.0), (radius, 0.05 * height), (radius, 0.6 * height), (neck, height)]
+    prop.add(lathe(np.vstack([[0, outer[0][1]], smooth_profile(outer, 18)]), 30), clear)
+    if b.chance(0.4):
+        level = foot + (height - foot) * rng.uniform(0.3, 0.7)
+        inner = [
+            (0.0, foot + 0.003),
+            (radius * 0.82, max(foot + 0.4 * (level - foot), foot + 0.004)),
+            (radius * 0.9, level),
+        ]
+        drink = b.material("plastic", plain=1.0, gloss=1.0)
+        prop.add(lathe(np.vstack([inner, [0.0, level]])), drink)
     return prop
 
 

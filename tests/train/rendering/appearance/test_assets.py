@@ -219,3 +219,44 @@ def test_without_dracopy_the_extra_is_named(tmp_path, monkeypatch):
     write_model(tmp_path / "models" / "packed.gltf", box_gltf(draco=True))
     with pytest.raises(MissingExtraError, match=r"intrinsic-flow\[render\]"):
         Assets.open(tmp_path)
+
+
+def test_a_model_in_metres_keeps_its_size_normals_and_cut_outs(tmp_path):
+    """Positions as normalised 16-bit integers under a node's scale, a grey picture with alpha, a linear colour."""
+    positions = np.array([[-32767, 0, 0, 0], [32767, 0, 0, 0], [32767, 32767, 0, 0], [-32767, 32767, 0, 0]], np.int16)
+    normals = np.array([[0, 0, 127, 0]] * 4, np.int8)
+    uv = np.array([[0, 65535], [65535, 65535], [65535, 0], [0, 0]], np.uint16)
+    faces = np.array([0, 1, 2, 0, 2, 3], np.uint16)
+    data = positions.tobytes() + normals.tobytes() + uv.tobytes() + faces.tobytes()
+    views = [(0, 32, 8), (32, 16, 4), (48, 16, 4), (64, 12, None)]
+    content = box_gltf(scale=[0.9, 0.9, 0.9])
+    attributes = {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2}
+    content["meshes"] = [{"primitives": [{"attributes": attributes, "indices": 3, "material": 0}]}]
+    look = {"baseColorFactor": [0.2, 0.1, 0.05, 1], "baseColorTexture": {"index": 0}, "roughnessFactor": 0.45}
+    content["materials"] = [{"name": "hair", "pbrMetallicRoughness": look, "alphaMode": "MASK", "alphaCutoff": 0.4}]
+    content["textures"], content["images"] = [{"source": 0}], [{"uri": "hair.png"}]
+    kinds = [(5122, "VEC3", 4, True), (5120, "VEC3", 4, True), (5123, "VEC2", 4, True), (5123, "SCALAR", 6, False)]
+    content["accessors"] = [
+        {"bufferView": k, "componentType": code, "count": count, "type": type_, "normalized": normalized}
+        for k, (code, type_, count, normalized) in enumerate(kinds)
+    ]
+    content["bufferViews"] = [
+        {"buffer": 0, "byteOffset": start, "byteLength": length, **({"byteStride": stride} if stride else {})}
+        for start, length, stride in views
+    ]
+    content["buffers"] = [{"byteLength": len(data), "uri": "data:;base64," + base64.b64encode(data).decode()}]
+    write_model(tmp_path / "people" / "one.gltf", content)
+    grey = np.full((8, 8, 4), 188, np.uint8)
+    grey[:, 4:, 3] = 0
+    assert cv2.imwrite(str(tmp_path / "people" / "hair.png"), grey)
+    found = Assets.open(tmp_path).real(np.random.default_rng(0), "people", name="^one$")
+    assert found is not None and Assets.open(tmp_path).real(np.random.default_rng(0), "people", name="two") is None
+    (part,) = found.parts
+    assert (part.name, part.cutoff, part.roughness, part.clear) == ("hair", 0.4, 0.45, False)
+    assert part.color == (0.2, 0.1, 0.05)
+    np.testing.assert_allclose(part.mesh.vertices.min(0), [-0.9, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(part.mesh.vertices.max(0), [0.9, 0, 0.9], atol=1e-9)
+    np.testing.assert_allclose(part.mesh.normals, [[0, -1, 0]] * 4, atol=1e-9)  # glTF's z is the scene's -y
+    np.testing.assert_array_equal(part.texture.alpha, grey[..., 3])
+    # 188 in sRGB is half of the light.
+    assert np.square(part.texture.pixels / 255).mean() == pytest.approx(0.5, abs=0.01)

@@ -34,6 +34,26 @@ def test_view_has_its_groups_and_a_valid_mask(view):
     assert view.meta["samples"] in (16, 32, 48, 64)
 
 
+def test_a_view_tells_what_each_pixel_shows(view):
+    names = [material for material, *_ in view.meta["surfaces"]]
+    assert {"sky", "metal"} <= set(names)
+    metal, sky = view.of_material("metal"), view.of_material("sky")
+    assert metal.any() and sky.any() and view.mask[metal].mean() < 0.2 and not view.mask[sky].any()
+    boxes = [index for index, (_, thing, _) in enumerate(view.meta["surfaces"]) if thing == 6]
+    (index,) = boxes
+    red = view.surface == index
+    np.testing.assert_allclose(view.albedo[red & view.mask].mean(0), [0.5, 0.1, 0.1], atol=0.02)
+    np.testing.assert_allclose(view.meta["surfaces"][index][2], [0.5, 0.1, 0.1], atol=0.03)
+    # Whatever is seen faces the camera; the floor's normal is up.
+    floor = view.surface == next(k for k, (_, thing, _) in enumerate(view.meta["surfaces"]) if thing == 0)
+    forward, right, up, _ = INSIDE.frame((48, 64))
+    assert (view.normal[floor | red][:, 2] > -0.05).all()
+    np.testing.assert_allclose(np.median(view.normal[floor], 0), [right[2], up[2], -forward[2]], atol=0.02)
+    stored = decode_members(encode_view(view)).decode()
+    np.testing.assert_array_equal(stored.surface, view.surface)
+    assert np.abs(stored.normal - view.normal)[view.mask].mean() < 0.07
+
+
 def test_denoised_view_is_what_many_samples_give(view):
     from intrinsic_flow.train.rendering.tracing.assembly import assemble
     from intrinsic_flow.train.rendering.tracing.integrator import render_layers
@@ -180,3 +200,27 @@ def test_entropy_counts_things_evenly():
     assert view_entropy(distance, np.where(np.arange(400) < 60, 3, 0), casters=frozenset([3])) is None
     assert view_entropy(np.full(400, 0.1), even) is None
     assert view_entropy(np.full(400, np.inf), np.full(400, -1)) is None
+
+
+def test_a_vignette_leaves_the_middle_and_darkens_the_corners(view):
+    from intrinsic_flow.train.rendering.tracing.views import vignetted
+
+    darkened = vignetted(view, 0.4)
+    ratio = darkened.image.mean(-1) / view.image.mean(-1)
+    assert ratio[24, 32] == pytest.approx(1, abs=0.01) and ratio[0, 0] == pytest.approx(0.6, abs=0.03)
+    np.testing.assert_array_equal(darkened.albedo, view.albedo)
+
+
+def test_light_spreads_in_skin_red_most_and_stays_within(backend):
+    from intrinsic_flow.train.rendering.tracing.views import scattered
+
+    shading = np.zeros((40, 40, 3), np.float32)
+    shading[:, :20] = 1
+    skin = np.ones((40, 40), np.float32)
+    skin[:10] = 0
+    soft = scattered(shading, skin, 1.0)
+    np.testing.assert_array_equal(soft[:10], shading[:10])
+    np.testing.assert_allclose(soft[10:].mean((0, 1)), 0.5, atol=0.01)
+    shadow = soft[25, 22]
+    assert shadow[0] > shadow[1] + 0.05 > shadow[2] + 0.05 and shadow[0] < 0.5
+    assert scattered(shading, skin, 0.01) is shading

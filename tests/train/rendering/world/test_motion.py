@@ -99,10 +99,37 @@ def test_a_cut_changes_the_place_at_the_reported_frame(seed):
         assert np.linalg.norm(origin - own.origin) < np.linalg.norm(origin - other.origin)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_things_move_rigidly_and_keep_their_numbers(seed):
+    clip = make_clip(scene(), CAMERAS, np.random.default_rng(seed), 24, "moving_things")
+    still, moving = zip(*(frame.scene.parts for frame in clip.frames))
+    assert all(part.mesh is still[0].mesh for part in still)
+    corners = np.array([part.mesh.vertices for part in moving])
+    assert {part.thing for part in moving} == {1}
+    edges = np.linalg.norm(np.diff(corners, axis=1), axis=-1)
+    np.testing.assert_allclose(edges, np.broadcast_to(edges[0], edges.shape), rtol=1e-9)
+    middles = corners.mean(1)
+    steps = np.linalg.norm(np.diff(middles, axis=0), axis=1)
+    assert np.abs(middles - middles[0]).max() > 0.05 and steps.max() <= 2 * MAX_STEP
+    np.testing.assert_allclose(middles[:, 2], 0.3)
+
+
+def test_zoom_flicker_and_fade_change_what_they_say():
+    zoom, flicker, fade = (
+        make_clip(scene(), CAMERAS, np.random.default_rng(3), 24, kind) for kind in ("zoom", "flicker", "fade")
+    )
+    fovs = np.array([frame.camera.fov for frame in zoom.frames])
+    assert (np.diff(fovs) > 0).all() or (np.diff(fovs) < 0).all()
+    gains = np.array([frame.gains for frame in flicker.frames])
+    assert (gains.std(0) > 0).sum() == 1 and gains.min() > 0.2
+    gains = np.array([frame.gains for frame in fade.frames])
+    assert gains.min() < 0.16 and gains.max() == pytest.approx(1) and np.ptp(gains, axis=1).max() == 0
+
+
 def test_too_few_frames_or_cameras_are_refused():
     with pytest.raises(ValueError, match="2 frames"):
         make_clip(scene(), CAMERAS, np.random.default_rng(0), 2, "cut")
     with pytest.raises(ValueError, match="1 cameras"):
         make_clip(scene(), CAMERAS[:1], np.random.default_rng(0), 24, "cut")
-    with pytest.raises(ValueError, match="zoom"):
-        make_clip(scene(), CAMERAS, np.random.default_rng(0), 24, "zoom")
+    with pytest.raises(ValueError, match="spin"):
+        make_clip(scene(), CAMERAS, np.random.default_rng(0), 24, "spin")

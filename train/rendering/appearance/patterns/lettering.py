@@ -5,6 +5,11 @@ Drawn onto float32 canvases (H, W, 3) with row 0 at the top.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -21,6 +26,18 @@ _FONTS = (
     cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
 )
 
+_files: ContextVar[Sequence[Path]] = ContextVar("font files", default=())
+
+
+@contextmanager
+def fonts(files: Sequence[Path]) -> Iterator[None]:
+    """Within, text is set in these TrueType fonts (none: in plotter strokes)."""
+    token = _files.set(files)
+    try:
+        yield
+    finally:
+        _files.reset(token)
+
 
 def word(rng: np.random.Generator) -> str:
     made = "".join(rng.choice(_SYLLABLES, int(rng.integers(2, 5))))
@@ -34,6 +51,8 @@ def phrase(rng: np.random.Generator, words: int) -> str:
 
 def mask_of(rng: np.random.Generator, text: str, width: int, height: int) -> np.ndarray:
     """The text stretched to fill a box: (height, width) float32, 0..1."""
+    if _files.get():
+        return _set(rng, text, width, height)
     font = _FONTS[int(rng.integers(len(_FONTS)))]
     thickness = int(rng.integers(1, 6))
     (wide, tall), base = cv2.getTextSize(text, font, 2.0, thickness)
@@ -53,6 +72,26 @@ def mask_of(rng: np.random.Generator, text: str, width: int, height: int) -> np.
     if len(ink):
         drawn = drawn[lines[0] : lines[-1] + 1, ink[0] : ink[-1] + 1]
     return cv2.resize(drawn, (max(width, 1), max(height, 1)), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def _set(rng: np.random.Generator, text: str, width: int, height: int) -> np.ndarray:
+    """`mask_of` in one of the fonts at hand: the text keeps its proportions within a fifth, centred in the box."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    files = _files.get()
+    font = ImageFont.truetype(str(files[int(rng.integers(len(files)))]), 64)
+    left, top, right, bottom = font.getbbox(text)
+    picture = Image.new("L", (max(int(right - left), 1), max(int(bottom - top), 1)))
+    ImageDraw.Draw(picture).text((-left, -top), text, fill=255, font=font)
+    drawn = np.array(picture)
+    wide, tall = max(width, 1), max(height, 1)
+    factor = min(wide / drawn.shape[1], tall / drawn.shape[0])
+    size = min(wide, round(1.2 * factor * drawn.shape[1]) or 1), min(tall, round(1.2 * factor * drawn.shape[0]) or 1)
+    small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    mask: np.ndarray = np.zeros((tall, wide), np.float32)
+    y, x = (tall - size[1]) // 2, (wide - size[0]) // 2
+    mask[y : y + size[1], x : x + size[0]] = small
+    return mask
 
 
 def put(canvas: np.ndarray, mask: np.ndarray, x: int, y: int, tone: np.ndarray) -> None:
