@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told: dict[str, float] = {"first_answer": time.time()}
     for _ in range(CALLS - 1):
         variant.calls["network"]()
-    told["peak_mib"] = round(_peak_bytes() / 2**20, 1)
+    told["peak_mib"] = round(peak_bytes() / 2**20, 1)
     left = _device_free() if variant.device == "cuda" else None
     if free is not None and left is not None:
         told["device_mib"] = round((free - left) / 2**20, 1)
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Peak resident memory of this program; getrusage also counts what the parent had before it started this one."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

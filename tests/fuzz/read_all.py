@@ -5,13 +5,13 @@ Writes to REPORT two lines a file: `> NAME`, then `read`, or `refused` for one t
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from intrinsic_flow.benchmarks.fresh_process import peak_bytes
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import read_image
 
@@ -33,7 +33,7 @@ def main() -> None:
         except BaseException as error:
             result = f"FAULT {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         print(f"{result} {time.perf_counter() - begun:.2f}", file=report, flush=True)
-    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=report, flush=True)
+    print("peak", peak_bytes() >> 20, file=report, flush=True)
 
 
 if __name__ == "__main__":
