@@ -99,7 +99,7 @@ def finish(albedo: np.ndarray, height: np.ndarray | None = None, tileable: bool 
     """Clamp, code and wrap up. height: (N, N), any unit."""
     if height is not None:
         height = (height / max(float(np.abs(height).max()), 1e-6)).astype(np.float16)
-    return Patterned(encode(albedo), tileable, height)
+    return Patterned(encode(albedo), tileable, height=height)
 
 
 def encode(albedo: np.ndarray) -> np.ndarray:
