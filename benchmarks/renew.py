@@ -195,6 +195,7 @@ def _renew(options: argparse.Namespace) -> int:
     if options.run and (code := build_onnx.main([str(options.run), "-o", str(bundle)])):
         return code
     data = {"shards": options.shards, "mit": options.mit}
+    (REPORTS / "parity").mkdir(exist_ok=True)
     check = ["--bundle", str(bundle), "--json", str(REPORTS / "parity" / f"{bundle.name}.json")]
     if (options.run or any(data.values())) and (code := parity_ladder.main(check)):
         return code

@@ -118,8 +118,9 @@ def write_repository(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
         folder = Path(temporary) / output.name
+        weights: Path | None = None
         for model in models:
-            _write_model(model, folder / model.config.name, options.version)
+            weights = _write_model(model, folder / model.config.name, options.version, weights) or weights
         _publish(folder, output, Path(temporary) / "old")
     return [model.config for model in models]
 
@@ -267,16 +268,26 @@ def _plans(bundle: Bundle, folder: Path, precision: Precision | None) -> dict[st
     return sidecars
 
 
-def _write_model(model: _Model, folder: Path, version: int) -> None:
-    versions = folder / str(version)
+def _write_model(model: _Model, folder: Path, version: int, weights: Path | None) -> Path | None:
+    """weights: those of another model of the repository. Returns this one's, None where it has none.
+
+    The weights lie in the repository once, but never as a link to the bundle's: onnx takes a file with several names for
+    an attack, and would not load the bundle's own graphs any more.
+    """
+    versions, placed = folder / str(version), None
     versions.mkdir(parents=True)
     for source, name in model.files:
-        _link_or_copy(source, versions / name)
+        if name == WEIGHTS:
+            placed = versions / name
+            _link_or_copy(weights, placed) if weights else shutil.copy2(source, placed)
+        else:
+            _link_or_copy(source, versions / name)
     if model.values:
         (folder / WARMUP).mkdir()
         for name, values in model.values.items():
             (folder / WARMUP / name).write_bytes(values.tobytes())
     (folder / CONFIG).write_text(model.config.to_text(), encoding="utf-8")
+    return placed
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
