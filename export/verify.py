@@ -86,7 +86,7 @@ def procedural_case() -> Case:
 
 def photo_case(path: Path) -> Case:
     """A picture file as the runtime shows it to the network: resized, exposed, clipped, padded. Raises InputError."""
-    pixels = read_image(path).pixels
+    pixels = np.maximum(read_image(path).pixels, 0)
     size = working_size(pixels.shape[0], pixels.shape[1], RESOLUTION)
     low = resize(pixels, size.height, size.width)
     exposed = pad(np.clip(low * exposure_gain(low), 0, 1))

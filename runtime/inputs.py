@@ -30,7 +30,7 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
 
         path = Path(image)
         read = read_image(path)
-        return read.pixels, Source(path.name, path, read.bit_depth, read.alpha, read.notes)
+        return read.pixels, Source.of(path, read)
     # Whoever passes a PIL image has imported Pillow.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):

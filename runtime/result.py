@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from intrinsic_flow.media.images import BitDepth, ImageFormat
+    from intrinsic_flow.media.formats import BitDepth, ImageFormat
+    from intrinsic_flow.media.plate import Plate
+    from intrinsic_flow.media.samples import Image
 
 NOTEBOOK_SIDE = 320
 
@@ -22,7 +24,7 @@ class Source:
 
     name: file name, None for what has none. path: of the file, None for arrays and PIL images. bit_depth: of the samples,
     8, 16, "half" or "float". alpha: (H, W) float32 in [0, 1], None where opaque. notes: what was repaired, converted or
-    ignored.
+    ignored. plate: the values, windows and header of an OpenEXR file, None for others.
     """
 
     name: str | None = None
@@ -30,6 +32,12 @@ class Source:
     bit_depth: BitDepth = "float"
     alpha: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    plate: Plate | None = None
+
+    @classmethod
+    def of(cls, path: Path, image: Image) -> Source:
+        """The source of an image that was read from `path`."""
+        return cls(path.name, path, image.bit_depth, image.alpha, image.notes, image.plate)
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,11 @@ class Decomposition:
         name: str | None = None,
         *,
         format: ImageFormat | None = None,
-        half: bool = False,
+        half: bool | None = None,
         preview: bool = False,
         overwrite: bool = False,
+        colorspace: str = "input",
+        one_file: bool = False,
     ) -> dict[str, Path]:
         """Writes the layers as the command line does: NAME_albedo and NAME_shading, all files complete or none.
 
@@ -66,16 +76,29 @@ class Decomposition:
         format:    "png" and "png16": sRGB-encoded, the shading divided by the factor in NAME_shading.json; "exr" and
                    "npy": linear floats. None for the source's own depth: png for 8 bits, png16 for 16, exr for floats
                    (npy for an NPY file).
-        half:      half floats in EXR.
+        half:      half floats in EXR; None for the depth of an EXR source, floats for others.
         preview:   also NAME_preview.png, image, albedo and shading in a row.
         overwrite: replaces files that are there.
+        colorspace: primaries of float files: "input" for those of an EXR source (Rec.709 for others), or a linear space as
+                   --output-colorspace takes it.
+        one_file:  both layers in one EXR file, NAME_layers.exr, as channels albedo.R ... shading.B.
         The source's alpha goes into both layers. Returns the paths by what they hold: "albedo", "shading", and where they
         were written "sidecar" and "preview". Raises FileExistsError without `overwrite`, InputError where an output would
         replace the source or a folder, ValueError for a bad name or format, OSError where a file cannot be written.
         """
         from intrinsic_flow.output.layer_files import save_layers
 
-        return save_layers(self, Path(folder), name, format=format, half=half, preview=preview, overwrite=overwrite)
+        return save_layers(
+            self,
+            Path(folder),
+            name,
+            format=format,
+            half=half,
+            preview=preview,
+            overwrite=overwrite,
+            colorspace=colorspace,
+            one_file=one_file,
+        )
 
     def side_by_side(self, side: int = 960) -> np.ndarray:
         """Image, albedo and shading in a row: (h, 3 w, 3) float32 linear in [0, 1], a panel at most `side` pixels long.

@@ -269,7 +269,7 @@ def photo_statistics(folder: Path, side: int, progress: Progress) -> tuple[list[
     pictures, problems = [], []
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
         try:
-            pixels = read_image(path).pixels
+            pixels = np.maximum(read_image(path).pixels, 0)
         except InputError as error:
             problems.append(str(error))
             continue

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Pair:
 
 def convert(pair: Pair) -> list[View]:
     """The views of a pair. InputError: a file cannot be read or does not fit. Rejected: it teaches nothing."""
-    image = read_image(pair.image, pair.colorspace)
+    image = _read(pair.image, pair.colorspace)
     require_size(pair.image, image.pixels, pair.size)
     albedo = _read_like(pair.albedo, pair.colorspace, image, pair.image)
     shading = None if pair.shading is None else _read_like(pair.shading, pair.colorspace, image, pair.image)
@@ -91,8 +91,14 @@ def convert(pair: Pair) -> list[View]:
     )
 
 
+def _read(path: Path, colorspace: ColorSpace) -> Image:
+    """A picture as light: what a float file has below 0 is none."""
+    image = read_image(path, colorspace)
+    return replace(image, pixels=np.maximum(image.pixels, 0))
+
+
 def _read_like(path: Path, colorspace: ColorSpace, image: Image, image_path: Path) -> Image:
-    layer = read_image(path, colorspace)
+    layer = _read(path, colorspace)
     (height, width), (wanted_height, wanted_width) = layer.pixels.shape[:2], image.pixels.shape[:2]
     if (height, width) != (wanted_height, wanted_width):
         raise InputError(path, f"{width}x{height} pixels", f"{wanted_width}x{wanted_height} like {image_path}")

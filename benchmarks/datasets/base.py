@@ -121,12 +121,12 @@ class Dataset(ABC):
 
 def read_linear(path: Path) -> np.ndarray:
     """A file whose samples are linear light, integers over their largest value -> (H, W, 3) float32."""
-    return read_image(path, colorspace="linear").pixels
+    return np.maximum(read_image(path, colorspace="linear").pixels, 0)
 
 
 def read_photo(path: Path) -> np.ndarray:
     """A photo (sRGB, or its embedded profile) -> (H, W, 3) float32, linear light."""
-    return read_image(path).pixels
+    return np.maximum(read_image(path).pixels, 0)
 
 
 def same_size(path: Path, picture: np.ndarray, like: Path, reference: np.ndarray) -> None:

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from intrinsic_flow.commands import call, command_parser
 from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Mode
 from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.media.plate import INPUT, SPACES, chromaticities_of
 from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.output.float_layers import FloatOutput
 from intrinsic_flow.product import ShadingKind
 
 ImageFormat = Literal["png", "png16", "exr", "npy"]
@@ -75,6 +77,14 @@ class Settings:
     raw: RawInput | None = None
     pipe: Literal["y4m", "rgb24", "rgb48le"] | None = None
     layer: Literal["albedo", "shading", "preview"] = "albedo"
+    float: bool = False
+    output_colorspace: str = INPUT
+    exr_layer: str | None = None
+    one_exr: bool = False
+
+    def float_output(self) -> FloatOutput:
+        """How float files hold the layers."""
+        return FloatOutput(True if self.half else False if self.float else None, self.output_colorspace)
 
 
 def parse(arguments: Sequence[str] | None, description: str) -> Settings:
@@ -114,7 +124,18 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         "ones); png and png16 are encoded for the eye, in exr and npy albedo x shading = image; for videos see --codec and "
         "--sequence",
     )
-    files.add_argument("--half", action="store_true", help="half floats in exr outputs (product to 1e-3 instead of 1e-5)")
+    depth = files.add_mutually_exclusive_group()
+    depth.add_argument("--half", action="store_true", help="half floats in exr outputs (product to 1e-3 instead of 1e-5)")
+    depth.add_argument("--float", action="store_true", help="floats in exr outputs also of half-float exr inputs")
+    files.add_argument(
+        "--output-colorspace",
+        default=INPUT,
+        metavar="NAME",
+        help=f"primaries of exr and npy outputs: input (default: of an exr input, else Rec.709), {', '.join(SPACES)}, "
+        "or a linear space of OpenColorIO's configuration ($OCIO is honoured)",
+    )
+    files.add_argument("--one-exr", action="store_true", help="both layers in one exr file, as albedo.R ... shading.B")
+    files.add_argument("--exr-layer", metavar="NAME", help="layer or part of an exr input to read (default: its beauty)")
     files.add_argument(
         "--colorspace",
         choices=("auto", "srgb", "linear"),
@@ -253,6 +274,14 @@ def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> S
         values["pipe"], values["output"] = values["pipe"] or "y4m", None
     if isinstance(values["output"], Path) and values["output"].exists() and not values["output"].is_dir():
         parser.error(f"argument -o/--output: found a file at {values['output']}, expected a folder")
+    if values["output_colorspace"] != INPUT:
+        try:
+            chromaticities_of(values["output_colorspace"])
+        except ValueError as error:
+            parser.error(f"argument --output-colorspace: {error}")
+    for option in ("one_exr", "float"):
+        if values[option] and "exr" not in (values["format"] or "exr", values["sequence"] or "exr"):
+            parser.error(f"argument --{option.replace('_', '-')}: expected outputs in exr")
     if values["half"] and values["format"] not in (None, "exr"):
         parser.error(f"argument --half: found --format {values['format']}, expected exr")
     if values["half"] and values["sequence"] not in (None, "exr"):

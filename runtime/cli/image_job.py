@@ -9,8 +9,10 @@ from pathlib import Path
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.media.images import Image, read_image
-from intrinsic_flow.output.layer_files import SUFFIXES, default_format, format_by_name, output_names, write_layers
+from intrinsic_flow.media.formats import ImageFormat
+from intrinsic_flow.media.images import read_image
+from intrinsic_flow.media.plate import INPUT
+from intrinsic_flow.output.layer_files import LEVELS, default_format, format_by_name, output_names, write_layers
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.result import Source
 
@@ -27,25 +29,28 @@ def run_image(
     model: gives the loaded model, called only when there is something to compute. protected: see OutputSet. log: takes
     notes about the input. Raises InputError, OSError, MemoryError.
     """
-    image: Image | None = None
+
+    def prepare(format: ImageFormat) -> tuple[dict[str, str], OutputSet]:
+        names = output_names(job.name, format, settings.preview, settings.one_exr)
+        files = list(names.values())
+        return names, OutputSet(job.folder, files, overwrite=settings.overwrite, protected=protected, mark=job.mark)
+
     format = settings.format or format_by_name(job.path)
-    if format is None:
-        image = read_image(job.path, settings.colorspace)
-        format = default_format(job.path, image.bit_depth)
-    names = output_names(job.name, format, settings.preview)
-    outputs = OutputSet(job.folder, list(names.values()), overwrite=settings.overwrite, protected=protected, mark=job.mark)
+    if format is not None and prepare(format)[1].all_exist():
+        return None
+    image = read_image(job.path, settings.colorspace, exr_layer=settings.exr_layer)
+    # The content may be of another kind than the name.
+    format = settings.format or default_format(job.path, image.bit_depth)
+    names, outputs = prepare(format)
     if outputs.all_exist():
         return None
-    if image is None:
-        image = read_image(job.path, settings.colorspace)
-        if settings.format is None and SUFFIXES[format] == ".png":
-            format = default_format(job.path, image.bit_depth)
     for note in image.notes:
         log(f"{job.path}: {note}")
+    if settings.output_colorspace != INPUT and format in LEVELS:
+        log(f"{job.path}: --output-colorspace is for exr and npy; {format} is written in sRGB")
 
-    source = Source(job.path.name, job.path, image.bit_depth, image.alpha, image.notes)
-    result = replace(model().decompose(image.pixels), source=source)
+    result = replace(model().decompose(image.pixels), source=Source.of(job.path, image))
     with outputs:
         paths = {kind: outputs.path(file) for kind, file in names.items()}
-        write_layers(paths, result, format=format, half=settings.half, image=image.pixels)
+        write_layers(paths, result, format=format, output=settings.float_output(), image=image.pixels)
     return [job.folder / name for name in outputs.names]

@@ -12,8 +12,9 @@ from intrinsic_flow.media.pipe_writer import PipeWriter
 from intrinsic_flow.media.sequence import SequenceWriter
 from intrinsic_flow.media.video import Frame
 from intrinsic_flow.media.video_writer import VideoWriter
+from intrinsic_flow.output.float_layers import FloatLayers, FloatOutput
 from intrinsic_flow.output.preview import side_by_side
-from intrinsic_flow.product import ShadingKind, clipped_fraction, finish, integer_scale
+from intrinsic_flow.product import ShadingKind, clipped_fraction, integer_scale
 
 SCALE_FRAMES = 8
 SCALE_BYTES = 192 << 20
@@ -39,13 +40,21 @@ class VideoLayer:
 class SequenceLayer:
     """A folder of numbered images."""
 
-    def __init__(self, writer: SequenceWriter, alpha: bool) -> None:
-        """alpha: that of the frames is written too."""
-        self.writer, self._alpha = writer, alpha
+    def __init__(self, writer: SequenceWriter, layer: str) -> None:
+        """layer: "albedo", "shading", "layers" or "preview", which has no alpha."""
+        self.writer, self._layer = writer, layer
 
     def write(self, pixels: np.ndarray, frame: Frame) -> None:
-        number = frame.index if frame.number is None else frame.number
-        self.writer.write(pixels, number, frame.alpha if self._alpha else None)
+        self.writer.write(pixels, _number(frame), None if self._layer == "preview" else frame.alpha)
+
+    def write_floats(self, layers: FloatLayers, frame: Frame) -> None:
+        """Writes this one of the layers, or both in one file."""
+        layers.write(self.writer.path(_number(frame)), self._layer, self.writer.rate)
+        self.writer.frames += 1
+
+
+def _number(frame: Frame) -> int:
+    return frame.index if frame.number is None else frame.number
 
 
 class PipeLayer:
@@ -70,21 +79,20 @@ class LayerEncoder:
         self,
         writers: Mapping[str, LayerWriter],
         *,
-        linear: bool,
-        half: bool,
+        floats: FloatOutput | None,
         shading: ShadingKind,
         chunk: int,
         peak: float = 1.0,
     ) -> None:
-        """writers: of "albedo", "shading" and "preview", those that are wanted. linear: the layers are stored as floats,
-        which need no factor, half: as half floats. shading: the kind that the frames have. chunk: a run may go on after any
-        multiple of so many frames. peak: the brightest light that the files hold."""
-        self._writers, self._linear, self._half, self._shading = dict(writers), linear, half, shading
+        """writers: of "albedo", "shading", "layers" and "preview", those that are wanted. floats: how the layers are stored
+        as floats, which need no factor; None for integers. shading: the kind that the frames have. chunk: a run may go
+        on after any multiple of so many frames. peak: the brightest light that the files hold."""
+        self._writers, self._floats, self._shading = dict(writers), floats, shading
         self._chunk, self._peak = chunk, peak
         self._held: list[tuple[Frame, Decomposition]] = []
         self._clipped = 0.0
-        self._decided = linear
-        self.scale = 1.0 if linear else 0.0
+        self._decided = floats is not None
+        self.scale = 0.0 if floats is None else 1.0
         self.scale_frames = 0
         #: Frames written, those of an earlier run that was resumed included.
         self.frames = 0
@@ -128,20 +136,29 @@ class LayerEncoder:
 
     def _write(self, frame: Frame, result: Decomposition) -> None:
         albedo, shading = result.albedo, result.shading
-        if self._half:
-            albedo, shading = finish(frame.pixels, shading, "half", self._shading)
-        layers = {
-            "albedo": lambda: albedo,
-            "shading": lambda: shading if self._linear else shading / np.float32(self.scale),
-        }
-        layers["preview"] = lambda: side_by_side(frame.pixels, result.albedo, result.shading, self._preview_scale(result))
+        if self._floats is not None:
+            stored = self._floats.layers(
+                frame.pixels,
+                albedo,
+                shading,
+                plate=frame.plate,
+                alpha=frame.alpha,
+                kind=self._shading,
+                window=frame.window,
+            )
         for name, writer in self._writers.items():
-            writer.write(layers[name](), frame)
-        if not self._linear:
+            if name == "preview":
+                shown = side_by_side(frame.pixels, albedo, shading, self._preview_scale(result))
+                writer.write(shown, frame)
+            elif self._floats is not None and isinstance(writer, SequenceLayer):
+                writer.write_floats(stored, frame)
+            else:
+                writer.write(albedo if name == "albedo" else shading / np.float32(self.scale), frame)
+        if self._floats is None:
             self._clipped += clipped_fraction(shading, self.scale * self._peak)
         self.frames += 1
         if self.frames % self._chunk == 0:
             self.checkpoint = (self.frames, self._clipped)
 
     def _preview_scale(self, result: Decomposition) -> float:
-        return integer_scale(result.albedo, result.shading) if self._linear else self.scale
+        return integer_scale(result.albedo, result.shading) if self._floats is not None else self.scale

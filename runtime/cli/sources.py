@@ -16,7 +16,10 @@ def open_source(job: Job, settings: Settings) -> VideoSource:
     """The frames of a job that is no single image. Raises InputError."""
     if job.kind == "sequence":
         files = find_in_folder(job.path) if job.path.is_dir() else find_pattern(job.path)
-        return SequenceReader(job.path, files, settings.colorspace, settings.rate)
+        overscan = not settings.codec and not settings.pipe and settings.sequence in (None, "exr")
+        return SequenceReader(
+            job.path, files, settings.colorspace, settings.rate, exr_layer=settings.exr_layer, overscan=overscan
+        )
     if job.kind == "pipe":
         raw = settings.raw
         format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)

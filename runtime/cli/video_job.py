@@ -87,7 +87,8 @@ class _Run:
         self._store = _store(settings, source)
         self._codec = CODECS[settings.codec or "h264"]
         self._linear = self._store == "exr"
-        stems = ["albedo", "shading", *(["preview"] if settings.preview else [])]
+        layers = ["layers"] if settings.one_exr and self._linear else ["albedo", "shading"]
+        stems = [*layers, *(["preview"] if settings.preview else [])]
         #: Output of each layer, and with the sidecar all names.
         self._layers = {stem: f"{job.name}_{stem}{self._suffix(stem)}" for stem in stems}
         self._sidecar = None if self._linear else f"{job.name}_shading.json"
@@ -177,9 +178,9 @@ class _Run:
 
     def _encoder(self, writers: dict[str, LayerWriter], chunk: int) -> LayerEncoder:
         settings = self._settings
-        half = settings.half and self._linear
+        floats = settings.float_output() if self._linear else None
         peak = PEAKS[settings.hdr] if self._store == "video" else 1.0
-        return LayerEncoder(writers, linear=self._linear, half=half, shading=settings.shading, chunk=chunk, peak=peak)
+        return LayerEncoder(writers, floats=floats, shading=settings.shading, chunk=chunk, peak=peak)
 
     def _open(self, layer: str, outputs: OutputSet, keep: int, stack: ExitStack) -> LayerWriter:
         name, settings, source = self._layers[layer], self._settings, self._source
@@ -187,17 +188,11 @@ class _Run:
         if self._store != "video":
             format: SequenceFormat = "png" if layer == "preview" else self._store
             digits = source.padding if isinstance(source, SequenceReader) else 4
-            writer = SequenceWriter(
-                outputs.path(name),
-                f"{self._job.name}_{layer}",
-                format,
-                half=settings.half,
-                digits=digits,
-                rate=source.average_rate,
-            )
+            rate = source.average_rate
+            writer = SequenceWriter(outputs.path(name), f"{self._job.name}_{layer}", format, digits=digits, rate=rate)
             if keep:
                 self._take_over(partial, writer)
-            return SequenceLayer(writer, layer != "preview")
+            return SequenceLayer(writer, layer)
         height, width = source.height, source.width
         codec = self._codec.name
         if layer == "preview":
@@ -272,8 +267,9 @@ class _Run:
             "codec": self._codec.name,
             **{
                 name: getattr(settings, name)
-                for name in ("crf", "colorspace", "temporal", "half", "preview", "start", "end", "hdr", "deinterlace")
+                for name in ("crf", "colorspace", "temporal", "half", "float", "preview", "start", "end", "hdr")
             },
+            **{name: getattr(settings, name) for name in ("deinterlace", "output_colorspace", "exr_layer", "one_exr")},
         }
 
     def _earlier(self, model: Decomposer) -> PartialState | None:

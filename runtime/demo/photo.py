@@ -99,14 +99,14 @@ def decompose_photo(
     """Decomposes a picture and writes its layers to `folder`. Raises InputError, ValueError, OSError, MemoryError."""
     image = reader(path, options.colorspace, max_pixels=max_pixels)
     result, seconds = worker.model(**options.for_model()).timed(image.pixels)
-    result = replace(result, source=Source(path.name, path, image.bit_depth, image.alpha, image.notes))
+    result = replace(result, source=Source.of(path, image))
     format: ImageFormat = "png16" if image.bit_depth == 16 else "png"
     # A browser names uploads as the user did, within reason; the name becomes part of several others.
     name = path.stem[:60] or "photo"
     names = ("albedo.png", "albedo.exr", "shading.png", "shading.exr", "shading.json")
     files = {file: folder / f"{name}_{file}" for file in names}
     paths = {"albedo": files["albedo.png"], "shading": files["shading.png"], "sidecar": files["shading.json"]}
-    scale = write_layers(paths, result, format=format, half=False)
+    scale = write_layers(paths, result, format=format)
     write_image(files["albedo.exr"], result.albedo, format="exr")
     write_image(files["shading.exr"], result.shading, format="exr")
     small, albedo, shading = (_small(layer) for layer in (image.pixels, result.albedo, result.shading))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.color import REC709_CHROMATICITIES, is_identity, to_rec709_matrix
+from intrinsic_flow.color import REC709_CHROMATICITIES, is_identity, srgb_to_linear, to_rec709_matrix
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.formats import BitDepth, ColorSpace
+from intrinsic_flow.media.formats import ColorSpace
 from intrinsic_flow.media.native_log import captured_native_log
 from intrinsic_flow.media.openimageio import OpenImage, check_size, open_image
-from intrinsic_flow.media.samples import Image, float_image
+from intrinsic_flow.media.plate import SPACES, Plate, Window, carried
+from intrinsic_flow.media.samples import Image, alpha_plane, repaired
 
 HALF_MAX = 65504.0
 _RGB = (("r", "g", "b"), ("red", "green", "blue"))
@@ -64,10 +65,10 @@ def find_layers(parts: list[tuple[str, list[str]]]) -> list[Layer]:
     if not layers and sum(len(channels) for _, channels in parts) == 1:
         part = next(number for number, (_, channels) in enumerate(parts) if channels)
         layers.append(Layer(part, parts[part][1][0], (0,), None))
-    return sorted(layers, key=lambda layer: (_rank(layer.name, len(parts) == 1), len(layer.channels) == 1))
+    return sorted(layers, key=lambda layer: (_rank(layer.name), len(layer.channels) == 1))
 
 
-def _rank(name: str, alone: bool) -> int:
+def _rank(name: str) -> int:
     """How surely a name is the finished picture's, 0 the surest."""
     words = name.lower().replace(":", ".").replace(" ", ".").split(".")
     if not name:
@@ -117,24 +118,66 @@ def read_exr(path: Path, colorspace: ColorSpace, max_pixels: int, layer: str | N
             notes.append(f"layer {chosen.name or 'rgba'} read" + (f", others left out: {others[:200]}" if others else ""))
         numbers = [*chosen.channels, *([] if chosen.alpha is None else [chosen.alpha])]
         samples = _read_channels(file, numbers)
-        bit_depth: BitDepth = "half" if set(formats) == {"half"} else "float"
-        chromaticities = file.attribute("chromaticities")
-        colors, alpha = samples[..., : len(chosen.channels)], None
-        if chosen.alpha is not None:
-            alpha = samples[..., -1]
-        colors, alpha = _to_display_window(path, spec, colors, alpha, notes, max_pixels)
-    matrix = None
-    if colorspace == "auto" and colors.shape[2] == 3 and chromaticities is not None:
+        half = set(formats) == {"half"}
+        chromaticities = _chromaticities(file, notes)
+        data = Window(spec.x, spec.y, spec.width, spec.height)
+        display = Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height)
+        attributes, compression = _attributes(file), str(file.attribute("compression", "zip"))
+    alpha = None if chosen.alpha is None else samples[..., -1]
+    colors = samples[..., :3] if len(chosen.channels) == 3 else np.repeat(samples[..., :1], 3, axis=2)
+    colors = repaired(path, np.ascontiguousarray(colors), notes)
+    if colorspace == "srgb":
+        colors = srgb_to_linear(colors)
+    pixels = colors
+    if colorspace != "auto":
+        chromaticities = REC709_CHROMATICITIES
+    matrix = to_rec709_matrix(chromaticities)
+    if not is_identity(matrix):
+        pixels = carried(colors, matrix)
+        notes.append("converted from the file's chromaticities to Rec.709 for the network")
+    if data != display:
+        notes.append("data window differs from the display window: all of it decomposed")
+    plate = Plate(colors, chromaticities, data, display, half, compression, attributes)
+    return Image(pixels, alpha_plane(alpha, 1.0, notes), "half" if half else "float", tuple(notes), plate)
+
+
+# What describes the file's storage, or the writer sets.
+_OWN_ATTRIBUTES = frozenset({"compression", "chromaticities", "name", "acesImageContainerFlag"})
+
+
+def _attributes(file: OpenImage) -> tuple[tuple[str, Any, Any], ...]:
+    """The header's entries that say something of the picture."""
+    kept = []
+    for attribute in file.spec.extra_attribs:
+        name = attribute.name
+        if name in _OWN_ATTRIBUTES or name.startswith(("oiio:", "openexr:")):
+            continue
         try:
-            matrix = to_rec709_matrix(tuple(chromaticities))
-        except (ValueError, TypeError, ZeroDivisionError):
+            kept.append((name, attribute.type, attribute.value))
+        except UnicodeDecodeError:
+            continue
+    return tuple(kept)
+
+
+def _chromaticities(file: OpenImage, notes: list[str]) -> tuple[float, ...]:
+    """The file's primaries: as stated, as its ACES flag or the name of its colour space says, or Rec.709."""
+    stated = file.attribute("chromaticities")
+    if stated is not None:
+        try:
+            values = tuple(float(value) for value in stated)
+            matrix = to_rec709_matrix(values)
+            return REC709_CHROMATICITIES if is_identity(matrix) else values
+        except (ValueError, TypeError, ZeroDivisionError, np.linalg.LinAlgError):
             notes.append("unusable chromaticities ignored, Rec.709 assumed")
-        if matrix is not None and is_identity(matrix):
-            matrix = None
-        if matrix is not None:
-            notes.append("converted from the file's chromaticities to Rec.709")
-    colors = np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
-    return float_image(path, colors, alpha, bit_depth, colorspace, notes, matrix)
+            return REC709_CHROMATICITIES
+    if file.attribute("acesImageContainerFlag") == 1:
+        return SPACES["aces2065-1"]
+    space = str(file.attribute("colorInteropID", ""))
+    return SPACES.get(_INTEROP.get(space.removesuffix("_scene"), ""), REC709_CHROMATICITIES)
+
+
+# Colour spaces of the ASWF's Color Interop Forum.
+_INTEROP = {"lin_ap1": "acescg", "lin_ap0": "aces2065-1", "lin_p3d65": "p3-d65", "lin_rec2020": "rec2020"}
 
 
 def _parts(file: OpenImage, max_pixels: int) -> list[tuple[str, list[str]]]:
@@ -160,46 +203,48 @@ def _read_channels(file: OpenImage, numbers: list[int]) -> np.ndarray:
     return samples
 
 
-def _to_display_window(
-    path: Path, spec: Any, colors: np.ndarray, alpha: np.ndarray | None, notes: list[str], max_pixels: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The pixels of the display window, which is what the image shows; the data window may be a crop or an
-    overscan.
+# Without loss; anything else would break the product.
+_LOSSLESS = frozenset({"none", "rle", "zip", "zips", "piz"})
 
-    Where both do not meet, the data window is kept.
+
+def write_exr(
+    path: Path,
+    channels: np.ndarray,
+    dtype: str,
+    *,
+    plate: Plate | None = None,
+    chromaticities: tuple[float, ...] = REC709_CHROMATICITIES,
+    names: Sequence[str] = ("R", "G", "B"),
+    rate: Fraction | None = None,
+) -> None:
+    """Writes a scanline file.
+
+    channels: (H, W, n) float32, as `names` (and "A" after them, if it is one more) call them. dtype: half or float. plate:
+    whose windows, compression and header the file gets; lossy compression becomes ZIP. chromaticities: of the values.
+    rate: frames a second, for the header. Raises OSError where the file cannot be written.
     """
-    left, top, width, height = spec.full_x, spec.full_y, spec.full_width, spec.full_height
-    x, y = spec.x, spec.y
-    if (x, y, *colors.shape[1::-1]) == (left, top, width, height):
-        return colors, alpha
-    x0, x1 = max(left, x), min(left + width, x + colors.shape[1])
-    y0, y1 = max(top, y), min(top + height, y + colors.shape[0])
-    if x0 >= x1 or y0 >= y1:
-        notes.append("data window outside the display window: data window read")
-        return colors, alpha
-    check_size(path, width, height, max_pixels)
-
-    def placed(plane: np.ndarray) -> np.ndarray:
-        frame = np.zeros((height, width, *plane.shape[2:]), plane.dtype)
-        frame[y0 - top : y1 - top, x0 - left : x1 - left] = plane[y0 - y : y1 - y, x0 - x : x1 - x]
-        return frame
-
-    notes.append("data window differs from the display window: display window read")
-    return placed(colors), None if alpha is None else placed(alpha)
-
-
-def write_exr(path: Path, channels: np.ndarray, dtype: str, rate: Fraction | None = None) -> None:
-    """channels: (H, W, 3 or 4) float32. rate: frames a second, for the header. Raises OSError where the file cannot be
-    written."""
     import OpenImageIO as oiio
 
     if dtype not in ("half", "float"):
         raise ValueError(f"dtype {dtype!r}, expected half or float")
-    samples = np.minimum(channels, HALF_MAX).astype(np.float16) if dtype == "half" else channels
+    samples = np.clip(channels, -HALF_MAX, HALF_MAX).astype(np.float16) if dtype == "half" else channels
     spec = oiio.ImageSpec(samples.shape[1], samples.shape[0], samples.shape[2], dtype)
-    spec.attribute("compression", "zip")
-    spec.attribute("DateTime", "")  # or the time would be written: equal runs give equal bytes
-    spec.attribute("chromaticities", "float[8]", REC709_CHROMATICITIES)
+    spec.channelnames = (*names, *(["A"] if samples.shape[2] > len(names) else []))
+    if spec.channelnames[-1] == "A":
+        spec.alpha_channel = samples.shape[2] - 1
+    compression = "zip"
+    if plate is not None:
+        spec.x, spec.y = plate.data.x, plate.data.y
+        display = plate.display
+        spec.full_x, spec.full_y, spec.full_width, spec.full_height = display.x, display.y, display.width, display.height
+        for name, kind, value in plate.attributes:
+            if name != "colorInteropID" or chromaticities == plate.chromaticities:
+                spec.attribute(name, kind, value)
+        compression = plate.compression if plate.compression in _LOSSLESS else "zip"
+    if spec.getattribute("DateTime") is None:
+        spec.attribute("DateTime", "")  # or the time would be written: equal runs give equal bytes
+    spec.attribute("compression", compression)
+    spec.attribute("chromaticities", "float[8]", chromaticities)
     if rate is not None:
         spec.attribute("framesPerSecond", oiio.TypeRational, (rate.numerator, rate.denominator))
     with _name_for_output(path) as name, captured_native_log():

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.color import linear_to_srgb, to_rec709_matrix
+from intrinsic_flow.color import REC709_CHROMATICITIES, linear_to_srgb, to_rec709_matrix
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.color_tags import ColorTags, coded_color, film_color, png_chunks, png_color, radiance_header
 from intrinsic_flow.media.formats import (
@@ -31,6 +31,7 @@ from intrinsic_flow.media.formats import (
 from intrinsic_flow.media.icc import parse_matrix_profile, profile_name
 from intrinsic_flow.media.input_file import read_start
 from intrinsic_flow.media.openimageio import FORMATS, OpenImage, check_size, damaged, open_image
+from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.samples import (
     Decoder,
     Image,
@@ -49,12 +50,19 @@ __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "BitDepth", "ColorSpace", "Image", "I
 MAX_PIXELS = 1 << 27
 
 
-def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *, max_pixels: int | None = None) -> Image:
+def read_image(
+    path: str | os.PathLike[str],
+    colorspace: ColorSpace = "auto",
+    *,
+    max_pixels: int | None = None,
+    exr_layer: str | None = None,
+) -> Image:
     """Reads one picture; the kind is told by the file's content, not by its name.
 
     The orientation that the file states is applied. `colorspace` "auto" decodes integer samples as the file says, or as
     sRGB where it says nothing, and takes float samples as linear (an OpenEXR file's chromaticities are converted to
-    Rec.709); "srgb" and "linear" force the curve and ignore profiles. Raises `InputError` for anything that
+    Rec.709); "srgb" and "linear" force the curve and ignore profiles. `exr_layer` names the layer or part of an OpenEXR
+    file that is read, instead of its beauty. Raises `InputError` for anything that
     is not one complete image of at most `max_pixels` pixels (None: `MAX_PIXELS`), before it is decoded, and for a
     HEIC or camera RAW file without the library that reads it.
     """
@@ -69,7 +77,7 @@ def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *,
         if kind == "exr":
             from intrinsic_flow.media.exr import read_exr
 
-            return read_exr(path, colorspace, max_pixels)
+            return read_exr(path, colorspace, max_pixels, exr_layer)
         if kind == "heif":
             from intrinsic_flow.media.heif import read_heif
 
@@ -89,19 +97,22 @@ def read_image(path: str | os.PathLike[str], colorspace: ColorSpace = "auto", *,
         raise InputError(path, "more pixels than memory holds", "a smaller image") from error
 
 
-def stored_depth(path: Path) -> BitDepth | None:
-    """What `Image.bit_depth` will be, from the header alone; None where only reading tells (what is wrong, too)."""
+def stored_facts(path: Path) -> tuple[BitDepth | None, Window | None]:
+    """What `Image.bit_depth` and the data window will be, from the header alone; None where only reading tells (what is
+    wrong, too)."""
+    depths: dict[str, BitDepth] = {"uint8": 8, "uint16": 16, "half": "half", "float": "float", "double": "float"}
     try:
         kind = kind_on_disk(path, read_start(path, EXPECTED))
         if kind == "npy":
-            return _depth_of(np.load(path, mmap_mode="r").dtype)
+            return _depth_of(np.load(path, mmap_mode="r").dtype), None
         if kind not in FORMATS:
-            return None
+            return None, None
         with open_image(path, kind, MAX_PIXELS) as file:
-            name = str(file.spec.format)
-            return {"uint8": 8, "uint16": 16, "half": "half", "float": "float", "double": "float"}.get(name)  # type: ignore[return-value]
+            spec = file.spec
+            window = Window(spec.x, spec.y, spec.width, spec.height) if kind == "exr" else None
+            return depths.get(str(spec.format)), window
     except (InputError, OSError, ValueError):
-        return None
+        return None, None
 
 
 def _depth_of(dtype: np.dtype) -> BitDepth:
@@ -368,14 +379,16 @@ def write_image(
     colorspace: Literal["srgb", "linear"] = "srgb",
     alpha: np.ndarray | None = None,
     dtype: Literal["half", "float"] = "float",
+    plate: Plate | None = None,
+    chromaticities: tuple[float, ...] = REC709_CHROMATICITIES,
     rate: Fraction | None = None,
 ) -> None:
     """Writes linear pixels (H, W, 3), and alpha (H, W) where given, under `path` once the file is complete.
 
     "png" and "png16" clip to [0, 1], encode with the sRGB curve (or store linear codes with
-    `colorspace="linear"`) and round to nearest. "exr" (ZIP, Rec.709 chromaticities in the header, `dtype`
-    half or float, half clips at 65504, `rate` in frames a second) and "npy" (float32, (H, W, 3) or (H, W, 4)) are
-    linear always. Raises `OSError` where the file cannot be written.
+    `colorspace="linear"`) and round to nearest. "exr" (`dtype` half or float; half clips at 65504; windows,
+    compression and header of `plate`; `chromaticities`, the primaries of the values; `rate` in frames a second) and "npy"
+    (float32, (H, W, 3) or (H, W, 4)) are linear always. Raises `OSError` where the file cannot be written.
     """
     pixels = np.asarray(pixels, np.float32)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
@@ -387,7 +400,7 @@ def write_image(
         elif format == "exr":
             from intrinsic_flow.media.exr import write_exr
 
-            write_exr(temporary, channels, dtype, rate)
+            write_exr(temporary, channels, dtype, plate=plate, chromaticities=chromaticities, rate=rate)
         elif format == "npy":
             _write_npy(temporary, channels)
         else:

@@ -14,6 +14,7 @@ from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.color_tags import ColorTags
 from intrinsic_flow.media.formats import BitDepth, ColorSpace
 from intrinsic_flow.media.icc import parse_matrix_profile, profile_name, table_transform
+from intrinsic_flow.media.plate import Plate
 
 #: uint8 or uint16 codes (H, W, channels) -> (H, W, 3) float32, linear Rec.709, not negative.
 Decoder = Callable[[np.ndarray], np.ndarray]
@@ -23,17 +24,19 @@ Decoder = Callable[[np.ndarray], np.ndarray]
 class Image:
     """A decoded image.
 
-    `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, finite and not negative; not bounded
-    above for float files. `alpha` (H, W) float32 in [0, 1], None where the file has none or is opaque
+    `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, finite; from float files not bounded and
+    perhaps negative. `alpha` (H, W) float32 in [0, 1], None where the file has none or is opaque
     everywhere; colours are as the file stores them (straight in PNG, WebP and TIFF, premultiplied in OpenEXR
     by convention). `bit_depth` is that of the file: 8, 16, "half" or "float". `notes` are short sentences on
-    what was repaired, converted or ignored.
+    what was repaired, converted or ignored. `plate` is what an OpenEXR file is beside: its own values,
+    windows and header; `pixels` and `alpha` then lie in its data window.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
     bit_depth: BitDepth
     notes: tuple[str, ...]
+    plate: Plate | None = None
 
 
 def integer_decoder(
@@ -154,15 +157,11 @@ def float_image(
         pixels = srgb_to_linear(pixels)
     if matrix is not None:
         pixels = cv2.transform(pixels, matrix.astype(np.float32))
-        outside = int((pixels.min(axis=2) < 0).sum())
-        if outside:
-            notes.append(f"{outside} {_plural(outside, 'pixel')} outside Rec.709 clipped at 0")
-            np.maximum(pixels, 0.0, out=pixels)
     return Image(pixels, alpha_plane(alpha, 1.0, notes), bit_depth, tuple(notes))
 
 
 def repaired(path: Path, pixels: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Negative values become 0, NaN 0, infinity the largest finite value; both kinds are counted by pixel."""
+    """NaN and negative infinity become 0, infinity the largest finite value; counted by pixel."""
     finite = np.isfinite(pixels)
     if not finite.all():
         broken = int((~finite).any(axis=2).sum())
@@ -170,16 +169,8 @@ def repaired(path: Path, pixels: np.ndarray, notes: list[str]) -> np.ndarray:
             raise InputError(path, "no finite pixel", "at least one finite pixel")
         top = max(float(pixels[finite].max()), 0.0)
         pixels = np.nan_to_num(pixels, copy=False, nan=0.0, posinf=top, neginf=0.0)
-        notes.append(f"{broken} non-finite {_plural(broken, 'pixel')} repaired")
-    negative = int((pixels < 0).any(axis=2).sum())
-    if negative:
-        np.maximum(pixels, 0.0, out=pixels)
-        notes.append(f"{negative} negative {_plural(negative, 'pixel')} set to 0")
+        notes.append(f"{broken} non-finite pixel{'' if broken == 1 else 's'} repaired")
     return pixels
-
-
-def _plural(count: int, noun: str) -> str:
-    return noun if count == 1 else noun + "s"
 
 
 def oriented(samples: np.ndarray, orientation: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.exr import stated_rate
-from intrinsic_flow.media.images import Image, read_image, stored_depth, write_image
+from intrinsic_flow.media.images import Image, read_image, stored_facts, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
 from intrinsic_flow.media.video import Frame
 from intrinsic_flow.media.video_facts import Facts
@@ -30,14 +30,26 @@ class SequenceReader:
         files: Sequence[tuple[int, Path]],
         colorspace: Literal["auto", "srgb", "linear"] = "auto",
         rate: Fraction | None = None,
+        *,
+        exr_layer: str | None = None,
+        overscan: bool = False,
     ) -> None:
         """path: what to call the sequence. files: numbers and files, by number. rate: frames a second, by default what the
-        first file says (OpenEXR's framesPerSecond), else 24. Raises InputError as `read_image` does."""
+        first file says (OpenEXR's framesPerSecond), else 24. exr_layer: see `read_image`. overscan: OpenEXR frames are as
+        large as all their data windows together, instead of the display window. Raises InputError as `read_image` does."""
         self.path = path
-        self._files, self._colorspace = list(files), colorspace
-        self._first: Image | None = read_image(files[0][1], colorspace)
-        self.height, self.width = self._first.pixels.shape[:2]
-        depths = {self._first.bit_depth} | {depth for _, file in files[1:] if (depth := stored_depth(file)) is not None}
+        self._files, self._colorspace, self._layer = list(files), colorspace, exr_layer
+        first = read_image(files[0][1], colorspace, exr_layer=exr_layer)
+        facts = [stored_facts(file) for _, file in files[1:]]
+        self._window = None if first.plate is None else first.plate.shown
+        if first.plate is not None and overscan:
+            self._window = first.plate.data
+            for _, window in facts:
+                self._window = self._window if window is None else self._window.union(window)
+        self._first: Image | None = first
+        self.height, self.width = self._placed(first, first.pixels).shape[:2]
+        self._size = _size(first)
+        depths = {first.bit_depth} | {depth for depth, _ in facts if depth is not None}
         #: 8, or 16 for anything deeper in any frame.
         self.bit_depth = 8 if depths == {8} else 16
         self.floating = not depths <= {8, 16}
@@ -48,7 +60,7 @@ class SequenceReader:
         self.time_base = 1 / rate
         self.sample_aspect_ratio = Fraction(1)
         self.audio_streams = 0
-        self.facts = Facts(alpha=self._first.alpha is not None)
+        self.facts = Facts(alpha=first.alpha is not None)
         self.frames: int | None = len(files)
         self._noted: set[str] = set()
         self.notes: tuple[str, ...] = ()
@@ -79,6 +91,10 @@ class SequenceReader:
             self._noted.add(kind)
             self.notes += (f"frame {number}, perhaps others: {text}",)
 
+    def _placed(self, image: Image, plane: np.ndarray) -> np.ndarray:
+        """A plane of the picture in the window that all frames share."""
+        return plane if image.plate is None or self._window is None else image.plate.cut(plane, self._window)
+
     def time_of(self, number: float | None) -> Fraction:
         """Seconds of a frame number, 0 at the first file, which None stands for."""
         first = self._files[0][0]
@@ -96,38 +112,43 @@ class SequenceReader:
         for index, (number, file) in enumerate(chosen):
             if index < skip:
                 continue
-            image = self._first if number == first and self._first is not None else read_image(file, self._colorspace)
+            image = self._first if number == first and self._first is not None else None
             self._first = None
-            if image.pixels.shape[:2] != (self.height, self.width):
-                size = f"{image.pixels.shape[1]}x{image.pixels.shape[0]} pixels"
-                raise InputError(file, size, f"{self.width}x{self.height} as in the other frames")
+            if image is None:
+                image = read_image(file, self._colorspace, exr_layer=self._layer)
+            pixels = self._placed(image, image.pixels)
+            size, expected = _size(image), self._size
+            if size == expected and pixels.shape[:2] != (self.height, self.width):
+                expected = self.width, self.height
+            if size != expected:
+                raise InputError(file, "{}x{} pixels".format(*size), "{}x{} as in the other frames".format(*expected))
             for note in image.notes:
                 self._note(note, number)
-            yield Frame(image.pixels, (number - first) * self.time_base, index, self.time_base, number, image.alpha)
+            pts = (number - first) * self.time_base
+            alpha = None if image.alpha is None else self._placed(image, image.alpha)
+            yield Frame(pixels, pts, index, self.time_base, number, alpha, image.plate, self._window)
+
+
+def _size(image: Image) -> tuple[int, int]:
+    """Width and height as they are seen, whatever part of it the file stores."""
+    height, width = image.pixels.shape[:2]
+    return (width, height) if image.plate is None else (image.plate.display.width, image.plate.display.height)
 
 
 class SequenceWriter:
     """Writes frames as `folder/NAME.0001.exr` and so on; each file appears only when it is complete.
 
-    png: 8-bit, png16: 16-bit, both sRGB-encoded and clipped to [0, 1]; exr: linear, float or half.
+    png: 8-bit, png16: 16-bit, both sRGB-encoded and clipped to [0, 1]; exr: linear, as `FloatLayers` holds them.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        name: str,
-        format: SequenceFormat,
-        *,
-        half: bool = False,
-        digits: int = 4,
-        rate: Fraction | None = None,
+        self, folder: Path, name: str, format: SequenceFormat, *, digits: int = 4, rate: Fraction | None = None
     ) -> None:
         """digits: that frame numbers have at least. rate: frames a second, for OpenEXR's header."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._digits, self._rate = digits, rate
+        self._digits, self.rate = digits, rate
         self.folder, self.name = folder, name
         self.format: SequenceFormat = format
-        self._dtype: Literal["half", "float"] = "half" if half else "float"
         self.frames = 0
 
     def path(self, number: int) -> Path:
@@ -136,6 +157,6 @@ class SequenceWriter:
         return self.folder / f"{self.name}.{frame_text(number, self._digits)}.{suffix}"
 
     def write(self, pixels: np.ndarray, number: int, alpha: np.ndarray | None = None) -> None:
-        """Writes one frame, (H, W, 3) float32 linear, and its alpha (H, W)."""
-        write_image(self.path(number), pixels, format=self.format, dtype=self._dtype, alpha=alpha, rate=self._rate)
+        """Writes one frame, (H, W, 3) float32 linear Rec.709, and its alpha (H, W)."""
+        write_image(self.path(number), pixels, format=self.format, alpha=alpha, rate=self.rate)
         self.frames += 1

@@ -32,6 +32,7 @@ from intrinsic_flow.color import (
 )
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
+from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_writer import VideoWriter
 
 __all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
@@ -66,7 +67,8 @@ _SWSCALE_MATRICES = {
 class Frame:
     """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
     applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0; `duration`
-    in seconds where known; `number` in its sequence of image files, else the index.
+    in seconds where known; `number` in its sequence of image files, else the index; `plate` of an
+    OpenEXR file of such a sequence, whose data window may be a part of the `window` that all frames share.
     """
 
     pixels: np.ndarray
@@ -76,6 +78,8 @@ class Frame:
     number: int | None = None
     #: (H, W) float32 in [0, 1], None where opaque; `pixels` are not multiplied by it.
     alpha: np.ndarray | None = None
+    plate: Plate | None = None
+    window: Window | None = None
 
 
 class VideoSource(Protocol):

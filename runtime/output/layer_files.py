@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow.media.images import BitDepth, ImageFormat, write_image
+from intrinsic_flow.media.plate import INPUT, chromaticities_of
+from intrinsic_flow.output.float_layers import AS_INPUT, FloatOutput
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.output.preview import PANEL_SIDE, side_by_side
 from intrinsic_flow.output.sidecar import write_facts
-from intrinsic_flow.product import clipped_fraction, finish, integer_scale
+from intrinsic_flow.product import ShadingKind, clipped_fraction, integer_scale
 from intrinsic_flow.result import Decomposition
 
 SUFFIXES: dict[ImageFormat, str] = {"png": ".png", "png16": ".png", "exr": ".exr", "npy": ".npy"}
@@ -22,11 +24,11 @@ LEVELS = {"png": 255, "png16": 65535}
 def format_by_name(path: Path) -> ImageFormat | None:
     """Default format as far as the file's name tells (png stands for png16 as well); None where it does not."""
     suffix = path.suffix.lower()
-    if suffix in (".tif", ".tiff"):
+    if suffix in (".tif", ".tiff", ".jxl", ".dpx"):
         return None
     if suffix == ".npy":
         return "npy"
-    return "exr" if suffix in (".exr", ".hdr", ".pic") else "png"
+    return "exr" if suffix in (".exr", ".hdr", ".rgbe", ".pic", ".pfm") else "png"
 
 
 def default_format(path: Path | None, bit_depth: BitDepth) -> ImageFormat:
@@ -37,10 +39,12 @@ def default_format(path: Path | None, bit_depth: BitDepth) -> ImageFormat:
     return "png" if bit_depth == 8 else "png16" if bit_depth == 16 else "exr"
 
 
-def output_names(name: str, format: ImageFormat, preview: bool) -> dict[str, str]:
-    """File names by what they hold."""
+def output_names(name: str, format: ImageFormat, preview: bool, one_file: bool = False) -> dict[str, str]:
+    """File names by what they hold. one_file: both layers in one OpenEXR file, "layers"."""
     suffix = SUFFIXES[format]
     names = {"albedo": f"{name}_albedo{suffix}", "shading": f"{name}_shading{suffix}"}
+    if one_file and format == "exr":
+        names = {"layers": f"{name}_layers.exr"}
     if format in LEVELS:
         names["sidecar"] = f"{name}_shading.json"
     if preview:
@@ -53,21 +57,28 @@ def write_layers(
     result: Decomposition,
     *,
     format: ImageFormat,
-    half: bool,
+    output: FloatOutput = AS_INPUT,
     image: np.ndarray | None = None,
 ) -> float:
-    """Writes `paths` (of `output_names`). half: half floats, in EXR only. image: (H, W, 3) linear, if still at hand; None
-    for the layers' product. Returns the factor that the shading was divided by, 1 where it is stored as floats."""
+    """Writes `paths` (of `output_names`). output: how float files hold the layers. image: (H, W, 3) linear, if still at
+    hand; None for the layers' product. Returns the factor that the shading was divided by, 1 where it is stored as floats.
+    """
     source, albedo, shading = result.source, result.albedo, result.shading
-    half = half and format == "exr"
-    if half:
-        image = _product(result) if image is None else image
-        albedo, shading = finish(image, shading, "half", result.settings.get("shading", "rgb"))
+    kind: ShadingKind = result.settings.get("shading", "rgb")
     integer = format in LEVELS
-    scale = integer_scale(albedo, shading) if integer else 1.0
-    shown = shading / scale if integer else shading
-    for path, layer in ((paths["albedo"], albedo), (paths["shading"], shown)):
-        write_image(path, layer, format=format, alpha=source.alpha, dtype="half" if half else "float")
+    if format != "exr":
+        output = FloatOutput(False, "rec709" if integer or output.colorspace == INPUT else output.colorspace)
+    stored = output.layers(image, albedo, shading, plate=source.plate, alpha=source.alpha, kind=kind)
+    scale = 1.0
+    if format == "exr":
+        for layer in {"albedo", "shading", "layers"} & paths.keys():
+            stored.write(paths[layer], layer)
+    else:
+        stored = stored.shown()
+        albedo, shading = stored.albedo, stored.shading
+        scale = integer_scale(albedo, shading) if integer else 1.0
+        for layer, pixels in (("albedo", albedo), ("shading", shading / scale if integer else shading)):
+            write_image(paths[layer], pixels, format=format, alpha=stored.alpha)
     if integer:
         write_facts(
             paths["sidecar"],
@@ -86,7 +97,9 @@ def write_layers(
 def preview_of(result: Decomposition, image: np.ndarray | None = None, side: int = PANEL_SIDE) -> np.ndarray:
     """Image, albedo and shading in a row, see `side_by_side`. image: (H, W, 3) linear; None for the layers' product."""
     gain = 1.0 if result.source.bit_depth in (8, 16) else result.exposure_gain
-    image = _product(result) if image is None else image
+    if image is None:
+        with np.errstate(over="ignore"):
+            image = np.minimum(result.albedo * result.shading, np.finfo(np.float32).max)
     scale = integer_scale(result.albedo, result.shading)
     return side_by_side(image, result.albedo, result.shading, scale, gain, side)
 
@@ -97,9 +110,11 @@ def save_layers(
     name: str | None,
     *,
     format: ImageFormat | None,
-    half: bool,
+    half: bool | None,
     preview: bool,
     overwrite: bool,
+    colorspace: str = INPUT,
+    one_file: bool = False,
 ) -> dict[str, Path]:
     """See `Decomposition.save`."""
     source = result.source
@@ -112,7 +127,9 @@ def save_layers(
         name = Path(source.name).stem if source.name else "image"
     if not name or Path(name).name != name or os.sep in name or "/" in name:
         raise ValueError(f"name {name!r}, expected a file name without folder and suffix")
-    names = output_names(name, format, preview)
+    if colorspace != INPUT:
+        chromaticities_of(colorspace)
+    names = output_names(name, format, preview, one_file)
     protected = frozenset() if source.path is None else frozenset({os.path.realpath(source.path)})
     outputs = OutputSet(folder, list(names.values()), overwrite=overwrite, protected=protected)
     there = [name for name in outputs.names if os.path.lexists(folder / name)]
@@ -120,11 +137,10 @@ def save_layers(
         raise FileExistsError(f"{folder / there[0]}: found a file, expected none, or overwrite=True")
     outputs.all_exist()
     with outputs:
-        write_layers({kind: outputs.path(file) for kind, file in names.items()}, result, format=format, half=half)
+        write_layers(
+            {kind: outputs.path(file) for kind, file in names.items()},
+            result,
+            format=format,
+            output=FloatOutput(half, colorspace),
+        )
     return {kind: folder / file for kind, file in names.items()}
-
-
-def _product(result: Decomposition) -> np.ndarray:
-    # Light close to the largest float32 may round beyond it.
-    with np.errstate(over="ignore"):
-        return np.minimum(result.albedo * result.shading, np.finfo(np.float32).max)

@@ -173,14 +173,14 @@ def test_the_source_is_never_replaced(model, scene, tmp_path):
 
 
 def test_a_failure_leaves_no_file(model, scene, tmp_path, monkeypatch):
-    import intrinsic_flow.output.layer_files
+    import intrinsic_flow.output.float_layers
 
     def fail_at_shading(path, *arguments, **options):
         if "shading" in path.name:
             raise OSError(28, "No space left on device")
         write_image(path, *arguments, **options)
 
-    monkeypatch.setattr(intrinsic_flow.output.layer_files, "write_image", fail_at_shading)
+    monkeypatch.setattr(intrinsic_flow.output.float_layers, "write_image", fail_at_shading)
     with pytest.raises(OSError, match="No space"):
         model.decompose(scene).save(tmp_path)
     assert list(tmp_path.iterdir()) == []
