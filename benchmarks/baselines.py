@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intrinsic_flow.color import luminance
+from intrinsic_flow.media.color import luminance
 
 
 @dataclass(frozen=True)

@@ -39,15 +39,15 @@ import numpy as np
 import torch
 import yaml
 
-from intrinsic_flow.atomic_file import replace_when_complete
 from intrinsic_flow.benchmarks.baselines import Layers
 from intrinsic_flow.benchmarks.datasets import Sample
 from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.torch_engine import open_run
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.checkpoint import CHECKPOINT, CheckpointError
 from intrinsic_flow.train.config import ConfigError, FlowConfig, TrainingConfig, VaeConfig, config_from_dict, read_yaml

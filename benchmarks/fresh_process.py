@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intrinsic_flow.benchmarks.latency_inputs import Variant, Workload
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import ROOT, command_parser, run_as
+from intrinsic_flow.decomposition.bundle import Bundle
 
 CALLS = 3
 _TORCH = ("torch-eager", "torch-compile")

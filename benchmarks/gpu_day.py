@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_flow import train
+from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import ROOT, call, command_parser, run_as
-from intrinsic_flow.engines.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
 
 STATE, PAGE = "gpu_day.json", "gpu_day.md"

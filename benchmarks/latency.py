@@ -32,8 +32,8 @@ from intrinsic_flow.benchmarks.latency_inputs import STAGES, Variant, Workload
 from intrinsic_flow.benchmarks.latency_report import Report, format_rows, write_report
 from intrinsic_flow.benchmarks.latency_runtime import ENGINES
 from intrinsic_flow.benchmarks.report import environment, write_json
-from intrinsic_flow.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 RIVALS = ("torch-eager", "torch-compile")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intrinsic_flow.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE
+from intrinsic_flow.decomposition.bundle import LATENT_CHANNELS, LATENT_DOWNSCALE
 
 STAGES = ("encoder", "velocity_step", "decoder")
 Call = Callable[[], object]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from intrinsic_flow.atomic_file import replace_when_complete
 from intrinsic_flow.benchmarks.contestant import Row
 from intrinsic_flow.benchmarks.report import write_json, write_text
+from intrinsic_flow.media.atomic_file import replace_when_complete
 
 _TIMES = ("min_ms", "p50_ms", "p90_ms", "p99_ms")
 _PARTS = ("h2d_ms", "compute_ms", "d2h_ms", "enqueue_ms")

@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
+from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from intrinsic_flow.benchmarks.latency_inputs import Call, Variant, Workload
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.engines import open_engine
-from intrinsic_flow.engines.base import Engine
-from intrinsic_flow.engines.cuda_engine import CudaEngine
-from intrinsic_flow.engines.onnxruntime_cuda import OnnxRuntimeCuda
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 
 # The command's names say the library; the runtime's are shorter.
 ENGINES = {

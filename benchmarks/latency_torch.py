@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from intrinsic_flow.benchmarks.latency_inputs import Call, Variant, Workload
-from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.export.half import half_copy
 from intrinsic_flow.export.weights import load_model
 from intrinsic_flow.train.networks.model import IntrinsicFlow

@@ -27,9 +27,9 @@ from intrinsic_flow.benchmarks.protocols.measures import DenseMeasures
 from intrinsic_flow.benchmarks.quality import at_least, summarise
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.runner import run
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.decomposer import DEFAULT_RESOLUTION
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.train.data.shards import ShardError
 

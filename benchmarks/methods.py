@@ -11,8 +11,8 @@ import numpy as np
 from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers, Method
 from intrinsic_flow.benchmarks.oracle import Oracle
 from intrinsic_flow.benchmarks.retinex import THRESHOLDS, Thresholds, color_retinex
-from intrinsic_flow.bundle import MANIFEST, Bundle
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.bundle import MANIFEST, Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 METHODS = ("flow", "retinex", "trivial")

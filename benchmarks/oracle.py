@@ -15,14 +15,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from intrinsic_flow import working_size
+from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.benchmarks.baselines import Layers
 from intrinsic_flow.benchmarks.datasets.base import Sample
 from intrinsic_flow.benchmarks.metrics.layers import best_scale
 from intrinsic_flow.benchmarks.metrics.scales import cell_of, coarse_and_detail
-from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.engines.base import Engine
-from intrinsic_flow.upsampling import from_nchw, to_nchw
+from intrinsic_flow.decomposition import working_size
+from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.upsampling import from_nchw, to_nchw
 
 # Of a pixel at the network's size: that much truth stands for all of it.
 LEAST_KNOWN = 0.02

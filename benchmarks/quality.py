@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.benchmarks.datasets import MINIMUM_VALID_SHARE, Dataset
 from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions, is_run
 from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record, protocols_of
@@ -35,10 +36,9 @@ from intrinsic_flow.benchmarks.report import (
     write_text,
 )
 from intrinsic_flow.benchmarks.runner import Progress, ViewResult, judge_view, run
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.decomposer import DEFAULT_RESOLUTION
-from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.train.data.shards import ShardError
 

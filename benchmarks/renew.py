@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intrinsic_flow.atomic_file import replace_when_complete
 from intrinsic_flow.benchmarks import quality
 from intrinsic_flow.benchmarks.baselines import TRIVIAL
 from intrinsic_flow.benchmarks.protocols import protocols_of
@@ -30,6 +29,7 @@ from intrinsic_flow.commands import ROOT, command_parser
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export import build_onnx
 from intrinsic_flow.export import parity as parity_ladder
+from intrinsic_flow.media.atomic_file import replace_when_complete
 
 REPORTS = ROOT / "benchmarks" / "reports"
 WORK = "unfinished"

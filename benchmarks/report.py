@@ -15,12 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from intrinsic_flow.atomic_file import replace_when_complete
 from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers
 from intrinsic_flow.benchmarks.datasets import Sample
 from intrinsic_flow.benchmarks.metrics import best_scale
 from intrinsic_flow.benchmarks.protocols import Score
-from intrinsic_flow.color import linear_to_srgb
+from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.color import linear_to_srgb
 
 CELL = 192
 _GAP = 4

@@ -20,15 +20,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.benchmarks.baselines import Layers
 from intrinsic_flow.benchmarks.datasets import DENSE_DATASETS, Sample
 from intrinsic_flow.benchmarks.metrics.layers import lmse, ssim
 from intrinsic_flow.benchmarks.report import Strip, environment, grid, strip, write_json, write_png
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.engines import open_engine
-from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.train.data.shards import ShardError
 

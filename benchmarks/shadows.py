@@ -26,9 +26,9 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.benchmarks.report import environment, write_json
-from intrinsic_flow.color import luminance
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.media.color import luminance
 from intrinsic_flow.media.images import read_image
 
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from intrinsic_flow.color import luminance
-from intrinsic_flow.temporal.flow import FlowEstimator, warp
+from intrinsic_flow.decomposition.temporal.flow import FlowEstimator, warp
+from intrinsic_flow.media.color import luminance
 
 DARK = 0.03
 STATIC = 0.04

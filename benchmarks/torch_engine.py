@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from intrinsic_flow.bundle import LATENT_CHANNELS, Bundle, graph_specs
-from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.decomposition.bundle import LATENT_CHANNELS, Bundle, graph_specs
+from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.exposure import ToneMap
+from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.export.graphs import graph_modules
-from intrinsic_flow.exposure import ToneMap
-from intrinsic_flow.noise import make_tile
 from intrinsic_flow.train.checkpoint import load_run
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 

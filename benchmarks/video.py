@@ -26,15 +26,15 @@ from typing import Any
 
 import numpy as np
 
+from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.benchmarks.clips import Clip, read_clips
 from intrinsic_flow.benchmarks.metrics.layers import lmse
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
 from intrinsic_flow.benchmarks.video_report import Report, markdown, table
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
-from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.train.data.shards import ShardError

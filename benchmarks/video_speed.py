@@ -14,13 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.cli.arguments import parse
-from intrinsic_flow.cli.plan import make_plan
+from intrinsic_flow.cli.jobs import make_plan
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.cli.video_job import run_video
 from intrinsic_flow.commands import ROOT
-from intrinsic_flow.decomposer import Decomposer, Decomposition
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
 

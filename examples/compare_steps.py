@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow import Decomposer
-from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.media.images import write_image
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow import Decomposer
-from intrinsic_flow.color import luminance
+from intrinsic_flow.media.color import luminance
 from intrinsic_flow.media.images import write_image
 
 

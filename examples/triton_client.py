@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Decomposer
-from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.media.images import read_image, write_image
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow import Decomposer
+from intrinsic_flow.decomposition.product import integer_scale
 from intrinsic_flow.media.video import VideoReader, VideoWriter
-from intrinsic_flow.product import integer_scale
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.bundle import (
+from intrinsic_flow.commands import ROOT, command_parser
+from intrinsic_flow.decomposition.bundle import (
     MANIFEST,
     MODELS,
     NOISE,
@@ -40,7 +41,8 @@ from intrinsic_flow.bundle import (
     resolve_bundle,
     write_manifest,
 )
-from intrinsic_flow.commands import ROOT, command_parser
+from intrinsic_flow.decomposition.exposure import ToneMap
+from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.graphs import graph_modules
 from intrinsic_flow.export.half import half_copy
@@ -59,8 +61,6 @@ from intrinsic_flow.export.verify import (
     verify,
 )
 from intrinsic_flow.export.weights import load_model, round_weights, save_weights
-from intrinsic_flow.exposure import ToneMap
-from intrinsic_flow.noise import make_tile
 from intrinsic_flow.train.checkpoint import CheckpointError, load_run
 from intrinsic_flow.train.networks.config import LATENT_CHANNELS
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow

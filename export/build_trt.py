@@ -22,12 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
-from intrinsic_flow.cli.progress import Progress, duration
-from intrinsic_flow.commands import command_parser
-from intrinsic_flow.engines.gpu import find_gpu, why_no_gpu
-from intrinsic_flow.engines.plan import (
+from intrinsic_flow.backends.engine_file import (
     FLAVORS,
     LIBRARIES,
     PLAN_GRAPHS,
@@ -37,12 +32,17 @@ from intrinsic_flow.engines.plan import (
     graph_precision,
     platform_name,
 )
+from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.cli.progress import Progress, duration
+from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposition.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.export.trt.builder import BuiltPlan, PlanBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import Target, choose_target
 from intrinsic_flow.export.trt.tensor_types import computing_precision
+from intrinsic_flow.media.atomic_file import replace_when_complete
 
 DEFAULTS = Shapes()
 

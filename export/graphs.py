@@ -1,4 +1,4 @@
-"""The modules that become a bundle's graphs; their inputs and outputs are those of `intrinsic_flow.bundle.graph_specs`."""
+"""The modules that become a bundle's graphs; their inputs and outputs are those of `decomposition.bundle.graph_specs`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposition.bundle import Bundle
 
 LIMIT = 2.0**14
 

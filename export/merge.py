@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from intrinsic_flow.bundle import GraphSpec
+from intrinsic_flow.decomposition.bundle import GraphSpec
 from intrinsic_flow.export.onnx_graph import set_interface
 
 FEATURES = ("feature_8", "feature_16", "feature_32")

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from intrinsic_flow.bundle import GraphSpec, TensorSpec
+from intrinsic_flow.decomposition.bundle import GraphSpec, TensorSpec
 from intrinsic_flow.export.weights import Slot, read_slots
 
 DEFAULT_OPSET = 20

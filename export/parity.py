@@ -27,9 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.commands import command_parser
+from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity_measures import Difference, difference
@@ -45,6 +44,7 @@ from intrinsic_flow.export.verify import (
     reference,
 )
 from intrinsic_flow.export.weights import load_model
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train.data.buckets import parse_size
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

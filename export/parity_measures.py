@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intrinsic_flow.color import linear_to_srgb
+from intrinsic_flow.media.color import linear_to_srgb
 
 # Float32's own resolution at 1: JSON has no infinity, and equal tensors have one PSNR.
 _FLOOR = float(np.finfo(np.float32).eps) ** 2

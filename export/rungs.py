@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 import numpy as np
 import onnxruntime
 
-from intrinsic_flow.bundle import Bundle, Precision, graph_specs
-from intrinsic_flow.engines import open_engine
-from intrinsic_flow.engines.base import Engine
+from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.decomposition.bundle import Bundle, Precision, graph_specs
 from intrinsic_flow.export.verify import BF16_MIN_PSNR, FP16_MIN_PSNR, STEPS, run_loop, runner
 
 RUNGS = ("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")

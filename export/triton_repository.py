@@ -32,12 +32,12 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
+from intrinsic_flow.backends.engine_file import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
+from intrinsic_flow.backends.engine_files import NEEDED, UnfitPlansError
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.decomposer import DEFAULT_RESOLUTION
-from intrinsic_flow.engines.plan import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
-from intrinsic_flow.engines.plan_files import NEEDED, UnfitPlansError
+from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.triton.config import FILES, Device, ModelConfig, WarmupSample
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from intrinsic_flow.bundle import WEIGHTS, Bundle
+from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle
 from intrinsic_flow.train.networks.config import NetworkConfig
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 

@@ -19,14 +19,14 @@ if __name__ == "runtime":  # `python -m runtime.NAME` in a checkout: one package
     sys.modules["runtime"] = intrinsic_flow
 
 if TYPE_CHECKING:
-    from intrinsic_flow.decomposer import Decomposer, Decomposition
+    from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
 
 __all__ = ["Decomposer", "Decomposition"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from intrinsic_flow import decomposer
+        from intrinsic_flow.decomposition import decomposer
 
         return getattr(decomposer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
-from intrinsic_flow.engines import BACKENDS
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.interrupt import interrupts
+from intrinsic_flow.output.interrupt import interrupts
 
 if TYPE_CHECKING:
     from intrinsic_flow.demo.interface import DemoSettings

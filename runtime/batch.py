@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intrinsic_flow.bundle import SHIPPED, Bundle
 from intrinsic_flow.cli.arguments import Settings, build_parser, check_settings
 from intrinsic_flow.cli.progress import Counter, Progress, duration
 from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
@@ -28,8 +27,9 @@ from intrinsic_flow.cluster.pool import Pool, cluster, import_ray, run_units, si
 from intrinsic_flow.cluster.storage import is_address, place
 from intrinsic_flow.cluster.units import Unit, plan_units
 from intrinsic_flow.commands import call
+from intrinsic_flow.decomposition.bundle import SHIPPED, Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.interrupt import Interrupts, interrupts
+from intrinsic_flow.output.interrupt import Interrupts, interrupts
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 MANIFEST = "intrinsic-flow-batch.jsonl"

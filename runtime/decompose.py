@@ -21,14 +21,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
 
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.cli.arguments import Settings, parse
-from intrinsic_flow.cli.plan import Plan, make_plan
+from intrinsic_flow.cli.jobs import Plan, make_plan
 from intrinsic_flow.cli.progress import Counter, Progress, duration, open_standard_streams
 from intrinsic_flow.cli.run import failure_reason, load_model, run_job
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.interrupt import Interrupts, interrupts
+from intrinsic_flow.output.interrupt import Interrupts, interrupts
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 

@@ -27,11 +27,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.atomic_file import replace_when_complete
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.media.images import IMAGE_SUFFIXES, read_image
 from intrinsic_flow.train.data.contact_sheet import contact_sheet, evenly, write_picture
 from intrinsic_flow.train.data.decomposed import reduce, windows

@@ -1,4 +1,4 @@
-"""Exposure gain in torch, batched: the twin of `intrinsic_flow.exposure`, which is the definition."""
+"""Exposure gain in torch, batched: the twin of `intrinsic_flow.decomposition.exposure`, which is the definition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intrinsic_flow.exposure import ToneMap
+from intrinsic_flow.decomposition.exposure import ToneMap
 
 TONE_MAP = ToneMap()
 

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, fitted, read_linear, resized, same_size
-from intrinsic_flow.color import luminance, srgb_to_linear
+from intrinsic_flow.media.color import luminance, srgb_to_linear
 from intrinsic_flow.media.images import read_image
 
 EFFICACY = 179.0

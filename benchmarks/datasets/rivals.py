@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, read_photo, resized
-from intrinsic_flow.color import linear_to_srgb
+from intrinsic_flow.media.color import linear_to_srgb
 
 ENDINGS = ("_r", "_R", "_pred_alb", "_albedo")
 _FRAMES = np.array([[0, 255, 0], [255, 165, 0], [0, 0, 255]], np.float32) / 255

@@ -13,8 +13,8 @@ import numpy as np
 
 from intrinsic_flow.benchmarks.datasets.base import Dataset, Sample, over_99th_percentile
 from intrinsic_flow.benchmarks.metrics.materials import Materials
-from intrinsic_flow.color import luminance
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color import luminance
 from intrinsic_flow.train.data.shards import ShardError, View, decode_members
 
 _Place = tuple[str, int, int]  # extension, offset and size of a member in its tar file

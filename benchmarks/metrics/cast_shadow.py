@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from intrinsic_flow.color import luminance
+from intrinsic_flow.media.color import luminance
 
 # The shadow's rim of half light, and what the drawing of its mask missed, are left out.
 EROSION = 7

@@ -9,7 +9,7 @@ import numpy as np
 
 from intrinsic_flow.benchmarks.metrics.contrast import LEAST_LIGHT, OFFSET
 from intrinsic_flow.benchmarks.metrics.layers import lmse
-from intrinsic_flow.color import luminance
+from intrinsic_flow.media.color import luminance
 
 # Below this share of the 99th percentile of luminance a pixel is in shadow: there is nothing to judge.
 LIT_SHARE = 0.01

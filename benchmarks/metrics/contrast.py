@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.color import luminance
+from intrinsic_flow.media.color import luminance
 
 # Below this luminance of the image there is more noise than surface.
 LEAST_LIGHT = 0.02

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from intrinsic_flow.color import linear_to_srgb
+from intrinsic_flow.media.color import linear_to_srgb
 
 LMSE_WINDOW = 20
 LMSE_STRIDE = 10

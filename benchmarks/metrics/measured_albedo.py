@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from intrinsic_flow.color import linear_to_srgb, srgb_to_linear, to_rec709_matrix
+from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear, to_rec709_matrix
 
 SIZE = (320, 240)
 ADOBE_RGB = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, 0.3127, 0.3290)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.color import linear_to_srgb
 from intrinsic_flow.errors import MissingExtraError
+from intrinsic_flow.media.color import linear_to_srgb
 
 TRUNK = "alexnet-owt-7be5be79.pth"
 

@@ -18,7 +18,7 @@ from intrinsic_flow.benchmarks.metrics.contrast import FLAT, contrast_and_correl
 from intrinsic_flow.benchmarks.protocols.base import Column, Protocol, Record, Score, checked
 from intrinsic_flow.benchmarks.protocols.labels import labels_of
 from intrinsic_flow.benchmarks.summary import interval_of_sums
-from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.decomposition.exposure import exposure_gain
 
 CONTRAST = Score("contrast", "contrast", better="neither")
 CORRELATION = Score("correlation", "correlation", better="neither")

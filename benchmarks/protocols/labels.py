@@ -13,7 +13,7 @@ from intrinsic_flow.benchmarks.metrics import constancy, lmse, measured_albedo, 
 from intrinsic_flow.benchmarks.metrics.whdr import DELTA, Judgements, whdr, with_offset
 from intrinsic_flow.benchmarks.protocols.base import Column, Protocol, Record, Score, checked
 from intrinsic_flow.benchmarks.summary import interval_of_sums
-from intrinsic_flow.color import linear_to_srgb, luminance
+from intrinsic_flow.media.color import linear_to_srgb, luminance
 
 Kind = TypeVar("Kind")
 

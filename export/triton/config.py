@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from intrinsic_flow.bundle import GraphSpec, TensorSpec
+from intrinsic_flow.decomposition.bundle import GraphSpec, TensorSpec
 
 Backend = Literal["onnxruntime", "tensorrt", "python"]
 Device = Literal["auto", "gpu", "cpu"]

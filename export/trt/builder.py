@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.bundle import GraphSpec, Precision
-from intrinsic_flow.engines.plan import PlanTensor, ShapeRange
+from intrinsic_flow.backends.engine_file import PlanTensor, ShapeRange
+from intrinsic_flow.decomposition.bundle import GraphSpec, Precision
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.progress_monitor import progress_monitor
 from intrinsic_flow.export.trt.target import Target
 from intrinsic_flow.export.trt.tensor_types import DTYPES, check_engine, check_interface, check_network
+from intrinsic_flow.media.atomic_file import replace_when_complete
 
 _NAMES = {name: dtype for dtype, name in DTYPES.items()}
 

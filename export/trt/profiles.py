@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intrinsic_flow.bundle import SIDE_MULTIPLE, GraphSpec
-from intrinsic_flow.engines.plan import ShapeRange
+from intrinsic_flow.backends.engine_file import ShapeRange
+from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, GraphSpec
 
 # Rows and columns of the full-resolution image: narrow, ordinary, wide. The runtime cuts an image into strips of whole
-# rows, four million pixels each (`runtime/upsampling.py`), so that every image with sides up to 16384 lies in one of them;
+# rows, four million pixels each (`upsampling.py`), so that every image with sides up to 16384 lies in one of them;
 # one range for all would plan memory for 268 million pixels.
 FULL_RESOLUTION = (
     ((1, 1), (2048, 1024), (16384, 1024)),

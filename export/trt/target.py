@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from intrinsic_flow.engines.gpu import Gpu
-from intrinsic_flow.engines.plan import AMPERE, LIBRARIES, Flavor, Hardware
+from intrinsic_flow.backends.engine_file import AMPERE, LIBRARIES, Flavor, Hardware
+from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.errors import MissingExtraError
 from intrinsic_flow.export.trt.errors import BuildError
 
@@ -39,7 +39,7 @@ class Target:
 
     @property
     def hardware(self) -> Hardware:
-        """As in `intrinsic_flow.engines.plan.EngineSidecar`."""
+        """As in `intrinsic_flow.backends.engine_file.EngineSidecar`."""
         if self.flavor == "rtx":
             return "list"
         return "ampere_plus" if self.compatible else "same"

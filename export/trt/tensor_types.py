@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from intrinsic_flow.bundle import GraphSpec, Precision
+from intrinsic_flow.decomposition.bundle import GraphSpec, Precision
 from intrinsic_flow.export.trt.errors import BuildError
 
 COMPUTE_LAYERS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM")

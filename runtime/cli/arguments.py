@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.commands import call, command_parser
-from intrinsic_flow.decomposer import DEFAULT_RESOLUTION, Mode
-from intrinsic_flow.engines import BACKENDS
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Mode
+from intrinsic_flow.decomposition.product import ShadingKind
 from intrinsic_flow.media.plate import INPUT, SPACES, chromaticities_of
 from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.output.float_layers import FloatOutput
-from intrinsic_flow.product import ShadingKind
 
 ImageFormat = Literal["png", "png16", "exr", "npy"]
 PIPE = "-"

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from intrinsic_flow.cli.arguments import Settings
-from intrinsic_flow.cli.plan import Job
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.cli.jobs import Job
+from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.result import Source
 from intrinsic_flow.media.formats import ImageFormat
 from intrinsic_flow.media.images import read_image
 from intrinsic_flow.media.plate import INPUT
 from intrinsic_flow.output.layer_files import LEVELS, default_format, format_by_name, output_names, write_layers
 from intrinsic_flow.output.output_set import OutputSet
-from intrinsic_flow.result import Source
 
 
 def run_image(

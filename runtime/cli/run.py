@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.image_job import run_image
-from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from intrinsic_flow.cli.arguments import Settings
-from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.media.sequence import SequenceReader
 from intrinsic_flow.media.sequence_names import find_in_folder, find_pattern
 from intrinsic_flow.media.video import VideoReader, VideoSource

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from intrinsic_flow import interrupt
 from intrinsic_flow.cli.arguments import Settings
+from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter, PipeLayer, SequenceLayer, VideoLayer
 from intrinsic_flow.cli.partial import (
     Interrupted,
@@ -27,10 +27,10 @@ from intrinsic_flow.cli.partial import (
     state_path,
 )
 from intrinsic_flow.cli.pipeline import Sink, prefetch
-from intrinsic_flow.cli.plan import Job
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.cli.sources import open_source
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.media.audio_copy import write_audio
 from intrinsic_flow.media.pipe_writer import PipeFormat, PipeWriter
 from intrinsic_flow.media.sequence import SequenceFormat, SequenceReader, SequenceWriter
@@ -38,10 +38,10 @@ from intrinsic_flow.media.video import Frame, VideoSource
 from intrinsic_flow.media.video_encoding import PEAKS
 from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.media.video_writer import CHUNK_FRAMES, VideoWriter
+from intrinsic_flow.output import interrupt
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.output.preview import panel_size
 from intrinsic_flow.output.sidecar import write_sidecar
-from intrinsic_flow.temporal.filter import TemporalFilter
 
 FRAMES_AHEAD = 2
 FRAMES_BEHIND = 2

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from intrinsic_flow.cli.plan import PIPE, Job, Kind, distinct, earlier_outputs, is_output, make_plan, media_kind
+from intrinsic_flow.cli.jobs import PIPE, Job, Kind, distinct, earlier_outputs, is_output, make_plan, media_kind
 from intrinsic_flow.cluster.storage import Storage, has_wildcard, is_address, place
 from intrinsic_flow.errors import InputError
 

@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from intrinsic_flow.bundle import Bundle
 from intrinsic_flow.cli.arguments import Settings
-from intrinsic_flow.cli.plan import LAYERS, Job
+from intrinsic_flow.cli.jobs import LAYERS, Job
 from intrinsic_flow.cli.progress import Notes
 from intrinsic_flow.cli.run import failure_reason, load_model, run_job
 from intrinsic_flow.cluster.manifest import Report, State
 from intrinsic_flow.cluster.storage import Storage, is_address
 from intrinsic_flow.cluster.units import Unit
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.output.output_set import staging_prefix
 
 _OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", ".mp4", ".mkv", ".mov", ".json")

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from intrinsic_flow.cli.arguments import Settings
-from intrinsic_flow.cli.plan import Job
+from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.progress import Notes
 from intrinsic_flow.cli.video_job import run_video
 from intrinsic_flow.demo.decoding import VideoReaderApart

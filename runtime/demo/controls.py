@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gradio as gr
 
-from intrinsic_flow.decomposer import Mode
+from intrinsic_flow.decomposition.decomposer import Mode
+from intrinsic_flow.decomposition.product import ShadingKind
 from intrinsic_flow.demo.photo import Options
 from intrinsic_flow.media.images import ColorSpace
-from intrinsic_flow.product import ShadingKind
 
 MODES = [("Flow matching", "flow"), ("Autoencoder only", "vae")]
 COLOR_SPACES = [("As tagged", "auto"), ("sRGB", "srgb"), ("Linear", "linear")]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from intrinsic_flow.color import linear_to_srgb, luminance, srgb_to_linear
+from intrinsic_flow.media.color import linear_to_srgb, luminance, srgb_to_linear
 
 DAYLIGHT_KELVIN = 6500.0
 KELVIN_RANGE = (2000.0, 15000.0)

@@ -12,15 +12,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from intrinsic_flow.decomposer import Mode
+from intrinsic_flow.decomposition.decomposer import Mode
+from intrinsic_flow.decomposition.product import ShadingKind
+from intrinsic_flow.decomposition.result import Source
+from intrinsic_flow.decomposition.working_size import resize
 from intrinsic_flow.demo.decoding import read_image_apart
 from intrinsic_flow.demo.editing import Light, Recolour, for_display, light_level, recompose, select
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.media.images import ColorSpace, Image, ImageFormat, read_image, write_image
 from intrinsic_flow.output.layer_files import write_layers
-from intrinsic_flow.product import ShadingKind
-from intrinsic_flow.result import Source
-from intrinsic_flow.working_size import resize
 
 PREVIEW_SIDE = 800
 VIEW_QUALITY = 92

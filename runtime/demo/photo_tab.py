@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 import intrinsic_flow
+from intrinsic_flow.decomposition.working_size import resize
 from intrinsic_flow.demo import look
 from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
 from intrinsic_flow.demo.editing import (
@@ -26,7 +27,6 @@ from intrinsic_flow.demo.photo import Options, Photo, decompose_photo
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
 from intrinsic_flow.media.images import read_image
-from intrinsic_flow.working_size import resize
 
 if TYPE_CHECKING:
     from intrinsic_flow.demo.interface import DemoSettings

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.decomposer import Decomposer, Decomposition
-from intrinsic_flow.inputs import ImageInput
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
+from intrinsic_flow.decomposition.inputs import ImageInput
 
 
 class Worker:

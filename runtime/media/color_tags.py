@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.color import (
+from intrinsic_flow.media.color import (
     PRIMARIES,
     REC709_CHROMATICITIES,
     TRANSFER_DECODERS,

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.color import REC709_CHROMATICITIES, is_identity, srgb_to_linear, to_rec709_matrix
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color import REC709_CHROMATICITIES, is_identity, srgb_to_linear, to_rec709_matrix
 from intrinsic_flow.media.formats import ColorSpace
 from intrinsic_flow.media.native_log import captured_native_log
 from intrinsic_flow.media.openimageio import OpenImage, check_size, open_image

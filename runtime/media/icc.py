@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intrinsic_flow.color import is_identity, srgb_to_linear, xyz_d50_to_rec709_matrix
+from intrinsic_flow.media.color import is_identity, srgb_to_linear, xyz_d50_to_rec709_matrix
 
 Curve = Callable[[np.ndarray], np.ndarray]
 

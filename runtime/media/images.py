@@ -16,9 +16,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.color import REC709_CHROMATICITIES, linear_to_srgb, to_rec709_matrix
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.color import REC709_CHROMATICITIES, linear_to_srgb, to_rec709_matrix
 from intrinsic_flow.media.color_tags import ColorTags, coded_color, film_color, png_chunks, png_color, radiance_header
 from intrinsic_flow.media.formats import (
     EXPECTED,

@@ -14,8 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from intrinsic_flow.color import srgb_to_linear
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color import srgb_to_linear
 from intrinsic_flow.media.video import Frame, VideoReader
 from intrinsic_flow.media.video_facts import Facts
 

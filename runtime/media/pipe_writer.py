@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from intrinsic_flow.color import linear_to_bt709
+from intrinsic_flow.media.color import linear_to_bt709
 
 PipeFormat = Literal["y4m", "rgb24", "rgb48le"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.color import REC709_CHROMATICITIES, is_identity, to_rec709_matrix
-from intrinsic_flow.product import ShadingKind, finish
+from intrinsic_flow.decomposition.product import ShadingKind, finish
+from intrinsic_flow.media.color import REC709_CHROMATICITIES, is_identity, to_rec709_matrix
 
 #: Linear spaces by the names of `--output-colorspace`; others come from OpenColorIO's configuration.
 SPACES: dict[str, tuple[float, ...]] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.color import srgb_to_linear
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color import srgb_to_linear
 from intrinsic_flow.media.color_tags import ColorTags
 from intrinsic_flow.media.formats import BitDepth, ColorSpace
 from intrinsic_flow.media.icc import parse_matrix_profile, profile_name, table_transform

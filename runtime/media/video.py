@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from intrinsic_flow.color import (
+from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color import (
     PRIMARIES,
     TRANSFER_DECODERS,
     YUV_WEIGHTS,
@@ -30,7 +31,6 @@ from intrinsic_flow.color import (
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
-from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
 from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_writer import VideoWriter

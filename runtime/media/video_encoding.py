@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
-from intrinsic_flow.color import (
+from intrinsic_flow.media.color import (
     HLG_PEAK,
     PQ_PEAK,
     PRIMARIES,

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.codec.context import Flags
 
-from intrinsic_flow.atomic_file import temporary_name
+from intrinsic_flow.media.atomic_file import temporary_name
 from intrinsic_flow.media.audio_copy import AudioCopy
 from intrinsic_flow.media.video_encoding import Hdr, coded_frame, tag
 from intrinsic_flow.media.video_facts import Facts, advance_timecode, valid_timecode

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.color import REC709_CHROMATICITIES
+from intrinsic_flow.decomposition.product import ShadingKind
+from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.color import REC709_CHROMATICITIES
 from intrinsic_flow.media.images import write_image
 from intrinsic_flow.media.plate import INPUT, Plate, Window, chromaticities_of, cut, in_primaries
-from intrinsic_flow.product import ShadingKind
 
 #: Channels of an OpenEXR file that holds both layers.
 LAYER_CHANNELS = tuple(f"{layer}.{channel}" for layer in ("albedo", "shading") for channel in "RGB")

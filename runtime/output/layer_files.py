@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from intrinsic_flow.decomposition.product import ShadingKind, clipped_fraction, integer_scale
+from intrinsic_flow.decomposition.result import Decomposition
 from intrinsic_flow.media.images import BitDepth, ImageFormat, write_image
 from intrinsic_flow.media.plate import INPUT, chromaticities_of
 from intrinsic_flow.output.float_layers import AS_INPUT, FloatOutput
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.output.preview import PANEL_SIDE, side_by_side
 from intrinsic_flow.output.sidecar import write_facts
-from intrinsic_flow.product import ShadingKind, clipped_fraction, integer_scale
-from intrinsic_flow.result import Decomposition
 
 SUFFIXES: dict[ImageFormat, str] = {"png": ".png", "png16": ".png", "exr": ".exr", "npy": ".npy"}
 LEVELS = {"png": 255, "png16": 65535}

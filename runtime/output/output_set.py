@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.interrupt import check, deferred
+from intrinsic_flow.output.interrupt import check, deferred
 
 
 def staging_prefix(mark: str) -> str:

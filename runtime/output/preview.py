@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intrinsic_flow.working_size import resize
+from intrinsic_flow.decomposition.working_size import resize
 
 PANEL_SIDE = 960
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intrinsic_flow.decomposer import Decomposer
+    from intrinsic_flow.decomposition.decomposer import Decomposer
 
 FORMAT = "intrinsic-flow-shading"
 VERSION = 1

@@ -23,7 +23,7 @@ from intrinsic_flow.benchmarks.datasets import (
 from intrinsic_flow.benchmarks.metrics.cast_shadow import shadow_left
 from intrinsic_flow.benchmarks.metrics.contrast import contrast_and_correlation
 from intrinsic_flow.benchmarks.protocols.contrast import ContrastProtocol, OtherLightsProtocol, ShadowMovedProtocol
-from intrinsic_flow.color import srgb_to_linear
+from intrinsic_flow.media.color import srgb_to_linear
 
 MASK = np.ones((40, 40), bool)
 

@@ -16,10 +16,10 @@ from intrinsic_flow.benchmarks.datasets import ShardDataset
 from intrinsic_flow.benchmarks.protocols import BENCHMARKS
 from intrinsic_flow.benchmarks.quality import summarise
 from intrinsic_flow.benchmarks.torch_engine import TorchEngine, open_run
-from intrinsic_flow.bundle import NOISE, Bundle
-from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.exposure import ToneMap
-from intrinsic_flow.noise import make_tile
+from intrinsic_flow.decomposition.bundle import NOISE, Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.exposure import ToneMap
+from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.config import VaeConfig
 from intrinsic_flow.train.networks.model import IntrinsicFlow

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from intrinsic_flow.backends.gpu import find_gpu
 from intrinsic_flow.benchmarks import gpu_day, gpu_pack, throughput
 from intrinsic_flow.benchmarks.gpu_day import Part, parts, run_day
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.engines.gpu import find_gpu
+from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
 
 

@@ -16,7 +16,7 @@ from intrinsic_flow.benchmarks.contestant import Contestant, speedup
 from intrinsic_flow.benchmarks.latency import main, measure
 from intrinsic_flow.benchmarks.latency_inputs import Variant, Workload
 from intrinsic_flow.benchmarks.latency_report import format_rows, write_report
-from intrinsic_flow.bundle import Bundle
+from intrinsic_flow.decomposition.bundle import Bundle
 
 FIELDS = {
     "backend", "graph", "precision", "batch", "resolution", "steps", "threads",
@@ -153,7 +153,7 @@ def test_it_runs_where_torch_is_not_installed(exported_bundle) -> None:
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
-        "from intrinsic_flow.benchmarks.latency import measure; from intrinsic_flow.bundle import Bundle\n"
+        "from intrinsic_flow.benchmarks.latency import measure; from intrinsic_flow.decomposition.bundle import Bundle\n"
         f"bundle = Bundle.load({str(exported_bundle)!r})\n"
         "report = measure(bundle, resolutions=[32], threads=1, rounds=1, processes=False)\n"
         "assert {row['graph'] for row in report['limits']} == {'matrix product', 'copy'}\n"

@@ -17,7 +17,7 @@ from intrinsic_flow.benchmarks.protocols import BENCHMARKS
 from intrinsic_flow.benchmarks.protocols.layers import NativeProtocol
 from intrinsic_flow.benchmarks.report import CELL
 from intrinsic_flow.benchmarks.retinex import THRESHOLDS
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import Decomposer
 
 Maker = Callable[..., Path]
 NATIVE = NativeProtocol()

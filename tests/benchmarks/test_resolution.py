@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from intrinsic_flow.backends import open_engine
 from intrinsic_flow.benchmarks import resolution
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.engines import open_engine
-from intrinsic_flow.upsampling import to_nchw, upsample_shading
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
 
 
 def shadow(side: int = 128, softness: float = 0.0) -> np.ndarray:

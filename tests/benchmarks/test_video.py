@@ -16,8 +16,8 @@ from intrinsic_flow.benchmarks import video, video_speed
 from intrinsic_flow.benchmarks.clips import read_clips
 from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
 from intrinsic_flow.benchmarks.video_report import table
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.decomposer import Decomposition
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposition
 from intrinsic_flow.media.video import VideoWriter
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import ShardError

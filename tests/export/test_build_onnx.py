@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from intrinsic_flow.bundle import MANIFEST, NOISE, WEIGHTS, Bundle, all_graph_specs
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.bundle import MANIFEST, NOISE, WEIGHTS, Bundle, all_graph_specs
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export import build_onnx
 from intrinsic_flow.export.build_onnx import build_bundle, main, rebuild_bundle

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 import intrinsic_flow.export.build_trt as build_trt
-from intrinsic_flow.bundle import Bundle, graph_file, graph_specs
+from intrinsic_flow.backends.engine_file import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.engines.gpu import Gpu
-from intrinsic_flow.engines.plan import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.decomposition.bundle import Bundle, graph_file, graph_specs
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.low_shading import LowShading
 from intrinsic_flow.export.onnx_graph import export_graph, save_graph

@@ -14,9 +14,9 @@ import pytest
 
 import intrinsic_flow.export.build_trt as build_trt
 import intrinsic_flow.export.trt.target as target_module
-from intrinsic_flow.bundle import PRECISIONS, Bundle
-from intrinsic_flow.engines.gpu import Gpu, find_gpu, why_no_gpu
-from intrinsic_flow.engines.plan import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.backends.engine_file import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.backends.gpu import Gpu, find_gpu, why_no_gpu
+from intrinsic_flow.decomposition.bundle import PRECISIONS, Bundle
 from intrinsic_flow.errors import MissingExtraError
 from intrinsic_flow.export.trt.builder import PlanBuilder
 from intrinsic_flow.export.trt.errors import BuildError
@@ -438,7 +438,7 @@ def test_profiles_cover_portrait_and_landscape(bundle, graph, precision):
     "size", [(1, 1), (1080, 1920), (3840, 2160), (3000, 1500), (4000, 6000), (300, 16384), (16384, 300)]
 )
 def test_every_strip_of_an_image_lies_in_a_profile_of_the_upsampler(bundle, size):
-    from intrinsic_flow.engines.base import Engine
+    from intrinsic_flow.backends.base import Engine
 
     height, width = size
     rows = min(height, max(1, Engine.strip_pixels // width))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from intrinsic_flow.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
+from intrinsic_flow.decomposition.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
 from intrinsic_flow.export.graphs import graph_modules
 from intrinsic_flow.export.half import half_copy
 from intrinsic_flow.export.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights

@@ -6,8 +6,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.engines import open_engine
+from intrinsic_flow.backends import open_engine
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
 from intrinsic_flow.export.guided_upsampler import (
     CELL,
     COLOR_RADIUS,
@@ -18,7 +19,6 @@ from intrinsic_flow.export.guided_upsampler import (
     PRIOR,
     RADIUS,
 )
-from intrinsic_flow.upsampling import to_nchw, upsample_shading
 
 
 @pytest.fixture(scope="module")

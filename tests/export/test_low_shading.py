@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from intrinsic_flow.bundle import PRECISIONS, Bundle, graph_file
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.bundle import PRECISIONS, Bundle, graph_file
+from intrinsic_flow.decomposition.decomposer import Decomposer
 
 
 def as_guide(exposed):

@@ -13,7 +13,7 @@ import pytest
 from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
-from intrinsic_flow.bundle import WEIGHTS, Bundle, describe_file
+from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, describe_file
 from intrinsic_flow.export.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity import main, make_cases, parity
 from intrinsic_flow.export.parity_measures import difference

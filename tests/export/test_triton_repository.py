@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 import intrinsic_flow.export.triton_repository as triton_repository
-from intrinsic_flow.bundle import WEIGHTS, Bundle, graph_file
-from intrinsic_flow.engines.plan import EngineSidecar, PlanTensor, graph_precision, platform_name
+from intrinsic_flow.backends.engine_file import EngineSidecar, PlanTensor, graph_precision, platform_name
+from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, graph_file
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.triton_repository import MODELS, Options, main, write_repository
 from intrinsic_flow.export.trt.profiles import Shapes, profiles

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("tritonclient.grpc", reason='tritonclient is not installed: pip install ".[serving]"')
 pytest.importorskip("tritonclient.http", reason='tritonclient is not installed: pip install ".[serving]"')
 
-from intrinsic_flow.bundle import Bundle
-from intrinsic_flow.decomposer import Decomposer
-from intrinsic_flow.engines import open_engine
+from intrinsic_flow.backends import open_engine
+from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.export.triton_repository import Options, write_repository
 from intrinsic_flow.media.images import read_image
 from tests.export.fake_triton import SERVERS, FakeTriton, Refused, parse_config, type_name, warmup_inputs

@@ -14,9 +14,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from intrinsic_flow.bundle import NOISE, GraphSpec, NetworkInterface, TensorSpec, graph_file, graph_specs, write_manifest
-from intrinsic_flow.exposure import ToneMap
-from intrinsic_flow.noise import make_tile
+from intrinsic_flow.decomposition.bundle import (
+    NOISE,
+    GraphSpec,
+    NetworkInterface,
+    TensorSpec,
+    graph_file,
+    graph_specs,
+    write_manifest,
+)
+from intrinsic_flow.decomposition.exposure import ToneMap
+from intrinsic_flow.decomposition.noise import make_tile
 
 FEATURE_CHANNELS = (12, 12, 12)
 

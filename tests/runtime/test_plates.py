@@ -10,10 +10,10 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from intrinsic_flow.color import to_rec709_matrix
 from intrinsic_flow.decompose import main
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.color import to_rec709_matrix
 from intrinsic_flow.media.images import read_image
 from intrinsic_flow.media.plate import SPACES, chromaticities_of
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.decomposition.exposure import exposure_gain
 from intrinsic_flow.train.data.decomposed import (
     Rejected,
     check_view,

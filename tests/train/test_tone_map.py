@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from intrinsic_flow.exposure import exposure_gain as reference_gain
+from intrinsic_flow.decomposition.exposure import exposure_gain as reference_gain
 from intrinsic_flow.train.tone_map import exposure_gain
 
 

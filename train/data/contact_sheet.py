@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.atomic_file import replace_when_complete
-from intrinsic_flow.color import linear_to_srgb
-from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.decomposition.exposure import exposure_gain
+from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.color import linear_to_srgb
 from intrinsic_flow.train.data.shard_writer import unit_counts
 from intrinsic_flow.train.data.shards import ShardError, View, decode_members, raw_views
 

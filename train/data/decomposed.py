@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.color import luminance
+from intrinsic_flow.decomposition.exposure import exposure_gain
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.media.color import luminance
 from intrinsic_flow.train.data.shard_writer import log_code
 from intrinsic_flow.train.data.shards import View
 
@@ -91,7 +91,7 @@ def decompose(
 
     image: (H, W, 3) float32, finite, non-negative, any exposure. albedo: (H, W, 3) in [0, 1] where mask (H, W) is true.
     shading: (H, W, 3), any scale; without it, it is image / albedo. The image is exposed as the network sees it (gain of
-    `intrinsic_flow.exposure`, not clipped; recorded as `exposure_gain`).
+    `intrinsic_flow.decomposition.exposure`, not clipped; recorded as `exposure_gain`).
 
     Where mask is false, albedo is 0, the residual is the image and the shading continues the nearest valid one, which
     codes well and means nothing. A channel darker than MIN_ALBEDO takes no more than the pixel's mean shading. With a

@@ -19,10 +19,10 @@ from typing import Generic, TypeVar
 
 import cv2
 
-from intrinsic_flow.atomic_file import replace_when_complete
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.interrupt import deferred, interrupts
+from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.output.interrupt import deferred, interrupts
 from intrinsic_flow.train.data.decomposed import Rejected
 from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging, encode_view
 from intrinsic_flow.train.data.shards import ShardError, View

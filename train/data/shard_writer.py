@@ -28,7 +28,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train.data.shards import MAX_LIGHT_GROUPS, ShardError, View, checksum, decode_members, raw_views
 
 log = logging.getLogger(__name__)

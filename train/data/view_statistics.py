@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from intrinsic_flow.color import luminance
-from intrinsic_flow.exposure import exposure_gain
+from intrinsic_flow.decomposition.exposure import exposure_gain
+from intrinsic_flow.media.color import luminance
 from intrinsic_flow.train.data.decomposed import fill_nearest
 from intrinsic_flow.train.data.shards import View
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from intrinsic_flow.bundle import NetworkInterface
+from intrinsic_flow.decomposition.bundle import NetworkInterface
 
 LATENT_CHANNELS = 12
 LATENT_DOWNSCALE = 8

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Generic, TypeVar
 
-from intrinsic_flow.interrupt import check
+from intrinsic_flow.output.interrupt import check
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

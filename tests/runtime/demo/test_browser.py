@@ -308,7 +308,7 @@ def test_it_fits_a_phone(visit):
 
 def contrast(ink: list[float], paper: list[float]) -> float:
     """WCAG 2.1 contrast ratio of two colours in [0, 255]."""
-    from intrinsic_flow.color import luminance, srgb_to_linear
+    from intrinsic_flow.media.color import luminance, srgb_to_linear
 
     light, dark = sorted((float(luminance(srgb_to_linear(np.array(c) / 255))) for c in (ink, paper)), reverse=True)
     return (light + 0.05) / (dark + 0.05)

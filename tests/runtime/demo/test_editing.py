@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.color import luminance, srgb_to_linear
 from intrinsic_flow.demo.editing import (
     DAYLIGHT_KELVIN,
     Light,
@@ -21,6 +20,7 @@ from intrinsic_flow.demo.editing import (
     select,
     weights,
 )
+from intrinsic_flow.media.color import luminance, srgb_to_linear
 
 BLUE = (0.05, 0.1, 0.5)
 

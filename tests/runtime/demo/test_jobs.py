@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.demo.clip import VideoLimits, decompose_clip
 from intrinsic_flow.demo.editing import Light, Recolour
 from intrinsic_flow.demo.photo import PREVIEW_SIDE, Options, decompose_photo

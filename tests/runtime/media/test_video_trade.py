@@ -12,8 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from intrinsic_flow.color import bt709_to_linear, linear_to_bt709, linear_to_hlg, linear_to_pq, pq_to_linear
 from intrinsic_flow.decompose import main
+from intrinsic_flow.media.color import bt709_to_linear, linear_to_bt709, linear_to_hlg, linear_to_pq, pq_to_linear
 from intrinsic_flow.media.exr import stated_rate
 from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter

@@ -1,0 +1,69 @@
+"""Backends: what executes a bundle's graphs. `open_engine` chooses one by name.
+
+Each is a module of its own that imports its library when it is opened, so that `import intrinsic_flow.backends` needs none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.decomposition.bundle import Bundle, Precision
+
+Arithmetic = Literal["fp32", "reduced"]
+BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx")
+TENSORRT_FLAVORS: dict[str, Literal["tensorrt", "rtx"]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+
+
+def open_engine(
+    bundle: Bundle,
+    backend: str = "auto",
+    *,
+    threads: int | None = None,
+    spinning: bool = False,
+    precision: Arithmetic | None = None,
+    engines: Path | None = None,
+    device: int = 0,
+) -> Engine:
+    """Opens the engine for a backend.
+
+    backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
+    else.
+    threads: of the CPU engines. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT plans, None for
+    the bundle's own. device: CUDA's number of the GPU.
+    precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
+    reduced where backend and machine have it. TensorRT plans have the one that they were built in.
+    Raises ValueError for an unknown backend, MissingExtraError where its library is not installed, RuntimeError where the
+    library finds no device that it can use, InputError for plans that do not fit.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if backend == "auto":
+        from intrinsic_flow.backends.automatic import open_fastest
+
+        def opened(name: str) -> Engine:
+            # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
+            wanted: Arithmetic | None = "reduced" if name == "openvino" else precision
+            return open_engine(
+                bundle, name, threads=threads, spinning=spinning, precision=wanted, engines=engines, device=device
+            )
+
+        return open_fastest(opened, device=device, exact=precision == "fp32")
+    stored: Precision | None = None if precision is None else "fp32" if precision == "fp32" else "fp16"
+    if backend in TENSORRT_FLAVORS:
+        from intrinsic_flow.backends.tensorrt import TensorRt
+
+        flavor = TENSORRT_FLAVORS[backend]
+        return TensorRt(bundle, flavor=flavor, engines=engines, device=device, precision=stored)
+    if backend == "cuda":
+        from intrinsic_flow.backends.onnxruntime_cuda import OnnxRuntimeCuda
+
+        return OnnxRuntimeCuda(bundle, precision=stored, device=device)
+    if backend == "openvino":
+        from intrinsic_flow.backends.openvino_cpu import OpenVinoCpu
+
+        return OpenVinoCpu(bundle, threads=threads, precision=precision)
+    from intrinsic_flow.backends.onnxruntime_cpu import OnnxRuntimeCpu
+
+    return OnnxRuntimeCpu(bundle, threads=threads, spinning=spinning)

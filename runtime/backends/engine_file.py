@@ -1,0 +1,326 @@
+"""Engine files: a TensorRT plan per graph, each beside a JSON sidecar that says what it was built from and runs on.
+
+A plan that does not fit the GPU, the library or the weights fails late and unreadably, or gives the results of other
+weights. So the sidecar is checked before a plan is deserialised. Nothing here needs TensorRT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from intrinsic_flow.commands import call
+from intrinsic_flow.decomposition.bundle import GRAPHS, PRECISIONS, WEIGHTS, Bundle, Precision, describe_file
+from intrinsic_flow.errors import InputError
+
+FORMAT = "intrinsic-flow-engine"
+VERSION = 1
+ENGINES = "engines"
+SUFFIX = ".plan"
+SIDECAR_SUFFIX = ".plan.json"
+# The merged loop is for ONNX Runtime: an engine loops over the step, for any number of steps.
+PLAN_GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder")
+
+Flavor = Literal["tensorrt", "rtx"]
+FLAVORS: tuple[Flavor, ...] = ("tensorrt", "rtx")
+Hardware = Literal["same", "list", "ampere_plus"]
+HARDWARE: tuple[Hardware, ...] = ("same", "list", "ampere_plus")
+LIBRARIES = {"tensorrt": "TensorRT", "rtx": "TensorRT for RTX"}
+AMPERE = 80
+
+
+def graph_precision(graph: str, precision: Precision) -> Precision:
+    """The precision in which a set of engines of `precision` computes a graph: the upsampler's is always FP32."""
+    return "fp32" if graph == "upsampler" else precision
+
+
+def engine_folder(bundle: Bundle, flavor: Flavor, precision: Precision, target: Sequence[int] | None) -> Path:
+    """Where a bundle's engines lie by default: BUNDLE/engines/rtx-fp16-sm86-sm89, or -ampere_plus (target None)."""
+    targets = "ampere_plus" if target is None else "-".join(f"sm{capability}" for capability in target)
+    return bundle.folder / ENGINES / f"{flavor}-{precision}-{targets}"
+
+
+def engine_folders(bundle: Bundle) -> list[Path]:
+    """The folders with engines that lie in the bundle, in the order of their names."""
+    return sorted({path.parent for path in (bundle.folder / ENGINES).glob(f"*/*{SIDECAR_SUFFIX}")})
+
+
+def platform_name() -> str:
+    """The operating system as sidecars name it: "linux", "win32", ... Plans of full TensorRT never cross it."""
+    return sys.platform
+
+
+@dataclass(frozen=True)
+class PlanTensor:
+    """An input or output of a plan. dtype: "float32" or "float16"."""
+
+    name: str
+    dtype: str
+    is_input: bool
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """The shapes that an optimisation profile takes for one input; `opt` is the one it is tuned for."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+    def contains(self, shape: Sequence[int]) -> bool:
+        """Whether each side lies within the range."""
+        return len(shape) == len(self.min) and all(
+            low <= side <= high for low, side, high in zip(self.min, shape, self.max, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class EngineSidecar:
+    """What one plan was built from and what it runs on.
+
+    graph: name in `bundle.GRAPHS`. onnx, onnx_sha256: the graph's file. weights_sha256: of model.safetensors,
+    which holds the file's weights. precision: of this graph's file, "fp32" or "fp16". set_precision: of the engines that
+    it was built with, where the upsampler is FP32 all the same. flavor: "tensorrt" or "rtx".
+    version: the library's. compute_capabilities: 86, 120, ...; the GPU's own or, ahead of time, those that were asked
+    for. gpu: its name, None when built ahead of time. hardware: "same" (this compute capability only), "list" (those
+    listed), "ampere_plus" (80 and all above). version_compatible: later versions of the library run it too.
+    options: the builder's (optimization_level, ...). tensors: inputs and outputs. profiles: for each optimisation
+    profile the shapes of each input. plan_sha256, plan_bytes: the plan's file. platform: `sys.platform` it was built on.
+    """
+
+    graph: str
+    onnx: str
+    onnx_sha256: str
+    weights_sha256: str
+    precision: Precision
+    set_precision: Precision
+    flavor: Flavor
+    version: str
+    compute_capabilities: tuple[int, ...]
+    gpu: str | None
+    hardware: Hardware
+    version_compatible: bool
+    options: Mapping[str, Any]
+    tensors: tuple[PlanTensor, ...]
+    profiles: tuple[Mapping[str, ShapeRange], ...]
+    plan_sha256: str
+    plan_bytes: int
+    platform: str
+    path: Path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> EngineSidecar:
+        """Reads a sidecar (".plan.json") and checks its fields; the plan itself is not touched. Raises InputError."""
+        path = Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(path, "no file", f"an engine's sidecar ({rebuild_command()})") from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(path, f"no JSON ({error})", "an engine's sidecar") from error
+        except OSError as error:
+            raise InputError(path, f"{error.strerror}", "a readable engine sidecar") from error
+        return _parse(content, path)
+
+    @property
+    def plan(self) -> Path:
+        """The plan's file, beside the sidecar."""
+        return self.path.with_name(f"{self.graph}{SUFFIX}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sidecar's content."""
+        fields = asdict(self)
+        del fields["path"]
+        return {"format": FORMAT, "version_of_format": VERSION, **fields}
+
+    def to_json(self) -> str:
+        """The sidecar's text: equal builds give equal bytes, there is no time and no path in it."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def check(
+        self,
+        bundle: Bundle,
+        flavor: Flavor | None = None,
+        version: str | None = None,
+        compute_capability: int | None = None,
+    ) -> list[str]:
+        """What keeps this plan from being used, each a line with what was found, what is needed and what rebuilds it.
+
+        bundle: the one that is about to run. flavor, version: of the library that is about to load the plan.
+        compute_capability: of the GPU, e.g. 86. What is None is not compared. The plan's size is compared, its hash
+        is not: `verify` does that. Empty when the plan fits.
+        """
+        problems: list[tuple[str, str]] = []
+        files = bundle.manifest["files"]
+        for file, digest in ((self.onnx, self.onnx_sha256), (WEIGHTS, self.weights_sha256)):
+            current = files.get(file, {}).get("sha256")
+            if current is None:
+                problems.append((f"built from {file}", f"a graph of the bundle {bundle.name}, which has no such file"))
+            elif current != digest:
+                found = f"built from another {file} (sha256 {digest[:12]})"
+                problems.append((found, f"the one of {bundle.folder} (sha256 {current[:12]})"))
+        problems += self._library_problems(flavor, version)
+        if compute_capability is not None and not self.runs_on(compute_capability):
+            problems.append((f"built for {self.target()}", f"compute capability {compute_capability}"))
+        if self.flavor == "tensorrt" and self.platform != platform_name():
+            problems.append((f"built on {self.platform}", f"a plan built on {platform_name()}"))
+        try:
+            size = self.plan.stat().st_size
+        except OSError:
+            problems.append((f"no {self.plan.name} beside it", "the plan"))
+        else:
+            if size != self.plan_bytes:
+                problems.append((f"{self.plan.name} of {size} bytes", f"{self.plan_bytes} bytes"))
+        command = rebuild_command(bundle, flavor or self.flavor, self.set_precision, self.path.parent)
+        return [str(InputError(self.path, found, f"{needed}; rebuild: {command}")) for found, needed in problems]
+
+    def verify(self) -> None:
+        """Hashes the plan. Raises InputError when it is not the one that this sidecar describes."""
+        try:
+            digest = describe_file(self.plan)["sha256"]
+        except OSError as error:
+            raise InputError(self.plan, f"{error.strerror}", "the plan that the sidecar describes") from error
+        if digest != self.plan_sha256:
+            raise InputError(self.plan, f"sha256 {digest}", f"sha256 {self.plan_sha256} as in {self.path.name}")
+
+    def runs_on(self, compute_capability: int) -> bool:
+        """Whether the plan runs on GPUs of this compute capability."""
+        if self.hardware == "ampere_plus":
+            return compute_capability >= AMPERE
+        return compute_capability in self.compute_capabilities
+
+    def target(self) -> str:
+        """The GPUs that the plan runs on, in words."""
+        if self.hardware == "ampere_plus":
+            return f"compute capability {AMPERE} and above"
+        return f"compute capability {', '.join(map(str, self.compute_capabilities))}"
+
+    def _library_problems(self, flavor: Flavor | None, version: str | None) -> list[tuple[str, str]]:
+        if flavor is not None and flavor != self.flavor:
+            return [(f"a plan of {LIBRARIES[self.flavor]}", f"one of {LIBRARIES[flavor]}")]
+        if version is None or version == self.version:
+            return []
+        if self.version_compatible and _version(version) >= _version(self.version):
+            return []
+        least = " or later" if self.version_compatible else ""
+        return [(f"built with {LIBRARIES[self.flavor]} {self.version}{least}", f"a plan for {version}")]
+
+
+def rebuild_command(
+    bundle: Bundle | None = None, flavor: str | None = None, precision: str = "fp16", output: Path | None = None
+) -> str:
+    """The command that builds engines, with the options that are known."""
+    parts = [*call("export.build_trt").split(), f"--{precision}"]
+    if bundle is not None:
+        parts += ["--bundle", os.fspath(bundle.folder)]
+    if flavor is not None:
+        parts += ["--flavor", flavor]
+    if output is not None and (bundle is None or output.parent.resolve() != (bundle.folder / ENGINES).resolve()):
+        parts += ["-o", os.fspath(output)]
+    return shlex.join(parts)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))
+
+
+def _parse(content: Any, path: Path) -> EngineSidecar:
+    """Raises InputError when the content is no sidecar that this version reads."""
+
+    def require(condition: bool, found: object, expected: str) -> None:
+        if not condition:
+            raise InputError(path, str(found), expected)
+
+    require(isinstance(content, dict), type(content).__name__, "a JSON object")
+    fields = dict(content)
+    kind, version = fields.pop("format", None), fields.pop("version_of_format", None)
+    require(kind == FORMAT, f"format {kind!r}", f'format "{FORMAT}"')
+    require(version == VERSION, f"version_of_format {version!r}", f"version {VERSION} ({rebuild_command()})")
+    expected: dict[str, Any] = {
+        "graph": GRAPHS,
+        "precision": PRECISIONS,
+        "set_precision": PRECISIONS,
+        "flavor": FLAVORS,
+        "hardware": HARDWARE,
+        "onnx": str,
+        "version": str,
+        "platform": str,
+        "gpu": (str, type(None)),
+        "version_compatible": bool,
+        "options": dict,
+        "compute_capabilities": list,
+        "tensors": list,
+        "profiles": list,
+        "plan_bytes": int,
+        "onnx_sha256": "sha256",
+        "weights_sha256": "sha256",
+        "plan_sha256": "sha256",
+    }
+    odd = sorted(set(fields) ^ set(expected))
+    require(not odd, f"missing or unknown fields {', '.join(odd)}", f"{', '.join(expected)}")
+    for name, kind in expected.items():
+        value = fields[name]
+        if kind == "sha256":
+            require(
+                isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None, f"{name} {value!r}", "a sha256"
+            )
+        elif isinstance(kind, tuple) and all(isinstance(choice, str) for choice in kind):
+            require(value in kind, f"{name} {value!r}", f"one of {', '.join(kind)}")
+        else:
+            plain = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            require(plain, f"{name} {value!r}", "a value of its type")
+    require(
+        path.name == f"{fields['graph']}{SIDECAR_SUFFIX}",
+        f"graph {fields['graph']!r}",
+        "the graph that the file is named after",
+    )
+    capabilities = fields["compute_capabilities"]
+    require(
+        bool(capabilities) and all(isinstance(value, int) and value >= 10 for value in capabilities),
+        f"compute_capabilities {capabilities!r}",
+        "numbers like 86",
+    )
+    for tensor in fields["tensors"]:
+        require(
+            isinstance(tensor, dict)
+            and set(tensor) == {"name", "dtype", "is_input"}
+            and isinstance(tensor["name"], str)
+            and tensor["dtype"] in ("float32", "float16")
+            and isinstance(tensor["is_input"], bool),
+            f"tensor {tensor!r}",
+            "name, dtype (float32 or float16) and is_input",
+        )
+    inputs = {tensor["name"] for tensor in fields["tensors"] if tensor["is_input"]}
+    require(bool(fields["profiles"]), "no profiles", "at least one")
+    for profile in fields["profiles"]:
+        require(
+            isinstance(profile, dict) and set(profile) == inputs and all(map(_is_range, profile.values())),
+            f"profile {profile!r}",
+            f"min, opt and max shapes of {', '.join(sorted(inputs))}",
+        )
+    fields["compute_capabilities"] = tuple(capabilities)
+    fields["tensors"] = tuple(PlanTensor(**tensor) for tensor in fields["tensors"])
+    fields["profiles"] = tuple(
+        {name: ShapeRange(**{key: tuple(shape) for key, shape in shapes.items()}) for name, shapes in profile.items()}
+        for profile in fields["profiles"]
+    )
+    return EngineSidecar(**fields, path=path)
+
+
+def _is_range(shapes: Any) -> bool:
+    if not isinstance(shapes, dict) or set(shapes) != {"min", "opt", "max"}:
+        return False
+    if not all(
+        isinstance(shape, list) and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape)
+        for shape in shapes.values()
+    ):
+        return False
+    low, best, high = shapes["min"], shapes["opt"], shapes["max"]
+    return len(low) == len(best) == len(high) and all(a <= b <= c for a, b, c in zip(low, best, high))

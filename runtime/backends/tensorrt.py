@@ -1,0 +1,375 @@
+"""TensorRT and TensorRT for RTX: the networks as built FP16 plans, captured as one CUDA graph per shape.
+
+Buffers come from cuda-python; no torch. The runtime never builds a plan: that is `python -m export.build_trt`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends.cuda_memory import Cuda, CudaError, DeviceArray, load_cudart
+from intrinsic_flow.backends.cuda_program import Interface, Program, Tensors
+from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor, graph_precision
+from intrinsic_flow.backends.engine_files import NEEDED, find_plans
+from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.decomposition.bundle import Bundle, GraphSpec, Precision
+from intrinsic_flow.errors import InputError, MissingExtraError
+
+_MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
+EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
+
+
+class TensorRt(CudaEngine):
+    """Runs plans that `export.build_trt` built for this GPU.
+
+    Encoder, Euler steps and decoder run as one CUDA graph per batch, size and number of steps: the image goes up, the
+    albedo comes down. `decompose` is one such graph too, the upsampler included. Shapes outside the plans' profiles raise
+    ValueError with the valid range.
+
+    Tuning: build the profile's `--opt` shapes at what you run. Batches raise throughput, not latency; `network_many`
+    overlaps one batch's copies with the next one's computation. Full TensorRT searches for the fastest kernels when it
+    builds, TensorRT for RTX compiles them on the user's machine, at the first call of a shape.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        flavor: Flavor,
+        engines: Path | None = None,
+        device: int = 0,
+        precision: Precision | None = None,
+    ) -> None:
+        """engines: folder of the plans; None for those in the bundle, where `export.build_trt` puts them.
+
+        device: CUDA's number of the GPU. precision: that the plans must have; None takes FP16 before FP32.
+        Raises MissingExtraError, CudaError without a usable GPU, and InputError where a plan is missing, damaged or not for
+        this bundle, library or GPU; the message names the command that builds it.
+        """
+        self.name = "tensorrt" if flavor == "tensorrt" else "tensorrt-rtx"
+        self._flavor = flavor
+        self._graphs: dict[str, _Graph] = {}
+        self._trt = _load_library(flavor)
+        # The GPU first: without one, TensorRT's runtime object is one whose use ends the process.
+        gpu = find_gpu(device)
+        if gpu is None:
+            raise CudaError(f"no GPU for {LIBRARIES[flavor]}: {why_no_gpu(device)}")
+        self._gpu = gpu
+        version = self._trt.__version__
+        self._plans = find_plans(bundle, engines, flavor=flavor, version=version, gpu=gpu, precision=precision)
+        super().__init__(Cuda(load_cudart(EXTRAS[flavor]), device), bundle)
+        with self._owner:
+            self._log = _messages(self._trt)
+            self._runtime = self._trt.Runtime(self._log)
+            for graph in NEEDED:
+                self._graph(graph)
+            self._owner = self._owner.pop_all()
+
+    def decompose(
+        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
+    ) -> np.ndarray:
+        """As one CUDA graph."""
+        key = ("decompose", image.shape, guide.shape, full.shape, steps)
+        program = self._program(
+            key, lambda owner: self._decomposition_program(image.shape, guide.shape, full.shape, steps, owner)
+        )
+        feeds = {"image": image, "noise": noise, "guide": guide, "full": full}
+        return program.submit(feeds).result()["shading"]
+
+    @property
+    def precision(self) -> str:
+        """ "fp32" or "fp16": what the plans compute in."""
+        return self._plans.precision
+
+    def describe(self) -> str:
+        """One line for logs and reports."""
+        return f"{LIBRARIES[self._flavor]} {self._trt.__version__}, {self._gpu.name}, {self.precision}"
+
+    def _release(self) -> None:
+        self._graphs.clear()
+        self._runtime = None
+
+    def _graph(self, name: str) -> _Graph:
+        if name not in self._graphs:
+            sidecar = self._plans.sidecars.get(name)
+            if sidecar is None:
+                raise InputError(self._plans.folder, f"no plan of {name}", f"one ({self._plans.command})")
+            spec = self._bundle.spec(name, graph_precision(name, self._plans.precision))
+            self._graphs[name] = _Graph(self._trt, self._runtime, sidecar, spec, self._plans.command, self._log)
+        return self._graphs[name]
+
+    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
+        loaded = self._graph(graph)
+        context = loaded.context(shapes, self._cuda, self._streams.compute, owner)
+        interface = Interface(
+            {tensor.name: (shapes[tensor.name], np.dtype(tensor.dtype)) for tensor in loaded.spec.inputs},
+            context.outputs,
+        )
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            context.enqueue({**inputs, **outputs}, stream)
+
+        return self._new_program(interface, enqueue, [context], owner)
+
+    def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
+        network = self._network(shape, steps, owner)
+        inputs = {"image": network.image, "noise": network.noise}
+        interface = Interface(inputs, {"albedo": network.albedo}, frozenset({"noise"}))
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            network.enqueue(inputs["image"], inputs["noise"], outputs["albedo"], stream)
+
+        return self._new_program(interface, enqueue, network.contexts, owner)
+
+    def _decomposition_program(
+        self,
+        shape: tuple[int, ...],
+        guide_shape: tuple[int, ...],
+        full_shape: tuple[int, ...],
+        steps: int,
+        owner: ExitStack,
+    ) -> Program:
+        cuda, compute = self._cuda, self._streams.compute
+        network = self._network(shape, steps, owner)
+        rows = self._constant(owner, 0, full_shape[2])
+        shapes = {"albedo": network.albedo[0], "guide": guide_shape}
+        low_shading = self._graph("low_shading").context(shapes, cuda, compute, owner)
+        low = {name: cuda.array(owner, *spec) for name, spec in low_shading.outputs.items()}
+        shapes = {name: array.shape for name, array in low.items()}
+        shapes |= {"guide": guide_shape, "image": full_shape, "rows": rows.shape}
+        upsampler = self._graph("upsampler").context(shapes, cuda, compute, owner)
+        albedo = cuda.array(owner, *network.albedo)
+        float32 = np.dtype(np.float32)
+        inputs = {
+            "image": network.image,
+            "noise": network.noise,
+            "guide": (guide_shape, float32),
+            "full": (full_shape, float32),
+        }
+        interface = Interface(inputs, upsampler.outputs, frozenset({"noise"}))
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            guide = inputs["guide"]
+            network.enqueue(inputs["image"], inputs["noise"], albedo, stream)
+            low_shading.enqueue({"albedo": albedo, "guide": guide, **low}, stream)
+            upsampler.enqueue({**low, "guide": guide, "image": inputs["full"], "rows": rows, **outputs}, stream)
+
+        return self._new_program(interface, enqueue, [*network.contexts, low_shading, upsampler], owner)
+
+    def _network(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> _Network:
+        cuda, compute = self._cuda, self._streams.compute
+        sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
+        contexts = {}
+        for name in ("encoder", "velocity_step", "decoder"):
+            graph = self._graph(name)
+            shapes = {tensor.name: tensor.resolve(**sizes) for tensor in graph.spec.inputs}
+            contexts[name] = graph.context(shapes, cuda, compute, owner)
+        encoder, step, decoder = contexts.values()
+        features = {name: cuda.array(owner, *spec) for name, spec in encoder.outputs.items()}
+        latent = step.outputs["z_next"]
+        # Each step reads one and writes the other; the noise itself stays for the next call.
+        latents = [cuda.array(owner, *latent) for _ in range(min(2, steps))]
+        times = [self._constant(owner, index / steps) for index in range(steps)]
+        durations = [self._constant(owner, 1 / steps) for _ in range(steps)]
+        sees_image = "image" in self._graph("decoder").spec.input_names
+
+        def enqueue(image: DeviceArray, noise: DeviceArray, albedo: DeviceArray, stream: Any) -> None:
+            encoder.enqueue({"image": image, **features}, stream)
+            z = noise
+            for index in range(steps):
+                z_next = latents[index % 2]
+                times_of = {"t": times[index], "dt": durations[index]}
+                step.enqueue({"z": z, "z_next": z_next, **times_of, **features}, stream)
+                z = z_next
+            seen = {"image": image} if sees_image else {}
+            decoder.enqueue({"z": z, **seen, "albedo": albedo}, stream)
+
+        image = (tuple(shape), np.dtype(self._graph("encoder").spec.inputs[0].dtype))
+        return _Network(image, latent, decoder.outputs["albedo"], enqueue, list(contexts.values()))
+
+    def _new_program(
+        self,
+        interface: Interface,
+        enqueue: Callable[[Tensors, Tensors, Any], None],
+        contexts: list[_Context],
+        owner: ExitStack,
+    ) -> Program:
+        def capturable() -> bool:
+            return all(context.capturable(self._streams.compute) for context in contexts)
+
+        return Program(self._cuda, self._streams, interface, enqueue, capturable, owner)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Encoder, steps and decoder over contexts of their own. image, noise, albedo: shape and dtype.
+
+    `enqueue(image, noise, albedo, stream)` puts them on a stream.
+    """
+
+    image: tuple[tuple[int, ...], np.dtype]
+    noise: tuple[tuple[int, ...], np.dtype]
+    albedo: tuple[tuple[int, ...], np.dtype]
+    enqueue: Callable[[DeviceArray, DeviceArray, DeviceArray, Any], None]
+    contexts: list[_Context]
+
+
+class _Graph:
+    """A plan, deserialised and checked against the interface of its graph."""
+
+    def __init__(self, trt: Any, runtime: Any, sidecar: EngineSidecar, spec: GraphSpec, command: str, log: Any) -> None:
+        self.spec, self._trt, self._path, self._command, self._log = spec, trt, sidecar.plan, command, log
+        log.forget()
+        self._engine = runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if self._engine is None:
+            raise InputError(self._path, f"a plan that does not load ({log.text()})", f"an intact one ({command})")
+        self._check()
+
+    def context(self, shapes: Mapping[str, tuple[int, ...]], cuda: Cuda, stream: Any, owner: ExitStack) -> _Context:
+        """An execution context for one set of input shapes. Raises ValueError for shapes in none of the profiles."""
+        profile = self._profile(shapes)
+        self._log.forget()
+        context = self._engine.create_execution_context(*self._runtime_config())
+        if context is None:
+            raise RuntimeError(f"{self._path}: no execution context ({self._log.text()})")
+        self._succeed(context.set_optimization_profile_async(profile, int(stream)), "set_optimization_profile_async")
+        cuda.synchronize(stream)
+        for tensor in self._dynamic:
+            self._succeed(context.set_input_shape(tensor.name, shapes[tensor.name]), f"set_input_shape of {tensor.name}")
+        unknown = context.infer_shapes()
+        if unknown:
+            raise RuntimeError(f"{self._path}: shapes of {', '.join(unknown)} stay unknown")
+        outputs = {
+            tensor.name: (tuple(context.get_tensor_shape(tensor.name)), np.dtype(tensor.dtype))
+            for tensor in self.spec.outputs
+        }
+        return _Context(context, outputs, self._succeed, owner)
+
+    @property
+    def _dynamic(self) -> list[Any]:
+        return [tensor for tensor in self.spec.inputs if tensor.symbols]
+
+    def _profile(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """The profile that is tuned for the shapes nearest to these, among those that take them."""
+        tensors = self._dynamic
+        distances: dict[int, float] = {}
+        ranges: list[str] = []
+        for profile in range(self._engine.num_optimization_profiles):
+            limits = {
+                tensor.name: [tuple(shape) for shape in self._engine.get_tensor_profile_shape(tensor.name, profile)]
+                for tensor in tensors
+            }
+            if all(_within(shapes[name], low, high) for name, (low, _, high) in limits.items()):
+                distances[profile] = sum(_distance(shapes[name], best) for name, (_, best, _) in limits.items())
+            ranges.append(", ".join(f"{name} {_sides(low)} to {_sides(high)}" for name, (low, _, high) in limits.items()))
+        if distances:
+            return min(distances, key=lambda profile: (distances[profile], profile))
+        found = ", ".join(f"{tensor.name} {_sides(shapes[tensor.name])}" for tensor in tensors)
+        expected = " or ".join(dict.fromkeys(ranges))
+        raise ValueError(f"{self._path}: found {found}, expected {expected} (others: {self._command})")
+
+    def _check(self) -> None:
+        engine, mode = self._engine, self._trt.TensorIOMode
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        found = {name: (engine.get_tensor_mode(name), self._trt.nptype(engine.get_tensor_dtype(name))) for name in names}
+        expected = {tensor.name: (mode.INPUT, np.dtype(tensor.dtype).type) for tensor in self.spec.inputs}
+        expected |= {tensor.name: (mode.OUTPUT, np.dtype(tensor.dtype).type) for tensor in self.spec.outputs}
+        if found != expected:
+            tensors = ", ".join(f"{name} {np.dtype(kind).name}" for name, (_, kind) in found.items())
+            raise InputError(self._path, f"tensors {tensors}", f"those of the bundle's {self.spec.name} ({self._command})")
+
+    def _runtime_config(self) -> tuple[Any, ...]:
+        """For RTX: kernels for a shape are compiled before its first run, not exchanged under way for others whose results
+        differ in the last bits, and that a captured graph would not have."""
+        strategies = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if strategies is None:
+            return ()
+        config = self._engine.create_runtime_config()
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        return (config,)
+
+    def _succeed(self, done: bool, what: str) -> None:
+        if not done:
+            raise RuntimeError(f"{self._path}: {what} failed ({self._log.text()})")
+
+
+class _Context:
+    """An execution context with its shapes set. outputs: their shapes and dtypes."""
+
+    def __init__(
+        self,
+        context: Any,
+        outputs: dict[str, tuple[tuple[int, ...], np.dtype]],
+        succeed: Callable[[bool, str], None],
+        owner: ExitStack,
+    ) -> None:
+        self.outputs = outputs
+        self._context, self._succeed = context, succeed
+        owner.callback(self._release)
+
+    def enqueue(self, tensors: Tensors, stream: Any) -> None:
+        """Puts one run over these tensors on a stream."""
+        for name, array in tensors.items():
+            self._succeed(self._context.set_tensor_address(name, array.pointer), f"set_tensor_address of {name}")
+        self._succeed(self._context.execute_async_v3(int(stream)), "execute_async_v3")
+
+    def capturable(self, stream: Any) -> bool:
+        """Whether the run may be captured; TensorRT for RTX says so, full TensorRT captures whatever these graphs hold."""
+        ask = getattr(self._context, "is_stream_capturable", None)
+        return ask is None or ask(int(stream))
+
+    def _release(self) -> None:
+        self._context = None
+
+
+def _load_library(flavor: Flavor) -> Any:
+    """TensorRT's module. Raises MissingExtraError, also where the bindings are there without their libraries."""
+    for module in _MODULES[flavor]:
+        try:
+            return importlib.import_module(module)
+        except (ImportError, OSError, RuntimeError) as error:
+            reason = error
+    raise MissingExtraError(_MODULES[flavor][0], EXTRAS[flavor]) from reason
+
+
+def _messages(trt: Any) -> Any:
+    """A logger that keeps the errors, for the message of the exception that follows."""
+
+    class Messages(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self._lines: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self._lines.append(" ".join(message.split()))
+
+        def forget(self) -> None:
+            self._lines.clear()
+
+        def text(self) -> str:
+            return "; ".join(self._lines[-2:]) or "TensorRT gives no reason"
+
+    return Messages()
+
+
+def _within(shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]) -> bool:
+    return len(shape) == len(low) and all(least <= side <= most for least, side, most in zip(low, shape, high))
+
+
+def _distance(shape: tuple[int, ...], best: tuple[int, ...]) -> float:
+    """How many doublings lie between two shapes."""
+    return sum(abs(math.log2(side / other)) for side, other in zip(shape, best))
+
+
+def _sides(shape: Iterable[int]) -> str:
+    return "x".join(str(side) for side in shape)

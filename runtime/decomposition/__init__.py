@@ -1,0 +1,1 @@
+"""The model at work: bundle, exposure, network, full resolution, steadiness over time."""

@@ -1,0 +1,233 @@
+"""The decomposer: one image or a stream of frames in, albedo and shading out at the input's resolution."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.decomposition import working_size
+from intrinsic_flow.decomposition.bundle import LATENT_DOWNSCALE, Bundle
+from intrinsic_flow.decomposition.exposure import exposure_gain
+from intrinsic_flow.decomposition.inputs import ImageInput, read_input
+from intrinsic_flow.decomposition.noise import cut
+from intrinsic_flow.decomposition.product import ShadingKind, finish
+from intrinsic_flow.decomposition.result import Decomposition, Source
+from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
+from intrinsic_flow.decomposition.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
+from intrinsic_flow.media.color import luminance, srgb_to_linear
+
+DEFAULT_RESOLUTION = 256
+
+Mode = Literal["flow", "vae"]
+
+__all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode"]
+
+
+class Decomposer:
+    """A loaded model. Use as a context manager, or call `close()`. One instance serves one thread at a time.
+
+        with Decomposer.load() as model:
+            result = model.decompose("photo.jpg")
+            result.save("out")
+            for result in model.stream(frames): ...
+
+    The same input, seed and backend give the same bytes.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        *,
+        steps: int = 2,
+        seed: int = 0,
+        resolution: int = DEFAULT_RESOLUTION,
+        shading: ShadingKind = "rgb",
+        mode: Mode = "flow",
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps {steps}, expected at least 1")
+        if seed < 0:
+            raise ValueError(f"seed {seed}, expected 0 or more")
+        if resolution < 32:
+            raise ValueError(f"resolution {resolution}, expected at least 32")
+        if shading not in ("rgb", "gray"):
+            raise ValueError(f"shading {shading!r}, expected rgb or gray")
+        if mode not in ("flow", "vae"):
+            raise ValueError(f"mode {mode!r}, expected flow or vae")
+        self.bundle = bundle
+        self.engine = engine
+        self.steps = steps
+        self.seed = seed
+        self.resolution = resolution
+        self.shading: ShadingKind = shading
+        self.mode: Mode = mode
+        self._tone_map = bundle.tone_map
+
+    @classmethod
+    def load(
+        cls,
+        bundle: str | os.PathLike[str] | Bundle | None = None,
+        backend: str = "auto",
+        steps: int = 2,
+        seed: int = 0,
+        *,
+        resolution: int = DEFAULT_RESOLUTION,
+        shading: ShadingKind = "rgb",
+        mode: Mode = "flow",
+        threads: int | None = None,
+        precision: Literal["fp32", "reduced"] | None = None,
+        engines: str | os.PathLike[str] | None = None,
+        device: int = 0,
+    ) -> Self:
+        """Opens a bundle and an engine for it; the networks themselves are loaded on the first image.
+
+        bundle:     "small", "base", a bundle's folder, or None for the best shipped one.
+        backend:    one of `intrinsic_flow.backends.BACKENDS`; "auto" takes the fastest that this machine has.
+        steps:      Euler steps of the flow.
+        seed:       of the start noise: where in the bundle's tile it begins (`intrinsic_flow.decomposition.noise`).
+        resolution: short side, in pixels, at which the network runs; smaller images are not enlarged.
+        shading:    "rgb", or "gray" for one value per pixel (the light's colour then stays in the albedo).
+        mode:       "flow", or "vae": the image goes through the autoencoder as if it were an albedo, and a decoder that
+                    sees the image sees it: what the autoencoder alone carries.
+        threads:    CPU threads of the engine; None for all physical cores.
+        precision:  "fp32", or "reduced" for the backend's faster arithmetic; None for reduced where there is such.
+        engines:    folder of TensorRT plans; None for those in the bundle.
+        device:     CUDA's number of the GPU.
+        Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the engine's library,
+        RuntimeError without the device that it needs.
+        """
+        loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        plans = None if engines is None else Path(engines)
+        engine = open_engine(loaded, backend, threads=threads, precision=precision, engines=plans, device=device)
+        try:
+            return cls(loaded, engine, steps=steps, seed=seed, resolution=resolution, shading=shading, mode=mode)
+        except BaseException:
+            engine.close()
+            raise
+
+    def decompose(self, image: ImageInput) -> Decomposition:
+        """Decomposes one image.
+
+        image: an array (H, W, 3), any H and W. Floating point: linear light, any scale, where NaN counts as black and
+        infinite values as the largest finite one; negative ones are kept in the albedo, for the light they are black.
+        uint8 or uint16: sRGB-encoded.
+        Or a path: colour space and orientation are those that the file states, as on the command line (`read_image`).
+        Or a PIL image: sRGB unless it carries another matrix profile; EXIF orientation applied; alpha kept for `save`.
+        Raises ValueError for another shape, type or mode, InputError for a file that is no complete image.
+        """
+        pixels, source = read_input(image)
+        return self._attributed(self._decompose(_linear(pixels), None), source)
+
+    def stream(
+        self, frames: Iterable[ImageInput], *, temporal: bool = True, first_frame: int = 0
+    ) -> Iterator[Decomposition]:
+        """Decomposes the frames of a video one by one, frame in -> frame out.
+
+        As `decompose`; every frame starts from the same noise. temporal: exposure and albedo are filtered along the
+        motion, up to the next scene cut (`temporal/`); without, every frame stands alone. first_frame: number of
+        the first frame in its video, where the frames before it are left out (`TemporalFilter.resume_from`).
+        """
+        state = TemporalFilter(first_frame) if temporal else None
+        for frame in frames:
+            pixels, source = read_input(frame)
+            yield self._attributed(self._decompose(_linear(pixels), state), source)
+
+    def settings(self) -> dict[str, Any]:
+        """Model, engine and options, as they stand in the JSON file beside an integer shading."""
+        return {
+            "bundle": self.bundle.name,
+            "engine": self.engine.describe(),
+            "mode": self.mode,
+            "shading": self.shading,
+            "steps": self.steps,
+            "seed": self.seed,
+            "resolution": self.resolution,
+        }
+
+    def close(self) -> None:
+        """Frees the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _attributed(self, result: Decomposition, source: Source) -> Decomposition:
+        return replace(result, source=source, settings=self.settings())
+
+    def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
+        light = image if image.min() >= 0 else np.maximum(image, 0)
+        size = working_size.working_size(image.shape[0], image.shape[1], self.resolution)
+        low = working_size.resize(light, size.height, size.width)
+        gain = exposure_gain(low, self._tone_map)
+        if state is not None:
+            gain = state.expose(low, gain)
+        guide = expose(low, gain)
+        padded = to_nchw(working_size.pad(np.clip(from_nchw(guide), 0, 1)))
+        if state is None and self._in_one_call(image):
+            shading = self.engine.decompose(
+                padded, self._start_noise(*padded.shape[2:]), self.steps, guide, expose(light, gain)
+            )
+            full = unexposed(shading, gain)
+        else:
+            albedo = self._albedo(padded)
+            if state is not None:
+                steady = state.steady(from_nchw(albedo)[: size.height, : size.width])
+                albedo = to_nchw(working_size.pad(steady))
+            maps = self.engine.run("low_shading", {"albedo": albedo, "guide": guide})
+            if self.shading == "gray":
+                maps["log_shading"] = _gray(maps["log_shading"])
+            full = upsample_shading(self.engine, light, {**maps, "guide": guide}, gain)
+        return Decomposition(*finish(image, full, "float", self.shading), gain)
+
+    def _in_one_call(self, image: np.ndarray) -> bool:
+        """Whether the engine may go from the image to the full shading, with nothing done here in between."""
+        height, width = image.shape[:2]
+        return self.mode == "flow" and self.shading == "rgb" and height <= strip_rows(self.engine, width)
+
+    def _albedo(self, image: np.ndarray) -> np.ndarray:
+        """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo of that shape, in [0, 1]."""
+        if self.mode == "vae":
+            z = self.engine.run("vae_encoder", {"albedo": image})["z"]
+            return self.engine.run("decoder", {"z": z, "image": image})["albedo"]
+        return self.engine.network(image, self._start_noise(*image.shape[2:]), self.steps)
+
+    def _start_noise(self, height: int, width: int) -> np.ndarray:
+        """The latent that every image of this size starts from."""
+        return cut(self.bundle.noise, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE, self.seed)
+
+
+def _gray(log_shading: np.ndarray) -> np.ndarray:
+    """(1, 3, h, w), natural log -> that of its luminance in every channel."""
+    most = log_shading.max(axis=1, keepdims=True)  # which alone might be beyond the largest float
+    gray = most[0, 0] + np.log(luminance(np.exp(log_shading - most)[0].transpose(1, 2, 0)))
+    return np.ascontiguousarray(np.broadcast_to(gray, log_shading.shape), np.float32)
+
+
+def _linear(image: np.ndarray) -> np.ndarray:
+    """Any accepted image as (H, W, 3) float32, linear and finite. Raises ValueError."""
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"image of shape {image.shape}, expected (height, width, 3)")
+    if image.dtype in (np.uint8, np.uint16):
+        levels = np.iinfo(image.dtype).max
+        codes = np.arange(levels + 1, dtype=np.float32) / np.float32(levels)
+        return srgb_to_linear(codes).astype(np.float32)[image]
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"image of type {image.dtype}, expected floating point, uint8 or uint16")
+    with np.errstate(over="ignore"):
+        image = np.ascontiguousarray(image, dtype=np.float32)
+    if not (image.min() > -np.inf and image.max() < np.inf):  # false for NaN too
+        image = np.nan_to_num(image, nan=0.0, neginf=0.0)
+    return image

@@ -1,0 +1,265 @@
+"""Steadiness on made-up sequences whose truth is known: noise, motion, light, occlusion, cuts, and resuming."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from intrinsic_flow import Decomposer
+from intrinsic_flow.decomposition.temporal.cuts import Thumbnail, is_cut
+from intrinsic_flow.decomposition.temporal.filter import BLOCK, LOOK_BACK, TemporalFilter
+from intrinsic_flow.decomposition.temporal.flow import FlowEstimator, consistent, warp
+from intrinsic_flow.decomposition.temporal.surface import match
+
+HEIGHT, WIDTH = 96, 128
+
+
+def texture(seed: int, height: int = HEIGHT, width: int = WIDTH, colors: bool = True) -> np.ndarray:
+    """(height, width, 3) float32 albedo: soft blotches of about six pixels, between 0.15 and 0.75."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(height, width, 3)).astype(np.float32), (0, 0), 2.5)
+    noise /= noise.std()
+    if not colors:
+        noise[:] = noise[..., :1]
+    return np.clip(0.45 + 0.1 * noise, 0.15, 0.75).astype(np.float32)
+
+
+def lamp(strength: float = 1.0) -> np.ndarray:
+    """(HEIGHT, WIDTH, 1) float32 shading that falls off to one side."""
+    return (
+        np.float32(strength)
+        * np.linspace(1.2, 0.6, WIDTH, dtype=np.float32)[None, :, None]
+        * np.ones((HEIGHT, 1, 1), np.float32)
+    )
+
+
+class FlickeringNetwork:
+    """Estimates of a true albedo, off by a smooth error that is another one in every frame."""
+
+    def __init__(self, strength: float = 0.1, seed: int = 0) -> None:
+        self._rng, self._strength = np.random.default_rng(seed), strength
+
+    def __call__(self, albedo: np.ndarray) -> np.ndarray:
+        error = self._rng.normal(size=(4, 5, 3)).astype(np.float32)
+        error = cv2.resize(error, albedo.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        return np.clip(albedo * np.exp(self._strength * error), 0, 1).astype(np.float32)
+
+
+def run(albedos, shadings, network, noise=0.0, state=None):
+    """Filtered albedo of each frame, and the images."""
+    state, rng = state or TemporalFilter(), np.random.default_rng(1)
+    steady, images = [], []
+    for albedo, shading in zip(albedos, shadings):
+        image = albedo * shading
+        image = np.maximum(image * (1 + noise * rng.normal(size=image.shape)), 0).astype(np.float32)
+        state.expose(image, 1.0)
+        steady.append(state.steady(network(albedo)))
+        images.append(image)
+    return np.stack(steady), np.stack(images)
+
+
+def flicker(layers: np.ndarray) -> float:
+    return float(np.log(layers).std(axis=0).mean())
+
+
+def test_flicker_of_the_network_dies_away_on_a_static_noisy_scene():
+    albedo, count = texture(0), 60
+    alone = np.stack([FlickeringNetwork(seed=0)(albedo)] + [FlickeringNetwork(seed=seed)(albedo) for seed in range(1, 40)])
+    steady, _ = run([albedo] * count, [lamp()] * count, FlickeringNetwork(), noise=0.02)
+    assert flicker(steady[20:]) < 0.15 * flicker(alone)
+    assert np.abs(np.log(steady[-1] / albedo)).mean() < 0.3 * np.abs(np.log(alone / albedo)).mean()
+
+
+def test_the_first_frame_is_the_networks_own():
+    own = FlickeringNetwork()(texture(0))
+    state = TemporalFilter()
+    assert state.expose(texture(0) * lamp(), 1.7) == pytest.approx(1.7)
+    np.testing.assert_array_equal(state.steady(own), own)
+
+
+def test_albedo_follows_a_translating_texture_without_blur_or_lag():
+    wide, count = texture(2, HEIGHT, WIDTH + 200), 40
+    frames = [np.ascontiguousarray(wide[:, 3 * i : 3 * i + WIDTH]) for i in range(count)]
+    steady, _ = run(frames, [lamp()] * count, FlickeringNetwork())
+    alone = FlickeringNetwork(seed=7)(frames[-1])
+    inner = np.s_[8:-8, 8:-60]  # pixels that came in from the right have a short history
+    error = np.log(steady[-1] / frames[-1])[inner]
+    assert np.abs(error).mean() < 0.5 * np.abs(np.log(alone / frames[-1]))[inner].mean()
+    sharpness = [np.abs(cv2.Laplacian(np.log(x), cv2.CV_32F))[inner].mean() for x in (steady[-1], frames[-1])]
+    assert sharpness[0] > 0.85 * sharpness[1]
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.35])
+@pytest.mark.parametrize("tint", [(1, 1, 1), (1.25, 1.0, 0.7)])
+def test_switched_light_is_in_the_shading_within_three_frames_and_not_in_the_albedo(factor, tint):
+    albedo, change = texture(3), np.float32(factor) * np.array(tint, np.float32)
+    shadings = [lamp()] * 20 + [lamp() * change] * 10
+    steady, images = run([albedo] * 30, shadings, FlickeringNetwork(0.05), noise=0.01)
+    shading = images / steady
+    for frame in range(20, 23):
+        response = np.log(shading[frame] / shading[19]) / np.log(change)
+        level = float(np.log(shading[frame] / shading[19]).mean() / np.log(change).mean())
+        assert level == pytest.approx(1, abs=0.1), (frame, response.mean())
+    assert np.abs(np.log(steady[22] / steady[19])).mean() < 0.02
+
+
+def test_a_network_that_takes_light_for_albedo_does_not_pull_the_steady_albedo_along():
+    albedo = texture(4)
+
+    def fooled(true: np.ndarray) -> np.ndarray:
+        fooled.calls += 1
+        return true * np.float32(1.0 if fooled.calls <= 20 else 1.4)
+
+    fooled.calls = 0
+    steady, _ = run([albedo] * 23, [lamp()] * 20 + [lamp(2.0)] * 3, fooled)
+    assert np.log(steady[22] / steady[19]).mean() < 0.25 * np.log(1.4)
+
+
+def test_a_moving_shadow_stays_out_of_the_albedo():
+    albedo, shadings = texture(5), []
+    for step in range(30):
+        light = lamp().copy()
+        light[:, max(0, 3 * step - 20) : max(0, 3 * step)] *= 0.5
+        shadings.append(cv2.GaussianBlur(light, (0, 0), 1.5)[..., None])
+    steady, _ = run([albedo] * 30, shadings, lambda true: true)
+    assert np.abs(np.log(steady[10:] / albedo)).mean() < 0.01
+
+
+def test_nothing_is_dragged_across_a_cut():
+    first, second, network = texture(6), texture(7), FlickeringNetwork()
+    state = TemporalFilter()
+    run([first] * 12, [lamp()] * 12, network, state=state)
+    own = network(second)
+    gain = state.expose(second * lamp(0.5), 2.0)
+    assert state.cut and gain == pytest.approx(2.0)
+    np.testing.assert_array_equal(state.steady(own), own)
+
+
+def test_an_object_that_enters_brings_its_own_albedo_and_uncovers_what_is_behind_it():
+    wall, thing, truth = texture(8), texture(9) * np.array([0.25, 0.3, 0.9], np.float32), []
+    for step in range(24):
+        frame = wall.copy()
+        frame[30:70, 4 * step : 4 * step + 30] = thing[30:70, :30][:, : max(0, WIDTH - 4 * step)]
+        truth.append(frame)
+    steady, _ = run(truth, [lamp()] * 24, lambda true: true)
+    error = np.abs(np.log(steady / np.stack(truth))).mean(axis=(1, 2, 3))
+    assert error.max() < 0.03
+    trail = np.s_[30:70, 4 * 23 - 12 : 4 * 23 - 1]
+    assert np.abs(np.log(steady[-1][trail] / truth[-1][trail])).mean() < 0.1
+
+
+def test_a_filter_that_begins_at_the_look_back_gives_the_same_bytes():
+    wide, count, frame = texture(10, HEIGHT, WIDTH + 4 * BLOCK), 3 * BLOCK + 30, 3 * BLOCK + 5
+    frames = [wide[:, i : i + WIDTH] * lamp(1 + 0.3 * np.sin(i / 9)) for i in range(count)]
+    albedos = [FlickeringNetwork(seed=i)(frames[i]) for i in range(count)]
+    begin = TemporalFilter.resume_from(frame)
+    assert begin > 0 and frame - begin <= LOOK_BACK
+
+    def outputs(first: int) -> dict[int, tuple[float, bytes]]:
+        state, results = TemporalFilter(first), {}
+        for number in range(first, count):
+            gain = state.expose(frames[number], 1 + 0.1 * np.cos(number))
+            # The network's answer depends on the gain under which it sees the frame.
+            results[number] = gain, state.steady(albedos[number] * np.float32(0.5 * gain)).tobytes()
+        return results
+
+    whole, resumed = outputs(0), outputs(begin)
+    assert all(resumed[number] == whole[number] for number in range(frame, count))
+
+
+@pytest.mark.parametrize(
+    ("frame", "begin"), [(0, 0), (BLOCK, 0), (3 * BLOCK - 1, 0), (3 * BLOCK, BLOCK), (5 * BLOCK, 3 * BLOCK)]
+)
+def test_where_a_filter_has_to_begin(frame, begin):
+    assert TemporalFilter.resume_from(frame) == begin
+
+
+def test_a_light_switch_and_a_pan_are_no_cuts_but_another_scene_and_black_are():
+    wide = texture(11, HEIGHT, WIDTH + 40)
+    frame = wide[:, :WIDTH] * lamp()
+    thumbnail = Thumbnail.of(frame)
+    assert not is_cut(thumbnail, Thumbnail.of(frame * 1.02))
+    assert not is_cut(thumbnail, Thumbnail.of(frame * 3 * np.linspace(0.5, 1.5, WIDTH, dtype=np.float32)[None, :, None]))
+    assert not is_cut(thumbnail, Thumbnail.of(wide[:, 8 : 8 + WIDTH] * lamp()))
+    assert is_cut(thumbnail, Thumbnail.of(texture(12) * lamp()))
+    black = Thumbnail.of(np.zeros_like(frame))
+    assert is_cut(thumbnail, black) and is_cut(black, thumbnail) and not is_cut(black, black)
+    assert is_cut(thumbnail, Thumbnail.of(wide[:, :100] * 1.0))
+
+
+def test_flow_finds_a_translation_whatever_the_light_and_knows_what_was_hidden():
+    wide = texture(13, HEIGHT, WIDTH + 20)
+    before, now = wide[:, 5 : 5 + WIDTH], wide[:, :WIDTH] * np.float32(0.6)
+    motion = FlowEstimator()(np.ascontiguousarray(before), np.ascontiguousarray(now))
+    inner = motion.backward[10:-10, 15:-15]
+    assert np.abs(np.median(inner, axis=(0, 1)) - [-5, 0]).max() < 0.3
+    assert motion.visible[10:-10, 15:-15].mean() > 0.95
+    assert not motion.visible[:, :4].any()
+    there, back = np.full((8, 9, 2), 2.0, np.float32), np.full((8, 9, 2), -2.0, np.float32)
+    assert consistent(there, back)[:6, :7].all() and not consistent(there, there).any()
+
+
+def test_warping_looks_up_where_the_flow_points():
+    ramp = np.mgrid[:6, :7][1].astype(np.float32)
+    flow = np.zeros((6, 7, 2), np.float32)
+    flow[..., 0] = 1.5
+    np.testing.assert_allclose(warp(ramp, flow)[:, :5], ramp[:, :5] + 1.5, atol=1e-3)
+
+
+def test_other_light_is_the_same_surface_and_another_texture_is_not():
+    surface = texture(14)
+    estimate = FlowEstimator()
+
+    def same(now: np.ndarray) -> float:
+        return float(match(surface, now, estimate(surface, now)).same[8:-8, 8:-8].mean())
+
+    assert same(surface) == 1
+    assert same(surface * 2) > 0.95
+    assert same(surface * np.linspace(0.5, 1.4, WIDTH, dtype=np.float32)[None, :, None]) > 0.9
+    assert same(texture(15)) < 0.2
+    assert same(np.full_like(surface, 0.02)) < 0.1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 300), (33, 17)])
+def test_frames_of_any_size_pass(size):
+    rng = np.random.default_rng(0)
+    state = TemporalFilter()
+    for _ in range(3):
+        frame = rng.random((*size, 3), np.float32)
+        assert np.isfinite(state.expose(frame, 1.0))
+        assert np.isfinite(state.steady(frame)).all()
+
+
+def test_a_stream_without_filtering_decomposes_each_frame_as_if_it_were_alone(tiny_bundle, scene):
+    frames = [scene, scene * 1.3, np.roll(scene, 5, axis=1)]
+    with Decomposer.load(tiny_bundle) as model:
+        for frame, result in zip(frames, model.stream(frames, temporal=False)):
+            np.testing.assert_array_equal(result.albedo, model.decompose(frame).albedo)
+
+
+def test_a_filtered_stream_keeps_the_product(tiny_bundle, scene):
+    frames = [np.roll(scene, 2 * step, axis=1) * (1 + 0.1 * step) for step in range(5)]
+    with Decomposer.load(tiny_bundle) as model:
+        for frame, result in zip(frames, model.stream(frames)):
+            np.testing.assert_allclose(result.albedo * result.shading, frame, rtol=1e-5)
+
+
+def test_an_image_size_that_changes_begins_a_shot(tiny_bundle, scene):
+    with Decomposer.load(tiny_bundle) as model:
+        results = list(model.stream([scene, scene[:80]]))
+        np.testing.assert_array_equal(results[1].albedo, model.decompose(scene[:80]).albedo)
+
+
+def test_an_even_noisy_wall_is_the_same_wall_and_a_shadow_that_passes_over_it_is_light():
+    rng = np.random.default_rng(0)
+    estimate = FlowEstimator()
+
+    def wall(light: float, strength: float) -> np.ndarray:
+        """Grain as codecs leave it, which flow cannot follow."""
+        grain = rng.normal(1, strength, (24, 32, 3)).astype(np.float32)
+        return 0.5 * np.float32(light) * cv2.resize(grain, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+
+    for light, strength in ((1, 0.02), (0.85, 0.005)):
+        before, now = wall(1, strength), wall(light, strength)
+        assert match(before, now, estimate(before, now)).same.mean() > 0.95
