@@ -39,11 +39,11 @@ import numpy as np
 import torch
 import yaml
 
-from intrinsic_flow.benchmarks.baselines import Layers
-from intrinsic_flow.benchmarks.datasets import Sample
-from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record
 from intrinsic_flow.benchmarks.report import environment, write_json
-from intrinsic_flow.benchmarks.torch_engine import open_run
+from intrinsic_flow.benchmarks.scoring.baselines import Layers
+from intrinsic_flow.benchmarks.scoring.datasets import Sample
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record
+from intrinsic_flow.benchmarks.scoring.torch_backend import open_run
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError

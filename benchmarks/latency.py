@@ -26,12 +26,12 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.benchmarks import fresh_process, machine_limit
-from intrinsic_flow.benchmarks.contestant import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
-from intrinsic_flow.benchmarks.latency_inputs import STAGES, Variant, Workload
-from intrinsic_flow.benchmarks.latency_report import Report, format_rows, write_report
-from intrinsic_flow.benchmarks.latency_runtime import ENGINES
 from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
+from intrinsic_flow.benchmarks.timing.backends import ENGINES
+from intrinsic_flow.benchmarks.timing.candidate import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
+from intrinsic_flow.benchmarks.timing.report import Report, format_rows, write_report
+from intrinsic_flow.benchmarks.timing.workload import STAGES, Variant, Workload
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
@@ -152,7 +152,7 @@ def _qualify(
     for name in fresh_process.variant_names(backend):
         progress(f"opening {backend}, {name}")
         if backend == "torch-eager" and name.startswith("channels_last"):
-            from intrinsic_flow.benchmarks import latency_torch
+            from intrinsic_flow.benchmarks.timing import pytorch as latency_torch
 
             if not latency_torch.runs_in_a_process_of_its_own(bundle, backend, name, workload):
                 warnings.append(f"{backend}, {name}: left out, the process crashes")

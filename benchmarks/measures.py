@@ -19,14 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from intrinsic_flow.benchmarks.datasets import MitDataset, ShardDataset, WhiteBalancedShardDataset
-from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions, is_run
-from intrinsic_flow.benchmarks.oracle import ORACLES
-from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Benchmark
-from intrinsic_flow.benchmarks.protocols.measures import DenseMeasures
 from intrinsic_flow.benchmarks.quality import at_least, summarise
 from intrinsic_flow.benchmarks.report import environment, write_json
-from intrinsic_flow.benchmarks.runner import run
+from intrinsic_flow.benchmarks.scoring.datasets import MitDataset, ShardDataset, WhiteBalancedShardDataset
+from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is_run
+from intrinsic_flow.benchmarks.scoring.oracle import ORACLES
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Benchmark
+from intrinsic_flow.benchmarks.scoring.protocols.measures import DenseMeasures
+from intrinsic_flow.benchmarks.scoring.runner import run
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION

@@ -21,10 +21,6 @@ from typing import Any
 import numpy as np
 
 from intrinsic_flow.backends import BACKENDS
-from intrinsic_flow.benchmarks.datasets import MINIMUM_VALID_SHARE, Dataset
-from intrinsic_flow.benchmarks.methods import METHODS, MethodOptions, is_run
-from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, Record, protocols_of
-from intrinsic_flow.benchmarks.protocols.base import LayerProtocol
 from intrinsic_flow.benchmarks.report import (
     captioned,
     environment,
@@ -35,7 +31,11 @@ from intrinsic_flow.benchmarks.report import (
     write_png,
     write_text,
 )
-from intrinsic_flow.benchmarks.runner import Progress, ViewResult, judge_view, run
+from intrinsic_flow.benchmarks.scoring.datasets import MINIMUM_VALID_SHARE, Dataset
+from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is_run
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record, protocols_of
+from intrinsic_flow.benchmarks.scoring.protocols.base import LayerProtocol
+from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult, judge_view, run
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--oracle",
         action="store_true",
-        help="beside the flow: its answers with the truth in the network's place, and by scale (benchmarks/oracle.py)",
+        help="beside the flow: its answers with the truth in the network's place, and by scale (scoring/oracle.py)",
     )
     parser.add_argument("--steps", type=partial(at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
     parser.add_argument(

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_flow.benchmarks import quality
-from intrinsic_flow.benchmarks.baselines import TRIVIAL
-from intrinsic_flow.benchmarks.protocols import protocols_of
 from intrinsic_flow.benchmarks.report import table, write_text
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL
+from intrinsic_flow.benchmarks.scoring.protocols import protocols_of
 from intrinsic_flow.commands import ROOT, command_parser
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export import build_onnx

@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers
-from intrinsic_flow.benchmarks.datasets import Sample
-from intrinsic_flow.benchmarks.metrics import best_scale
-from intrinsic_flow.benchmarks.protocols import Score
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers
+from intrinsic_flow.benchmarks.scoring.datasets import Sample
+from intrinsic_flow.benchmarks.scoring.metrics import best_scale
+from intrinsic_flow.benchmarks.scoring.protocols import Score
 from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.media.color import linear_to_srgb
 

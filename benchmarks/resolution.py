@@ -22,10 +22,10 @@ import numpy as np
 
 from intrinsic_flow.backends import open_engine
 from intrinsic_flow.backends.base import Engine
-from intrinsic_flow.benchmarks.baselines import Layers
-from intrinsic_flow.benchmarks.datasets import DENSE_DATASETS, Sample
-from intrinsic_flow.benchmarks.metrics.layers import lmse, ssim
 from intrinsic_flow.benchmarks.report import Strip, environment, grid, strip, write_json, write_png
+from intrinsic_flow.benchmarks.scoring.baselines import Layers
+from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
+from intrinsic_flow.benchmarks.scoring.metrics.layers import lmse, ssim
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer

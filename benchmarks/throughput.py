@@ -23,8 +23,8 @@ import numpy as np
 from intrinsic_flow.backends import BACKENDS, open_engine
 from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.backends.cuda_backend import CudaEngine
-from intrinsic_flow.benchmarks.latency_inputs import Workload
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
+from intrinsic_flow.benchmarks.timing.workload import Workload
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError

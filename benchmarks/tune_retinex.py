@@ -5,7 +5,7 @@
 
 Best means the lowest mean over views of (albedo LMSE + shading LMSE) / 2, the score of Grosse et al. (ICCV
 2009). Also prints the leave-one-out score, where each view is judged with the thresholds that are best on the
-others. The values in `intrinsic_flow.benchmarks.retinex.THRESHOLDS` come from this command.
+others. The values in `intrinsic_flow.benchmarks.scoring.retinex.THRESHOLDS` come from this command.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.benchmarks.datasets import DENSE_DATASETS, Sample
-from intrinsic_flow.benchmarks.metrics import lmse
-from intrinsic_flow.benchmarks.retinex import PoissonSolver, Thresholds, color_retinex
+from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
+from intrinsic_flow.benchmarks.scoring.metrics import lmse
+from intrinsic_flow.benchmarks.scoring.retinex import PoissonSolver, Thresholds, color_retinex
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError

@@ -6,7 +6,7 @@
 
 Four rows for each clip: `temporal` (what the runtime does), `fixed noise` and `fresh noise` (every frame alone, from the
 same start noise or from another in each), and `input`, the image itself: the floor that camera and codec leave. Measures
-are defined in `benchmarks/steadiness.py`; deviation is taken on static pixels in windows of one second. Rendered clips
+are defined in `videos/steadiness.py`; deviation is taken on static pixels in windows of one second. Rendered clips
 (--clip) have ground truth: LMSE of both layers, the share of a true change of light that the shading shows after one, two
 and three frames, and what is dragged across a cut. --speed times decoding, inference and encoding each alone and the
 pipeline of all; --memory compares the peak of a clip of 30 s with one of 120 s.
@@ -27,11 +27,18 @@ from typing import Any
 import numpy as np
 
 from intrinsic_flow.backends import BACKENDS
-from intrinsic_flow.benchmarks.clips import Clip, read_clips
-from intrinsic_flow.benchmarks.metrics.layers import lmse
 from intrinsic_flow.benchmarks.report import environment, write_json
-from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
-from intrinsic_flow.benchmarks.video_report import Report, markdown, table
+from intrinsic_flow.benchmarks.scoring.metrics.layers import lmse
+from intrinsic_flow.benchmarks.videos.clips import Clip, read_clips
+from intrinsic_flow.benchmarks.videos.report import Report, markdown, table
+from intrinsic_flow.benchmarks.videos.steadiness import (
+    Lit,
+    deviation,
+    frame_to_frame,
+    light_response,
+    static_pixels,
+    warped_error,
+)
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
@@ -288,7 +295,7 @@ def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
     for clip in read_clips(args.clip) if args.clip else ():
         rows += judge_clip(clip, build_methods(bundle, **options))
     if args.speed or args.made or args.memory:
-        from intrinsic_flow.benchmarks import video_speed
+        from intrinsic_flow.benchmarks.videos import speed as video_speed
 
         if args.speed and args.videos:
             rows += video_speed.stages(args.videos[0], bundle, **options)

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "commands.md"
 PACKAGES = ("runtime", "train", "export", "benchmarks")
 # What another command starts.
-INTERNAL = ("benchmarks.fresh_process", "runtime.commands")
+INTERNAL = ("benchmarks.timing.fresh_process", "runtime.commands")
 WIDTH = 100
 _INTRODUCTION = """# Commands
 

@@ -44,10 +44,10 @@ from intrinsic_flow.decomposition.bundle import (
 from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.graphs import graph_modules
-from intrinsic_flow.export.half import half_copy
-from intrinsic_flow.export.merge import merge_loop
-from intrinsic_flow.export.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
+from intrinsic_flow.export.graphs.half import half_copy
+from intrinsic_flow.export.graphs.merge import merge_loop
+from intrinsic_flow.export.graphs.modules import graph_modules
+from intrinsic_flow.export.graphs.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
 from intrinsic_flow.export.untrained import source as untrained_source
 from intrinsic_flow.export.untrained import untrained_model
 from intrinsic_flow.export.verify import (

@@ -30,9 +30,9 @@ import torch
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.half_tensors import LIMIT, HalfTensors
+from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity_measures import Difference, difference
-from intrinsic_flow.export.rungs import RUNGS, Rung, open_rung
+from intrinsic_flow.export.references import RUNGS, Rung, open_rung
 from intrinsic_flow.export.verify import (
     BF16_MIN_PSNR,
     FP16_MIN_PSNR,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from intrinsic_flow.decomposition.bundle import PRECISIONS, GraphSpec, NetworkInterface, Precision, graph_file, graph_specs
 from intrinsic_flow.decomposition.exposure import exposure_gain
 from intrinsic_flow.decomposition.working_size import pad, resize, working_size
-from intrinsic_flow.export.graphs import graph_modules
+from intrinsic_flow.export.graphs.modules import graph_modules
 from intrinsic_flow.media.images import read_image
 from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
 

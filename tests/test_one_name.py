@@ -61,7 +61,7 @@ def test_every_program_is_a_subcommand_and_every_subcommand_a_program():
         for path in (REPOSITORY / package).rglob("*.py")
         if '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")
     }
-    internal = {"runtime.commands", "benchmarks.fresh_process"}
+    internal = {"runtime.commands", "benchmarks.timing.fresh_process"}
     assert {module for module, _ in COMMANDS.values()} == programs - internal
 
 

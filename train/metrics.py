@@ -1,4 +1,4 @@
-"""Validation scores in torch, batched on the device. `benchmarks/metrics/` holds the reference definitions."""
+"""Validation scores in torch, batched on the device. `benchmarks/scoring/metrics/` holds the reference definitions."""
 
 from __future__ import annotations
 

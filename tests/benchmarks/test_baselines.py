@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.baselines import TRIVIAL, as_gray
-from intrinsic_flow.benchmarks.metrics import score_layer
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, as_gray
+from intrinsic_flow.benchmarks.scoring.metrics import score_layer
 
 IMAGE = np.random.default_rng(0).random((24, 32, 3)).astype(np.float32)
 MASK = np.ones(IMAGE.shape[:2], bool)

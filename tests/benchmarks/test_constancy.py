@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.metrics.constancy import change, lit_in_all, local_change
-from intrinsic_flow.benchmarks.metrics.layers import lmse
+from intrinsic_flow.benchmarks.scoring.metrics.constancy import change, lit_in_all, local_change
+from intrinsic_flow.benchmarks.scoring.metrics.layers import lmse
 
 MASK = np.ones((24, 24), bool)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.benchmarks import quality
-from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers
-from intrinsic_flow.benchmarks.datasets import (
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers
+from intrinsic_flow.benchmarks.scoring.datasets import (
     MultiIlluminationDataset,
     PhotometricStereoDataset,
     RivalDataset,
@@ -20,9 +20,9 @@ from intrinsic_flow.benchmarks.datasets import (
     ShardDataset,
     WhiteBalancedShardDataset,
 )
-from intrinsic_flow.benchmarks.metrics.cast_shadow import shadow_left
-from intrinsic_flow.benchmarks.metrics.contrast import contrast_and_correlation
-from intrinsic_flow.benchmarks.protocols.contrast import ContrastProtocol, OtherLightsProtocol, ShadowMovedProtocol
+from intrinsic_flow.benchmarks.scoring.metrics.cast_shadow import shadow_left
+from intrinsic_flow.benchmarks.scoring.metrics.contrast import contrast_and_correlation
+from intrinsic_flow.benchmarks.scoring.protocols.contrast import ContrastProtocol, OtherLightsProtocol, ShadowMovedProtocol
 from intrinsic_flow.media.color import srgb_to_linear
 
 MASK = np.ones((40, 40), bool)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.datasets import MitDataset, Sample, ShardDataset
+from intrinsic_flow.benchmarks.scoring.datasets import MitDataset, Sample, ShardDataset
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError, views
 

@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from intrinsic_flow.benchmarks import experiments
-from intrinsic_flow.benchmarks.datasets import ShardDataset
-from intrinsic_flow.benchmarks.protocols import BENCHMARKS
 from intrinsic_flow.benchmarks.quality import summarise
-from intrinsic_flow.benchmarks.torch_engine import TorchEngine, open_run
+from intrinsic_flow.benchmarks.scoring.datasets import ShardDataset
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS
+from intrinsic_flow.benchmarks.scoring.torch_backend import TorchEngine, open_run
 from intrinsic_flow.decomposition.bundle import NOISE, Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.decomposition.exposure import ToneMap

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks import fresh_process, latency, latency_torch, machine_limit
-from intrinsic_flow.benchmarks.contestant import Contestant, speedup
+from intrinsic_flow.benchmarks import latency
 from intrinsic_flow.benchmarks.latency import main, measure
-from intrinsic_flow.benchmarks.latency_inputs import Variant, Workload
-from intrinsic_flow.benchmarks.latency_report import format_rows, write_report
+from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
+from intrinsic_flow.benchmarks.timing import pytorch as latency_torch
+from intrinsic_flow.benchmarks.timing.candidate import Contestant, speedup
+from intrinsic_flow.benchmarks.timing.report import format_rows, write_report
+from intrinsic_flow.benchmarks.timing.workload import Variant, Workload
 from intrinsic_flow.decomposition.bundle import Bundle
 
 FIELDS = {

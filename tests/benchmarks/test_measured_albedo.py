@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from intrinsic_flow.benchmarks.metrics.measured_albedo import (
+from intrinsic_flow.benchmarks.scoring.metrics.measured_albedo import (
     MeasuredRegions,
     adobe_to_rec709,
     chromaticity_error,

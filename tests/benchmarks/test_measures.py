@@ -12,13 +12,13 @@ import pytest
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.benchmarks import measures, quality
-from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers
-from intrinsic_flow.benchmarks.datasets import ShardDataset
-from intrinsic_flow.benchmarks.metrics import lmse
-from intrinsic_flow.benchmarks.metrics.materials import Materials
-from intrinsic_flow.benchmarks.metrics.scales import cell_of, coarse_and_detail
-from intrinsic_flow.benchmarks.oracle import ORACLES, Oracle
-from intrinsic_flow.benchmarks.protocols.measures import DenseMeasures, MaterialProtocol
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers
+from intrinsic_flow.benchmarks.scoring.datasets import ShardDataset
+from intrinsic_flow.benchmarks.scoring.metrics import lmse
+from intrinsic_flow.benchmarks.scoring.metrics.materials import Materials
+from intrinsic_flow.benchmarks.scoring.metrics.scales import cell_of, coarse_and_detail
+from intrinsic_flow.benchmarks.scoring.oracle import ORACLES, Oracle
+from intrinsic_flow.benchmarks.scoring.protocols.measures import DenseMeasures, MaterialProtocol
 
 
 def gray(values: list[list[float]]) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_one_command_gives_every_set_that_is_there(
 
 def test_a_training_run_is_scored_as_it_stands(tmp_path: Path, make: SimpleNamespace) -> None:
     torch = pytest.importorskip("torch")
-    from intrinsic_flow.benchmarks.methods import CHECKPOINT
+    from intrinsic_flow.benchmarks.scoring.methods import CHECKPOINT
     from intrinsic_flow.train import checkpoint
     from intrinsic_flow.train.networks.config import CONFIGS
     from intrinsic_flow.train.networks.model import IntrinsicFlow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.metrics import best_scale, lmse, score_layer, si_mse, ssim
+from intrinsic_flow.benchmarks.scoring.metrics import best_scale, lmse, score_layer, si_mse, ssim
 
 
 def random_case(seed: int, height: int = 67, width: int = 53) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.metrics import perceptual
+from intrinsic_flow.benchmarks.scoring.metrics import perceptual
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.baselines import Layers
-from intrinsic_flow.benchmarks.datasets import Sample
-from intrinsic_flow.benchmarks.metrics import layers as metrics
-from intrinsic_flow.benchmarks.metrics.shading_gradient import ShadingLabels
-from intrinsic_flow.benchmarks.protocols import BENCHMARKS, Protocol, protocols_of
-from intrinsic_flow.benchmarks.protocols.labels import ConstancyProtocol, SawProtocol
-from intrinsic_flow.benchmarks.protocols.layers import (
+from intrinsic_flow.benchmarks.scoring.baselines import Layers
+from intrinsic_flow.benchmarks.scoring.datasets import Sample
+from intrinsic_flow.benchmarks.scoring.metrics import layers as metrics
+from intrinsic_flow.benchmarks.scoring.metrics.shading_gradient import ShadingLabels
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, protocols_of
+from intrinsic_flow.benchmarks.scoring.protocols.labels import ConstancyProtocol, SawProtocol
+from intrinsic_flow.benchmarks.scoring.protocols.layers import (
     BarronProtocol,
     CareagaProtocol,
     FlowIidProtocol,
@@ -268,7 +268,7 @@ def test_constancy_asks_every_light_and_shows_the_first_and_the_last() -> None:
 
 
 def test_hypersim_leaves_lpips_out_where_it_cannot_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from intrinsic_flow.benchmarks.protocols import layers as module
+    from intrinsic_flow.benchmarks.scoring.protocols import layers as module
 
     sample = sample_of(halves([0.2] * 3, [0.6] * 3, 64), np.ones((64, 64, 3), np.float32))
     monkeypatch.setattr(module, "why_unavailable", lambda: "no LPIPS: not here")

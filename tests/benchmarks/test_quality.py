@@ -9,14 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks import quality, runner
-from intrinsic_flow.benchmarks.baselines import TRIVIAL, Layers
-from intrinsic_flow.benchmarks.datasets import MitDataset, Sample, ShardDataset
-from intrinsic_flow.benchmarks.metrics import score_layer
-from intrinsic_flow.benchmarks.protocols import BENCHMARKS
-from intrinsic_flow.benchmarks.protocols.layers import NativeProtocol
+from intrinsic_flow.benchmarks import quality
 from intrinsic_flow.benchmarks.report import CELL
-from intrinsic_flow.benchmarks.retinex import THRESHOLDS
+from intrinsic_flow.benchmarks.scoring import runner
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers
+from intrinsic_flow.benchmarks.scoring.datasets import MitDataset, Sample, ShardDataset
+from intrinsic_flow.benchmarks.scoring.metrics import score_layer
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS
+from intrinsic_flow.benchmarks.scoring.protocols.layers import NativeProtocol
+from intrinsic_flow.benchmarks.scoring.retinex import THRESHOLDS
 from intrinsic_flow.decomposition.decomposer import Decomposer
 
 Maker = Callable[..., Path]

@@ -10,10 +10,17 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.benchmarks import quality
-from intrinsic_flow.benchmarks.datasets import ArapDataset, HypersimDataset, IiwDataset, MawDataset, MitDataset, SawDataset
-from intrinsic_flow.benchmarks.datasets.arap import scene_of
-from intrinsic_flow.benchmarks.datasets.mit import BARRON_TEST, BARRON_TRAIN, GROSSE
-from intrinsic_flow.benchmarks.datasets.saw import SawShadingDataset
+from intrinsic_flow.benchmarks.scoring.datasets import (
+    ArapDataset,
+    HypersimDataset,
+    IiwDataset,
+    MawDataset,
+    MitDataset,
+    SawDataset,
+)
+from intrinsic_flow.benchmarks.scoring.datasets.arap import scene_of
+from intrinsic_flow.benchmarks.scoring.datasets.mit import BARRON_TEST, BARRON_TRAIN, GROSSE
+from intrinsic_flow.benchmarks.scoring.datasets.saw import SawShadingDataset
 from intrinsic_flow.errors import InputError
 
 WITHOUT_WEIGHTS = ["--methods", "retinex", "trivial"]

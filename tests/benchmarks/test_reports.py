@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from intrinsic_flow.benchmarks.protocols import protocols_of
 from intrinsic_flow.benchmarks.report import table
+from intrinsic_flow.benchmarks.scoring.protocols import protocols_of
 
 REPOSITORY = Path(__file__).parents[2]
 REPORTS = sorted((REPOSITORY / "benchmarks" / "reports").glob("*.json"))

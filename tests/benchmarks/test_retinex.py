@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.baselines import TRIVIAL
-from intrinsic_flow.benchmarks.metrics import lmse
-from intrinsic_flow.benchmarks.retinex import PoissonSolver, Thresholds, color_retinex
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL
+from intrinsic_flow.benchmarks.scoring.metrics import lmse
+from intrinsic_flow.benchmarks.scoring.retinex import PoissonSolver, Thresholds, color_retinex
 
 THRESHOLDS = Thresholds(chromaticity=0.1, brightness=0.4)
 

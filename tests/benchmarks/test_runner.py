@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.benchmarks import quality
-from intrinsic_flow.benchmarks.runner import Progress, ViewResult
+from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult
 
 WITHOUT_WEIGHTS = ["--methods", "retinex", "trivial"]
 
@@ -108,7 +108,7 @@ def test_a_report_that_cannot_be_written_gives_one_line(tmp_path: Path, make, ca
 
 
 def test_best_median_and_worst_are_those_of_the_first_methods_layers() -> None:
-    from intrinsic_flow.benchmarks.protocols.layers import NativeProtocol
+    from intrinsic_flow.benchmarks.scoring.protocols.layers import NativeProtocol
 
     records = []
     for number, value in enumerate([0.5, 0.1, 0.4, 0.2, 0.3]):

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import maximum_filter, sobel
 from sklearn.metrics import precision_recall_curve
 
-from intrinsic_flow.benchmarks.metrics.shading_gradient import (
+from intrinsic_flow.benchmarks.scoring.metrics.shading_gradient import (
     ShadingLabels,
     average_precision,
     gradient_magnitude,

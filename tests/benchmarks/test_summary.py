@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.summary import interval_of_sums, mean_and_interval
+from intrinsic_flow.benchmarks.scoring.summary import interval_of_sums, mean_and_interval
 
 
 def test_views_count_alike_unless_groups_shall() -> None:

@@ -12,10 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks import video, video_speed
-from intrinsic_flow.benchmarks.clips import read_clips
-from intrinsic_flow.benchmarks.steadiness import Lit, deviation, frame_to_frame, light_response, static_pixels, warped_error
-from intrinsic_flow.benchmarks.video_report import table
+from intrinsic_flow.benchmarks import video
+from intrinsic_flow.benchmarks.videos import speed as video_speed
+from intrinsic_flow.benchmarks.videos.clips import read_clips
+from intrinsic_flow.benchmarks.videos.report import table
+from intrinsic_flow.benchmarks.videos.steadiness import (
+    Lit,
+    deviation,
+    frame_to_frame,
+    light_response,
+    static_pixels,
+    warped_error,
+)
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposition
 from intrinsic_flow.media.video import VideoWriter

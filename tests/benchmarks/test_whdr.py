@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.metrics.whdr import Judgements, whdr, with_offset
+from intrinsic_flow.benchmarks.scoring.metrics.whdr import Judgements, whdr, with_offset
 
 
 def judgements(rows: list[tuple[tuple[float, float], tuple[float, float], int, float]]) -> Judgements:

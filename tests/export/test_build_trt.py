@@ -15,8 +15,8 @@ from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.decomposition.bundle import Bundle, graph_file, graph_specs
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.low_shading import LowShading
-from intrinsic_flow.export.onnx_graph import export_graph, save_graph
+from intrinsic_flow.export.graphs.low_shading import LowShading
+from intrinsic_flow.export.graphs.onnx_graph import export_graph, save_graph
 from intrinsic_flow.export.trt.builder import PlanBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles

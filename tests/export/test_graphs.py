@@ -13,9 +13,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from intrinsic_flow.decomposition.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
-from intrinsic_flow.export.graphs import graph_modules
-from intrinsic_flow.export.half import half_copy
-from intrinsic_flow.export.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights
+from intrinsic_flow.export.graphs.half import half_copy
+from intrinsic_flow.export.graphs.modules import graph_modules
+from intrinsic_flow.export.graphs.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights
 from intrinsic_flow.export.verify import compare, make_case
 from intrinsic_flow.export.weights import read_slots, save_weights
 from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape

@@ -14,10 +14,10 @@ from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, describe_file
-from intrinsic_flow.export.half_tensors import LIMIT, HalfTensors
+from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity import main, make_cases, parity
 from intrinsic_flow.export.parity_measures import difference
-from intrinsic_flow.export.rungs import RUNGS, open_rung
+from intrinsic_flow.export.references import RUNGS, open_rung
 from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case
 
 CPU_RUNGS = ("onnx-fp32", "onnx-fp16")

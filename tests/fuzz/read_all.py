@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.benchmarks.fresh_process import peak_bytes
+from intrinsic_flow.benchmarks.timing.fresh_process import peak_bytes
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import read_image
 

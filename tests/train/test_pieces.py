@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import nn
 
-from intrinsic_flow.benchmarks import metrics as reference_metrics
+from intrinsic_flow.benchmarks.scoring import metrics as reference_metrics
 from intrinsic_flow.train.config import (
     ConfigError,
     FlowConfig,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.benchmarks.datasets import ShardDataset
+from intrinsic_flow.benchmarks.scoring.datasets import ShardDataset
 from intrinsic_flow.train.data import shard_writer
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shard_writer import Staging, encode_view

@@ -15,8 +15,8 @@ import pytest
 from intrinsic_flow.backends import onnxruntime_cuda, open_engine
 from intrinsic_flow.backends.cuda_backend import MAX_PROGRAMS
 from intrinsic_flow.backends.cuda_memory import CudaError, load_cudart
-from intrinsic_flow.benchmarks.latency_inputs import Workload
-from intrinsic_flow.benchmarks.latency_runtime import open_variant
+from intrinsic_flow.benchmarks.timing.backends import open_variant
+from intrinsic_flow.benchmarks.timing.workload import Workload
 from intrinsic_flow.decomposition.bundle import GRAPHS, Bundle, graph_file
 from intrinsic_flow.errors import InputError, MissingExtraError
 from tests.runtime.backends.fake_cuda import FakeCuda
@@ -44,7 +44,7 @@ def half_bundle(tmp_path_factory):
 def merged_bundle(half_bundle, tmp_path_factory):
     """The same with the merged graph."""
     pytest.importorskip("torch", reason="torch, which the exporter needs, is not installed")
-    from intrinsic_flow.export.merge import merge_loop
+    from intrinsic_flow.export.graphs.merge import merge_loop
 
     folder = shutil.copytree(half_bundle.folder, tmp_path_factory.mktemp("bundle") / "tiny")
     parts = (onnx.load(folder / graph_file(graph)) for graph in ("encoder", "velocity_step", "decoder"))

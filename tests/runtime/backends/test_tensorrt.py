@@ -26,8 +26,8 @@ from intrinsic_flow.backends.engine_file import (
 )
 from intrinsic_flow.backends.engine_files import UnfitPlansError
 from intrinsic_flow.backends.gpu import Gpu
-from intrinsic_flow.benchmarks.latency_inputs import Workload
-from intrinsic_flow.benchmarks.latency_runtime import open_variant
+from intrinsic_flow.benchmarks.timing.backends import open_variant
+from intrinsic_flow.benchmarks.timing.workload import Workload
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, graph_file
 from intrinsic_flow.errors import InputError, MissingExtraError
 from tests.runtime.backends.fake_cuda import FakeCuda

@@ -1,0 +1,1 @@
+"""Scores on data sets: methods, data sets, metrics and the protocols that join them."""

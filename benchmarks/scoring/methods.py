@@ -1,0 +1,127 @@
+"""The methods that a quality report compares: a model bundle, colour Retinex and the trivial answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers, Method
+from intrinsic_flow.benchmarks.scoring.oracle import Oracle
+from intrinsic_flow.benchmarks.scoring.retinex import THRESHOLDS, Thresholds, color_retinex
+from intrinsic_flow.decomposition.bundle import MANIFEST, Bundle
+from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.errors import InputError, MissingExtraError
+
+METHODS = ("flow", "retinex", "trivial")
+# Of a training run (`intrinsic_flow.train.checkpoint`, which needs torch).
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """Which methods run, and with what settings; travels to worker processes instead of loaded models.
+
+    bundle: of the flow; or run: a folder of train.flow, by PyTorch on the CPU. oracle: whether the flow's answers come with
+    those that are told the truth (`benchmarks/scoring/oracle.py`).
+    """
+
+    dataset: str
+    methods: tuple[str, ...]
+    bundle: Bundle | None
+    steps: int
+    resolution: int
+    seed: int
+    threads: int | None
+    backend: str = "cpu"
+    run: Path | None = None
+    oracle: bool = False
+
+    @property
+    def thresholds(self) -> dict[str, Thresholds]:
+        """Those of each Retinex by its name. On a set that has thresholds of its own, tuned on what they are scored on,
+        "retinex untuned" runs beside it with those of our training shards; on others that is "retinex".
+        """
+        untuned = THRESHOLDS["shards"]
+        tuned = THRESHOLDS.get(self.dataset, untuned)
+        return {"retinex": tuned} if tuned == untuned else {"retinex": tuned, "retinex untuned": untuned}
+
+    def build(self) -> dict[str, Method]:
+        """Name -> method, in the report's order. Raises MissingExtraError where ONNX Runtime is missing, InputError for an
+        unusable run.
+        """
+        built: dict[str, Method] = {}
+        if "flow" in self.methods:
+            model = _model(self)
+            built["flow"] = partial(_decompose, model=model)
+            if self.oracle:
+                built["oracle"] = Oracle(model)
+        if "retinex" in self.methods:
+            built |= {name: partial(_retinex, thresholds=thresholds) for name, thresholds in self.thresholds.items()}
+        if "trivial" in self.methods:
+            built |= TRIVIAL
+        return built
+
+    def settings(self) -> dict[str, dict[str, object]]:
+        """What a row of a method's says about how it ran."""
+        settings: dict[str, dict[str, object]] = {
+            name: {"thresholds": vars(thresholds)} for name, thresholds in self.thresholds.items()
+        }
+        if self.bundle or self.run:
+            made: dict[str, object] = {"bundle": self.run.name, "checkpoint": _age(self.run)} if self.run else {}
+            if self.bundle:
+                made = {"bundle": self.bundle.name, "source": self.bundle.manifest["source"]}
+            settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
+            settings["flow"]["backend"] = self.backend
+        return settings
+
+
+def _retinex(image: np.ndarray, mask: np.ndarray, thresholds: Thresholds) -> Layers:
+    return color_retinex(image, mask, thresholds)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a training run, and no bundle."""
+    return (path / CHECKPOINT).is_file() and not (path / MANIFEST).is_file()
+
+
+def _age(run: Path) -> int:
+    """When the run was last saved, in ns: its scores are those of that checkpoint."""
+    return (run / CHECKPOINT).stat().st_mtime_ns
+
+
+def _model(options: MethodOptions) -> Decomposer:
+    if options.run:
+        return _trained(options, options.run)
+    return Decomposer.load(
+        options.bundle,
+        options.backend,
+        steps=options.steps,
+        seed=options.seed,
+        resolution=options.resolution,
+        threads=options.threads,
+    )
+
+
+def _trained(options: MethodOptions, run: Path) -> Decomposer:
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", "train") from None
+    from intrinsic_flow.benchmarks.scoring.torch_backend import open_run
+    from intrinsic_flow.train.checkpoint import CheckpointError
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        (model,) = open_run(run, "cpu")
+    except CheckpointError as error:
+        raise InputError(run, str(error), "a run of train.flow") from None
+    return Decomposer(model.bundle, model.engine, steps=options.steps, seed=options.seed, resolution=options.resolution)
+
+
+def _decompose(image: np.ndarray, mask: np.ndarray, model: Decomposer) -> Layers:
+    result = model.decompose(image)
+    return Layers(result.albedo, result.shading)

@@ -1,0 +1,1 @@
+"""What latency and throughput time, and how: workloads, backends, fresh processes, the machine's limits."""

@@ -1,0 +1,1 @@
+"""Steadiness and speed of videos: clips with ground truth, measures, reports."""
