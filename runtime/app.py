@@ -17,17 +17,18 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.commands import command_parser
+from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
 from intrinsic_flow.errors import InputError, MissingExtraError
 from intrinsic_flow.output.interrupt import interrupts
 
 if TYPE_CHECKING:
-    from intrinsic_flow.demo.interface import DemoSettings
+    import gradio
 
 DONE, WRONG_USAGE = 0, 2
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = _parse(arguments)
     try:
-        from intrinsic_flow.demo.interface import DemoSettings
+        from intrinsic_flow.demo.interface import build_demo, launch_options
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
@@ -47,18 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = DemoSettings(options.bundle, options.backend, options.max_megapixels, options.max_seconds, options.queue)
     try:
         with closing(Worker(options.bundle, options.backend, options.threads)) as worker, closing(Workspace()) as workspace:
-            return _serve(settings, worker, workspace, options.host, options.port)
+            demo = build_demo(settings, worker, workspace)
+            return _serve(demo, launch_options(demo, workspace), options.host, options.port)
     except (InputError, MissingExtraError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         return DONE
 
 
-def _serve(settings: DemoSettings, worker: Worker, workspace: Workspace, host: str, port: int) -> int:
-    from intrinsic_flow.demo.interface import build_demo, launch_options
-
-    demo = build_demo(settings, worker, workspace)
-    options = launch_options(demo, workspace)
+def _serve(demo: gradio.Blocks, options: dict[str, Any], host: str, port: int) -> int:
     with interrupts():
         try:
             demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from intrinsic_flow.demo.interface import DemoSettings, build_demo, launch_options
+from intrinsic_flow.demo.interface import build_demo, launch_options
+from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.decomposition.result import Source
+from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.media.formats import ImageFormat
 from intrinsic_flow.media.images import read_image
 from intrinsic_flow.media.plate import INPUT

@@ -9,9 +9,9 @@ import numpy as np
 
 from intrinsic_flow.decomposition.decomposer import Decomposition
 from intrinsic_flow.decomposition.product import ShadingKind, clipped_fraction, integer_scale
+from intrinsic_flow.media.frames import Frame
 from intrinsic_flow.media.pipe_writer import PipeWriter
 from intrinsic_flow.media.sequence import SequenceWriter
-from intrinsic_flow.media.video import Frame
 from intrinsic_flow.media.video_writer import VideoWriter
 from intrinsic_flow.output.float_layers import FloatLayers, FloatOutput
 from intrinsic_flow.output.preview import side_by_side

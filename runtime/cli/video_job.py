@@ -32,9 +32,9 @@ from intrinsic_flow.cli.sources import open_source
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.media.audio_copy import write_audio
+from intrinsic_flow.media.frames import Frame, VideoSource
 from intrinsic_flow.media.pipe_writer import PipeFormat, PipeWriter
 from intrinsic_flow.media.sequence import SequenceFormat, SequenceReader, SequenceWriter
-from intrinsic_flow.media.video import Frame, VideoSource
 from intrinsic_flow.media.video_encoding import PEAKS
 from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.media.video_writer import CHUNK_FRAMES, VideoWriter
@@ -157,8 +157,8 @@ class _Run:
             if self._sidecar:
                 write_sidecar(
                     outputs.path(self._sidecar),
-                    job.path,
-                    model,
+                    job.path.name,
+                    model.settings(),
                     encoder.scale,
                     encoder.clipped,
                     decoding=_DECODING[self._store],

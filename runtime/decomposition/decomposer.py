@@ -17,9 +17,10 @@ from intrinsic_flow.decomposition import working_size
 from intrinsic_flow.decomposition.bundle import LATENT_DOWNSCALE, Bundle
 from intrinsic_flow.decomposition.exposure import exposure_gain
 from intrinsic_flow.decomposition.inputs import ImageInput, read_input
+from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.product import ShadingKind, finish
-from intrinsic_flow.decomposition.result import Decomposition, Source
+from intrinsic_flow.decomposition.result import Decomposition
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.decomposition.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
 from intrinsic_flow.media.color import luminance, srgb_to_linear

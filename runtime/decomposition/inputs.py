@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
 
-from intrinsic_flow.decomposition.result import Source
+from intrinsic_flow.decomposition.layers import Source
 
 if TYPE_CHECKING:
     import PIL.Image

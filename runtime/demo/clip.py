@@ -17,7 +17,7 @@ from intrinsic_flow.demo.decoding import VideoReaderApart
 from intrinsic_flow.demo.photo import Options
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.video import VideoSource
+from intrinsic_flow.media.frames import VideoSource
 
 # A container's word on length and rate is not exact.
 LENGTH_TOLERANCE = 1.02

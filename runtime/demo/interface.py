@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -12,6 +11,7 @@ from starlette.middleware import Middleware
 from intrinsic_flow.demo import look
 from intrinsic_flow.demo.door import Door
 from intrinsic_flow.demo.photo_tab import photo_tab
+from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.video_tab import video_tab
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
@@ -19,22 +19,6 @@ from intrinsic_flow.demo.workspace import Workspace
 TITLE = "intrinsic-flow"
 # Uploads are refused above it while they come in: floats of a large picture, or a minute of good video.
 MAX_UPLOAD = 512 * gr.FileSize.MB
-
-
-@dataclass(frozen=True)
-class DemoSettings:
-    """What the host allows. max_megapixels: of a photo, or of a video's frame. max_seconds: of a video. queue: visitors
-    that may wait at once. bundle, backend: see `Decomposer.load`."""
-
-    bundle: str | None = None
-    backend: str = "auto"
-    max_megapixels: float = 24.0
-    max_seconds: float = 30.0
-    queue: int = 32
-
-    @property
-    def max_pixels(self) -> int:
-        return round(self.max_megapixels * 1e6)
 
 
 def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> gr.Blocks:

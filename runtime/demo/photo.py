@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.decomposition.decomposer import Mode
+from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.decomposition.product import ShadingKind
-from intrinsic_flow.decomposition.result import Source
 from intrinsic_flow.decomposition.working_size import resize
 from intrinsic_flow.demo.decoding import read_image_apart
 from intrinsic_flow.demo.editing import Light, Recolour, for_display, light_level, recompose, select

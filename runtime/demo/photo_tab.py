@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -24,12 +24,10 @@ from intrinsic_flow.demo.editing import (
 )
 from intrinsic_flow.demo.messages import FOREIGN, as_messages, facts, message
 from intrinsic_flow.demo.photo import Options, Photo, decompose_photo
+from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
 from intrinsic_flow.media.images import read_image
-
-if TYPE_CHECKING:
-    from intrinsic_flow.demo.interface import DemoSettings
 
 # In a checkout; or beside the program, for an installed wheel, which has only the packages.
 EXAMPLE_FOLDERS = (Path(intrinsic_flow.__file__).resolve().parents[1] / "examples", Path("examples").resolve())

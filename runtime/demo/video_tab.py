@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from intrinsic_flow.demo.clip import Clip, VideoLimits, decompose_clip
 from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
 from intrinsic_flow.demo.messages import FOREIGN, as_messages, facts, message
+from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import SessionEnded, Workspace
-
-if TYPE_CHECKING:
-    from intrinsic_flow.demo.interface import DemoSettings
 
 DOWNLOADS = (("albedo", "Albedo"), ("shading", "Shading"), ("preview", "Side by side"), ("sidecar", "Scale JSON"))
 PROGRESS_INTERVAL = 0.25

@@ -13,9 +13,9 @@ import numpy as np
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.exr import stated_rate
+from intrinsic_flow.media.frames import Frame
 from intrinsic_flow.media.images import Image, read_image, stored_facts, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
-from intrinsic_flow.media.video import Frame
 from intrinsic_flow.media.video_facts import Facts
 
 SequenceFormat = Literal["png", "png16", "exr"]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal
 
 import av
 import cv2
@@ -32,14 +32,13 @@ from intrinsic_flow.media.color import (
     yuv_to_rgb_matrix,
 )
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
-from intrinsic_flow.media.plate import Plate, Window
-from intrinsic_flow.media.video_writer import VideoWriter
-
-__all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
-
+from intrinsic_flow.media.frames import Frame, VideoSource
 from intrinsic_flow.media.video_facts import Facts, metadata_of, static_hdr, timecode_of
 from intrinsic_flow.media.video_formats import RawFormat
 from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, open_file, open_stream, side_data
+from intrinsic_flow.media.video_writer import VideoWriter
+
+__all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
 
 MAX_FRAME_PIXELS = 1 << 26
 # By how many pictures decoding may run ahead of those that are shown, in MPEG-2.
@@ -61,52 +60,6 @@ _SWSCALE_MATRICES = {
     "smpte240m": Colorspace.SMPTE240M,
     "bt2020nc": Colorspace.BT2020,
 }
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
-    applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0; `duration`
-    in seconds where known; `number` in its sequence of image files, else the index; `plate` of an
-    OpenEXR file of such a sequence, whose data window may be a part of the `window` that all frames share.
-    """
-
-    pixels: np.ndarray
-    pts: Fraction
-    index: int
-    duration: Fraction | None = None
-    number: int | None = None
-    #: (H, W) float32 in [0, 1], None where opaque; `pixels` are not multiplied by it.
-    alpha: np.ndarray | None = None
-    plate: Plate | None = None
-    window: Window | None = None
-
-
-class VideoSource(Protocol):
-    """What frames come from: a video file, a sequence of images, a camera. A context manager, iterated once."""
-
-    path: Path
-    width: int
-    height: int
-    bit_depth: int
-    time_base: Fraction
-    average_rate: Fraction | None
-    sample_aspect_ratio: Fraction
-    audio_streams: int
-    facts: Facts
-    #: How many frames will come, where known, perhaps not exactly.
-    frames: int | None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know about how it was read; complete after the last frame."""
-        ...
-
-    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
-        """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these."""
-        ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

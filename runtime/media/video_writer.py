@@ -21,7 +21,7 @@ from intrinsic_flow.media.video_formats import CODECS, VideoCodec
 from intrinsic_flow.media.video_input import file_url
 
 if TYPE_CHECKING:
-    from intrinsic_flow.media.video import VideoSource
+    from intrinsic_flow.media.frames import VideoSource
 
 #: The encoder starts anew after so many frames, so that a run that goes on there writes what an uninterrupted one does.
 #: H.264's key frames lie about as far apart in any case.

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from intrinsic_flow.decomposition.layers import Layers
 from intrinsic_flow.decomposition.product import ShadingKind, clipped_fraction, integer_scale
-from intrinsic_flow.decomposition.result import Decomposition
 from intrinsic_flow.media.images import BitDepth, ImageFormat, write_image
 from intrinsic_flow.media.plate import INPUT, chromaticities_of
 from intrinsic_flow.output.float_layers import AS_INPUT, FloatOutput
 from intrinsic_flow.output.output_set import OutputSet
 from intrinsic_flow.output.preview import PANEL_SIDE, side_by_side
-from intrinsic_flow.output.sidecar import write_facts
+from intrinsic_flow.output.sidecar import write_sidecar
 
 SUFFIXES: dict[ImageFormat, str] = {"png": ".png", "png16": ".png", "exr": ".exr", "npy": ".npy"}
 LEVELS = {"png": 255, "png16": 65535}
@@ -54,7 +54,7 @@ def output_names(name: str, format: ImageFormat, preview: bool, one_file: bool =
 
 def write_layers(
     paths: Mapping[str, Path],
-    result: Decomposition,
+    result: Layers,
     *,
     format: ImageFormat,
     output: FloatOutput = AS_INPUT,
@@ -80,7 +80,7 @@ def write_layers(
         for layer, pixels in (("albedo", albedo), ("shading", shading / scale if integer else shading)):
             write_image(paths[layer], pixels, format=format, alpha=stored.alpha)
     if integer:
-        write_facts(
+        write_sidecar(
             paths["sidecar"],
             source.name,
             result.settings,
@@ -94,7 +94,7 @@ def write_layers(
     return scale
 
 
-def preview_of(result: Decomposition, image: np.ndarray | None = None, side: int = PANEL_SIDE) -> np.ndarray:
+def preview_of(result: Layers, image: np.ndarray | None = None, side: int = PANEL_SIDE) -> np.ndarray:
     """Image, albedo and shading in a row, see `side_by_side`. image: (H, W, 3) linear; None for the layers' product."""
     gain = 1.0 if result.source.bit_depth in (8, 16) else result.exposure_gain
     if image is None:
@@ -105,7 +105,7 @@ def preview_of(result: Decomposition, image: np.ndarray | None = None, side: int
 
 
 def save_layers(
-    result: Decomposition,
+    result: Layers,
     folder: Path,
     name: str | None,
     *,

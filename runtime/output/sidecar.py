@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from intrinsic_flow.decomposition.decomposer import Decomposer
+from typing import Any
 
 FORMAT = "intrinsic-flow-shading"
 VERSION = 1
 
 
-def write_sidecar(path: Path, source: Path, model: Decomposer, scale: float, clipped: float, **entries: Any) -> None:
-    """Writes the sidecar of what `model` made of `source`; see `write_facts`."""
-    write_facts(path, source.name, model.settings(), scale, clipped, **entries)
-
-
-def write_facts(
+def write_sidecar(
     path: Path, source: str | None, settings: Mapping[str, Any], scale: float, clipped: float, **entries: Any
 ) -> None:
     """Writes the sidecar.

@@ -1,0 +1,60 @@
+"""What video readers give: frames, and the interface of whatever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from intrinsic_flow.media.plate import Plate, Window
+from intrinsic_flow.media.video_facts import Facts
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
+    applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0; `duration`
+    in seconds where known; `number` in its sequence of image files, else the index; `plate` of an
+    OpenEXR file of such a sequence, whose data window may be a part of the `window` that all frames share.
+    """
+
+    pixels: np.ndarray
+    pts: Fraction
+    index: int
+    duration: Fraction | None = None
+    number: int | None = None
+    #: (H, W) float32 in [0, 1], None where opaque; `pixels` are not multiplied by it.
+    alpha: np.ndarray | None = None
+    plate: Plate | None = None
+    window: Window | None = None
+
+
+class VideoSource(Protocol):
+    """What frames come from: a video file, a sequence of images, a camera. A context manager, iterated once."""
+
+    path: Path
+    width: int
+    height: int
+    bit_depth: int
+    time_base: Fraction
+    average_rate: Fraction | None
+    sample_aspect_ratio: Fraction
+    audio_streams: int
+    facts: Facts
+    #: How many frames will come, where known, perhaps not exactly.
+    frames: int | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how it was read; complete after the last frame."""
+        ...
+
+    def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
+        """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these."""
+        ...
+
+    def close(self) -> None: ...
