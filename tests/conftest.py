@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Set before torch or ONNX Runtime load: tests run small problems, where spinning worker threads cost more than they give.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -199,7 +199,8 @@ class FlowConfig(TrainingConfig):
     decoded_share: float = option(0.5, "share of the batch whose prediction is decoded for the image losses")
     decoded_weight: float = option(1.0, "weight of the L1 loss on the decoded, square-root encoded albedo")
     gradient_weight: float = option(0.0, "weight of the multi-scale gradient loss on the decoded albedo")
-    shading_gradient_weight: float = option(0.0, "weight of the same on the log-shading that the decoded albedo leaves")
+    shading_weight: float = option(0.0, "weight of the L1 loss on the log-shading that the decoded albedo leaves")
+    shading_gradient_weight: float = option(0.0, "weight of the gradient loss on that log-shading")
     perceptual_weight: float = option(0.5, "weight of the perceptual distance on the decoded albedo")
 
     def check(self) -> None:

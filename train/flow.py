@@ -153,8 +153,13 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                     edges = multiscale_gradient_loss(difference, mask)
                     losses["gradient"] = processes.share(edges, decoded)
                     total = total + config.gradient_weight * losses["gradient"]
+                if config.shading_weight or config.shading_gradient_weight:
+                    shading = log_shading_error(prediction, target)
+                if config.shading_weight:
+                    losses["shading"] = processes.share((shading.abs() * mask).mean((1, 2, 3)), decoded)
+                    total = total + config.shading_weight * losses["shading"]
                 if config.shading_gradient_weight:
-                    edges = multiscale_gradient_loss(log_shading_error(prediction, target), mask)
+                    edges = multiscale_gradient_loss(shading, mask)
                     losses["shading_gradient"] = processes.share(edges, decoded)
                     total = total + config.shading_gradient_weight * losses["shading_gradient"]
                 if perceptual is not None:

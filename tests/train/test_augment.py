@@ -14,6 +14,7 @@ from intrinsic_flow.train.data.augment import (
     gathered_crops,
     plain_batch,
     random_batch,
+    saturated,
 )
 from intrinsic_flow.train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
 from intrinsic_flow.train.data.draws import Draws
@@ -41,6 +42,17 @@ def draws(seed, count=4, rows=slice(None)):
 
 def draw(views, seed=0, config=None, size=(32, 32), zooms=(1, 2), index=INDEX, rows=slice(None)):
     return random_batch(views, index[rows], size, zooms, config or AugmentConfig(), draws(seed, len(index), rows))
+
+
+def test_a_stronger_colour_keeps_all_its_channels():
+    red = torch.tensor([0.4, 0.03, 0.02])[:, None, None].expand(1, 3, 2, 2)
+    gray = (torch.tensor([0.2126, 0.7152, 0.0722]) * red[0, :, 0, 0]).sum()
+    strong = saturated(red, torch.tensor(1.8)[None, None, None, None])[0, :, 0, 0]
+    torch.testing.assert_close(strong, gray * (red[0, :, 0, 0] / gray) ** 1.8)
+    assert strong.min() > 0 and strong[0] / strong[2] > 20
+    faint = saturated(red, torch.tensor(0.2)[None, None, None, None])[0, :, 0, 0]
+    assert faint[0] / faint[2] == pytest.approx(20**0.2, rel=1e-4)
+    assert bool((saturated(torch.zeros(1, 3, 1, 1), torch.full((1, 1, 1, 1), 1.5)) < 0.01).all())
 
 
 def test_plain_batch_is_albedo_times_shading_plus_gloss(store):

@@ -210,7 +210,7 @@ def test_shards_train_too(shard_folder, tmp_path, tiny_options):
     [
         {"prediction": "regression", "input_encoding": "linear", "light_recombination": False},
         {"prediction": "velocity", "residual_light": False, "decoded_share": 0.0},
-        {"gradient_weight": 1.0, "shading_gradient_weight": 0.1, "precision": "bf16"},
+        {"gradient_weight": 1.0, "shading_weight": 0.1, "shading_gradient_weight": 0.1, "precision": "bf16"},
     ],
 )
 def test_each_switch_trains_and_is_kept_in_the_run(vae_run, tmp_path, tiny_options, switches):

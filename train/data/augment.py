@@ -26,6 +26,9 @@ from intrinsic_flow.train.data.windows import block_means
 from intrinsic_flow.train.networks.config import SIDE_MULTIPLE
 from intrinsic_flow.train.tone_map import exposure_gain, luminance
 
+# Darker albedo than soot's, linear: below it a channel's ratio to the luminance means nothing.
+_DARKEST = 0.004
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -183,6 +186,16 @@ def _of_views(cuts: list[_Cut], count: int, part: Callable[[ViewStore], Tensor])
     return gathered
 
 
+def saturated(albedo: Tensor, saturation: Tensor) -> Tensor:
+    """The albedo (B, 3, H, W), linear, with the log of each channel's ratio to the luminance times (B, 1, 1, 1).
+
+    A power and no difference: no channel of a strong colour reaches zero, as none of a real surface does. Where the
+    albedo is zero, any shading is right, and a network learns to paint the light of red things blue.
+    """
+    gray = luminance(albedo)[:, None].clamp(min=_DARKEST)
+    return gray * (albedo.clamp(min=_DARKEST) / gray) ** saturation
+
+
 def fill_invalid(albedo: Tensor, diffuse: Tensor, residual: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
     """Give invalid pixels (sky, lamps, metal) a target: what the camera sees, by the share that is not diffuse light.
 
@@ -265,9 +278,8 @@ def random_batch(
 
     recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
     if config.white_balanced:
-        saturation = torch.exp(config.saturation * normal(1, 1, 1)).clamp(0.2, 2.0)
-        gray = luminance(albedo)[:, None]
-        albedo = ((gray + saturation * (albedo - gray)) * recolor).clamp(0, 1)
+        saturation = torch.exp(config.saturation * normal(1, 1, 1)).clamp(0.2, 1.8)
+        albedo = (saturated(albedo, saturation) * recolor).clamp(0, 1)
     else:
         gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
         keep = torch.where(gray > 0, 1 - gray / luminance(albedo)[:, None].clamp(min=1e-6), torch.ones_like(gray))
