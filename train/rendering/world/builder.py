@@ -14,6 +14,7 @@ import numpy as np
 
 from intrinsic_flow.train.rendering.appearance import palette
 from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.appearance.vivid import vivid
 from intrinsic_flow.train.rendering.scene import (
     Camera,
     Color,
@@ -34,6 +35,8 @@ T = TypeVar("T")
 MAX_TRIANGLES = 450_000
 # Optional things are left out above this, so that what has to come (walls, people, the last lamp) still fits.
 ENOUGH_TRIANGLES = 220_000
+# Strength of a scene's colours (see `vivid`): mean and standard deviation of its log.
+VIVIDNESS = (0.4, 0.25)
 
 
 @dataclass(frozen=True)
@@ -342,7 +345,7 @@ class SceneBuilder:
             self.seed,
             kind,
             self.parts,
-            self.materials,
+            vivid(self.materials, float(np.exp(self.rng.normal(*VIVIDNESS)))),
             self.lights,
             self.sun,
             self.environment,
