@@ -19,6 +19,19 @@ from typing import Any, Literal
 from intrinsic_flow.commands import call
 from intrinsic_flow.decomposition.bundle import GRAPHS, PRECISIONS, WEIGHTS, Bundle, Precision, describe_file
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.json_file import (
+    SHA256,
+    anything,
+    flag,
+    list_of,
+    mapping,
+    one_of,
+    optional,
+    read_json,
+    record,
+    text,
+    whole,
+)  # fmt: skip
 
 FORMAT = "intrinsic-flow-engine"
 VERSION = 1
@@ -120,13 +133,9 @@ class EngineSidecar:
         """Reads a sidecar (".plan.json") and checks its fields; the plan itself is not touched. Raises InputError."""
         path = Path(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, _SIDECAR, f"an engine's sidecar ({rebuild_command()})")
         except FileNotFoundError:
             raise InputError(path, "no file", f"an engine's sidecar ({rebuild_command()})") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(path, f"no JSON ({error})", "an engine's sidecar") from error
-        except OSError as error:
-            raise InputError(path, f"{error.strerror}", "a readable engine sidecar") from error
         return _parse(content, path)
 
     @property
@@ -231,81 +240,43 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text))
 
 
-def _parse(content: Any, path: Path) -> EngineSidecar:
-    """Raises InputError when the content is no sidecar that this version reads."""
+_SHAPE = list_of(whole(1))
+_SIDECAR = record(
+    format=one_of(FORMAT),
+    version_of_format=one_of(VERSION),
+    graph=one_of(*GRAPHS),
+    onnx=text(),
+    onnx_sha256=SHA256,
+    weights_sha256=SHA256,
+    precision=one_of(*PRECISIONS),
+    set_precision=one_of(*PRECISIONS),
+    flavor=one_of(*FLAVORS),
+    version=text(),
+    compute_capabilities=list_of(whole(10), least=1),
+    gpu=optional(text()),
+    hardware=one_of(*HARDWARE),
+    version_compatible=flag,
+    options=mapping(text(), anything),
+    tensors=list_of(record(name=text(), dtype=one_of("float32", "float16"), is_input=flag)),
+    profiles=list_of(mapping(text(), record(min=_SHAPE, opt=_SHAPE, max=_SHAPE)), least=1),
+    plan_sha256=SHA256,
+    plan_bytes=whole(0),
+    platform=text(),
+)
 
-    def require(condition: bool, found: object, expected: str) -> None:
-        if not condition:
-            raise InputError(path, str(found), expected)
 
-    require(isinstance(content, dict), type(content).__name__, "a JSON object")
+def _parse(content: dict[str, Any], path: Path) -> EngineSidecar:
+    """Raises InputError where fields that are right by themselves do not fit one another."""
     fields = dict(content)
-    kind, version = fields.pop("format", None), fields.pop("version_of_format", None)
-    require(kind == FORMAT, f"format {kind!r}", f'format "{FORMAT}"')
-    require(version == VERSION, f"version_of_format {version!r}", f"version {VERSION} ({rebuild_command()})")
-    expected: dict[str, Any] = {
-        "graph": GRAPHS,
-        "precision": PRECISIONS,
-        "set_precision": PRECISIONS,
-        "flavor": FLAVORS,
-        "hardware": HARDWARE,
-        "onnx": str,
-        "version": str,
-        "platform": str,
-        "gpu": (str, type(None)),
-        "version_compatible": bool,
-        "options": dict,
-        "compute_capabilities": list,
-        "tensors": list,
-        "profiles": list,
-        "plan_bytes": int,
-        "onnx_sha256": "sha256",
-        "weights_sha256": "sha256",
-        "plan_sha256": "sha256",
-    }
-    odd = sorted(set(fields) ^ set(expected))
-    require(not odd, f"missing or unknown fields {', '.join(odd)}", f"{', '.join(expected)}")
-    for name, kind in expected.items():
-        value = fields[name]
-        if kind == "sha256":
-            require(
-                isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None, f"{name} {value!r}", "a sha256"
-            )
-        elif isinstance(kind, tuple) and all(isinstance(choice, str) for choice in kind):
-            require(value in kind, f"{name} {value!r}", f"one of {', '.join(kind)}")
-        else:
-            plain = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-            require(plain, f"{name} {value!r}", "a value of its type")
-    require(
-        path.name == f"{fields['graph']}{SIDECAR_SUFFIX}",
-        f"graph {fields['graph']!r}",
-        "the graph that the file is named after",
-    )
-    capabilities = fields["compute_capabilities"]
-    require(
-        bool(capabilities) and all(isinstance(value, int) and value >= 10 for value in capabilities),
-        f"compute_capabilities {capabilities!r}",
-        "numbers like 86",
-    )
-    for tensor in fields["tensors"]:
-        require(
-            isinstance(tensor, dict)
-            and set(tensor) == {"name", "dtype", "is_input"}
-            and isinstance(tensor["name"], str)
-            and tensor["dtype"] in ("float32", "float16")
-            and isinstance(tensor["is_input"], bool),
-            f"tensor {tensor!r}",
-            "name, dtype (float32 or float16) and is_input",
-        )
+    del fields["format"], fields["version_of_format"]
+    if path.name != f"{fields['graph']}{SIDECAR_SUFFIX}":
+        raise InputError(path, f"graph {fields['graph']!r}", "the graph that the file is named after")
     inputs = {tensor["name"] for tensor in fields["tensors"] if tensor["is_input"]}
-    require(bool(fields["profiles"]), "no profiles", "at least one")
     for profile in fields["profiles"]:
-        require(
-            isinstance(profile, dict) and set(profile) == inputs and all(map(_is_range, profile.values())),
-            f"profile {profile!r}",
-            f"min, opt and max shapes of {', '.join(sorted(inputs))}",
-        )
-    fields["compute_capabilities"] = tuple(capabilities)
+        if set(profile) != inputs or not all(map(_is_range, profile.values())):
+            found = json.dumps(profile)[:200]
+            raise InputError(path, f"profile {found}", f"growing min, opt and max shapes of {', '.join(sorted(inputs))}")
+    fields["compute_capabilities"] = tuple(fields["compute_capabilities"])
     fields["tensors"] = tuple(PlanTensor(**tensor) for tensor in fields["tensors"])
     fields["profiles"] = tuple(
         {name: ShapeRange(**{key: tuple(shape) for key, shape in shapes.items()}) for name, shapes in profile.items()}
@@ -314,13 +285,6 @@ def _parse(content: Any, path: Path) -> EngineSidecar:
     return EngineSidecar(**fields, path=path)
 
 
-def _is_range(shapes: Any) -> bool:
-    if not isinstance(shapes, dict) or set(shapes) != {"min", "opt", "max"}:
-        return False
-    if not all(
-        isinstance(shape, list) and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape)
-        for shape in shapes.values()
-    ):
-        return False
+def _is_range(shapes: Mapping[str, list[int]]) -> bool:
     low, best, high = shapes["min"], shapes["opt"], shapes["max"]
     return len(low) == len(best) == len(high) and all(a <= b <= c for a, b, c in zip(low, best, high))

@@ -6,17 +6,29 @@ next run can take over, and what it has to know about them.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.json_file import anything, mapping, number, one_of, read_json, record, text, whole
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.media.video_formats import CODECS
 
 FORMAT = "intrinsic-flow-partial"
+_END_BYTES = 1 << 16
+_STATE = record(
+    format=one_of(FORMAT),
+    frames=whole(1),
+    keep=whole(0),
+    scale=number(0),
+    scale_frames=whole(0),
+    clipped=number(0),
+    settings=mapping(text(), anything),
+)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -52,27 +64,42 @@ def state_path(folder: Path, name: str) -> Path:
 def save_state(path: Path, state: PartialState) -> None:
     """Writes the state."""
     text = json.dumps({"format": FORMAT, **asdict(state)}, indent=2)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def load_state(path: Path, settings: Mapping[str, object]) -> PartialState | None:
     """The state of an interrupted run, or None where there is none. Raises InputError where it had other settings."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
-            raise ValueError("another format")
-        state = PartialState(**content)
+        content = read_json(path, _STATE, "the state of an interrupted run")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(path, f"no state of an interrupted run ({error})", "the file that one left, or none") from error
+    del content["format"]
+    state = PartialState(**content)
+    if state.keep > state.frames:
+        raise InputError(path, f"keep {state.keep}", f"at most the {state.frames} frames of an interrupted run")
     for name, value in settings.items():
         if state.settings.get(name) != value:
             found = f"an interrupted run with {name} {state.settings.get(name)}"
             raise InputError(path, found, f"{name} {value} as now; without --resume the video is started anew")
     return state
+
+
+def content_hash(files: Sequence[Path]) -> str:
+    """Tells a video's bytes from others, or a sequence's names and sizes and both ends of every file: to read all of a long
+    sequence would take as long as its decomposition. SHA-256."""
+    if len(files) == 1:
+        with files[0].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_END_BYTES))
+            file.seek(max(0, size - _END_BYTES))
+            digest.update(file.read(_END_BYTES))
+    return digest.hexdigest()
 
 
 def remove_partial(folder: Path, name: str, outputs: Sequence[str]) -> None:

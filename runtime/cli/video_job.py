@@ -20,6 +20,7 @@ from intrinsic_flow.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter,
 from intrinsic_flow.cli.partial import (
     Interrupted,
     PartialState,
+    content_hash,
     load_state,
     partial_name,
     remove_partial,
@@ -259,6 +260,7 @@ class _Run:
         return {
             "input": path.name,
             "bytes": path.stat().st_size if path.is_file() else source.frames,
+            "content": content_hash(source.files if isinstance(source, SequenceReader) else [path]),
             "size": f"{source.width}x{source.height}",
             "bundle": model.bundle.name,
             "engine": model.engine.describe(),

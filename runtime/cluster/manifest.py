@@ -8,20 +8,37 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cluster.storage import Storage, is_address
 from intrinsic_flow.cluster.units import Unit
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.json_file import Mismatch, list_of, number, one_of, parse_json, record, text, whole
 
 #: Settings that change nothing in the outputs, or that every worker has its own value of.
 _INDIFFERENT = ("inputs", "output", "overwrite", "quiet", "threads", "device", "resume")
 
 State = Literal["done", "skipped", "failed"]
+_FIELDS = {
+    "unit": record(source=text(), kind=text(), folder=text(), name=text()),
+    "state": one_of("done", "skipped", "failed"),
+    "outputs": list_of(text()),
+    "reason": text(),
+    "notes": list_of(text()),
+    "images": whole(0),
+    "frames": whole(0),
+    "megapixels": number(0),
+    "seconds": number(0),
+    "worker": text(),
+    "backend": text(),
+    "attempt": whole(0),
+}
+_REPORT = record(others=True, **_FIELDS)
+_LINE = record(others=True, **_FIELDS, settings=text())
 
 
 @dataclass(frozen=True)
@@ -51,8 +68,11 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """See `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
-        values = json.loads(text)
+        """See `to_json`. Raises ValueError for anything else."""
+        return cls._of(parse_json(text, _REPORT))
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> Self:
         known = {entry.name for entry in fields(cls)}
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known}
         return cls(**{**values, "unit": Unit(**values["unit"])})
@@ -82,15 +102,16 @@ class Manifest:
             return manifest
         except OSError as error:
             raise InputError(path, error.strerror or "an error", "a manifest that can be read") from error
-        for number, line in enumerate(lines, 1):
+        for index, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                report, made_with = Report.from_json(line.decode()), json.loads(line)["settings"]
-            except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines) or _cut_short(line):
+                content = parse_json(line, _LINE)
+            except Mismatch as error:
+                if index == len(lines) or _cut_short(line):
                     continue
-                raise InputError(path, f"line {number} that is no report", "the manifest of a batch") from error
+                raise InputError(path, f"line {index} that is no report ({error})", "the manifest of a batch") from error
+            report, made_with = Report._of(content), content["settings"]
             if made_with == settings and report.state != "failed":
                 manifest._done[report.unit] = report
             else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import tempfile
@@ -22,8 +21,10 @@ import numpy as np
 
 from intrinsic_flow.commands import call
 from intrinsic_flow.decomposition.exposure import ToneMap
+from intrinsic_flow.decomposition.external_data import external_files
 from intrinsic_flow.decomposition.noise import TILE_SIDE, read_tile
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.json_file import anything, check_json, list_of, mapping, number, one_of, read_json, record, text, whole
 
 FORMAT = "intrinsic-flow-bundle"
 VERSION = 2
@@ -263,6 +264,28 @@ def write_manifest(
     return folder / MANIFEST
 
 
+_KIND = "the manifest of a model bundle"
+_STATISTICS = {"mean": list_of(number(), length=LATENT_CHANNELS), "std": list_of(number(1e-6), length=LATENT_CHANNELS)}
+_VERSIONED = record(others=True, format=one_of(FORMAT), version=whole(1))
+_MANIFEST = record(
+    others=True,
+    name=text(),
+    latent_channels=one_of(LATENT_CHANNELS),
+    latent_downscale=one_of(LATENT_DOWNSCALE),
+    side_multiple=one_of(SIDE_MULTIPLE),
+    feature_channels=list_of(whole(1, 1 << 16), length=3),
+    steps=whole(1, 1000),
+    config=mapping(text(), anything),
+    noise=one_of(_NOISE_ENTRY),
+    latent=record(others=True, **_STATISTICS),
+    tone_map=mapping(text(), number()),
+    files=mapping(
+        text(r"(?!\.\.?$)[^/\\:]+", "a plain name inside the bundle"), record(others=True, sha256=text(), bytes=whole(0))
+    ),
+    graphs=mapping(text(), anything),
+)
+
+
 def _check_manifest(manifest: Any, path: Path) -> None:
     """Raises InputError when the manifest is not one that this version reads."""
 
@@ -270,68 +293,20 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         if not condition:
             raise InputError(path, str(found), expected)
 
-    def number_list(values: Any, length: int) -> bool:
-        return (
-            isinstance(values, list)
-            and len(values) == length
-            and all(isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x) for x in values)
-        )
-
-    def positive_int(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-    require(isinstance(manifest, dict), type(manifest).__name__, "a JSON object")
-    require(manifest.get("format") == FORMAT, f"format {manifest.get('format')!r}", f'format "{FORMAT}"')
-    version, folder = manifest.get("version"), path.parent
+    check_json(path, manifest, _VERSIONED, _KIND)
+    version, folder = manifest["version"], path.parent
     rebuild = f"; rebuild: {call('export.build_onnx')} {folder} -o {folder}" if version == 1 else ""
     require(version == VERSION, f"version {version!r}", f"version {VERSION}{rebuild}")
-    require(isinstance(manifest.get("name"), str), f"name {manifest.get('name')!r}", "a name")
-    for key, value in (
-        ("latent_channels", LATENT_CHANNELS),
-        ("latent_downscale", LATENT_DOWNSCALE),
-        ("side_multiple", SIDE_MULTIPLE),
-    ):
-        require(manifest.get(key) == value, f"{key} {manifest.get(key)!r}", f"{key} {value}")
-    channels = manifest.get("feature_channels")
-    require(
-        isinstance(channels, list) and len(channels) == 3 and all(positive_int(c) for c in channels),
-        f"feature_channels {channels!r}",
-        "three positive integers",
-    )
-    require(positive_int(manifest.get("steps")), f"steps {manifest.get('steps')!r}", "a positive integer")
-    config = manifest.get("config")
-    require(isinstance(config, dict), f"config {config!r}", "an object")
-    network = NetworkInterface.of(channels, config)
+    check_json(path, manifest, _MANIFEST, _KIND)
+    network = NetworkInterface.of(manifest["feature_channels"], manifest["config"])
     seen, detail = network.decoder_image, network.detail_channels
     require(isinstance(seen, bool), f"decoder_image {seen!r}", "true or false")
-    require(detail == 0 or positive_int(detail), f"detail_channels {detail!r}", "0 or a positive integer")
-    require(manifest.get("noise") == _NOISE_ENTRY, f"noise {manifest.get('noise')!r}", f"noise {_NOISE_ENTRY}")
-    latent = manifest.get("latent")
-    require(
-        isinstance(latent, dict)
-        and number_list(latent.get("mean"), LATENT_CHANNELS)
-        and number_list(latent.get("std"), LATENT_CHANNELS)
-        and min(latent["std"]) > 0,
-        "bad latent statistics",
-        f"{LATENT_CHANNELS} means and as many positive standard deviations",
-    )
-    tone_map = manifest.get("tone_map")
-    require(isinstance(tone_map, dict), f"tone_map {tone_map!r}", "an object")
+    require(type(detail) is int and 0 <= detail < 1 << 16, f"detail_channels {detail!r}", "0 or a positive integer")
     try:
-        ToneMap.from_dict(tone_map)
+        ToneMap.from_dict(manifest["tone_map"])
     except ValueError as error:
         raise InputError(path, f"tone_map with {error}", "the constants of exposure.ToneMap") from error
-
-    files, graphs = manifest.get("files"), manifest.get("graphs")
-    require(isinstance(files, dict), f"files {type(files).__name__}", "an object")
-    require(isinstance(graphs, dict), f"graphs {type(graphs).__name__}", "an object")
-    for file, entry in files.items():
-        require(file == Path(file).name and file not in (".", ".."), f"file {file!r}", "plain names inside the bundle")
-        require(
-            isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("bytes"), int),
-            f"files entry of {file} {entry!r}",
-            "sha256 and bytes",
-        )
+    files, graphs = manifest["files"], manifest["graphs"]
     require(NOISE in files, f"no file {NOISE}", "the start noise with sha256 and bytes")
     for graph in REQUIRED_GRAPHS:
         require(graph_file(graph) in graphs, f"no graph {graph_file(graph)}", f"graphs {', '.join(REQUIRED_GRAPHS)}")
@@ -354,7 +329,8 @@ class Bundle:
         """Opens "small", "base", a folder, or (None) the best shipped bundle.
 
         Checks the manifest, every graph's interface as it states it, and that all files are there in their full size;
-        `verify` hashes them too. Raises InputError.
+        `verify` hashes them too, and those that are links (as in the cache of the Hugging Face Hub) are always hashed: a
+        link could make any file of the machine part of a result. Raises InputError.
         """
         folder = resolve_bundle(bundle)
         manifest = read_manifest(folder)
@@ -367,27 +343,43 @@ class Bundle:
             if size != entry["bytes"]:
                 raise InputError(folder / file, f"{size} bytes", f"{entry['bytes']} bytes as in {MANIFEST}")
         loaded = cls(folder, manifest)
-        if verify:
-            loaded.verify()
+        for file in manifest["files"]:
+            if verify or (folder / file).is_symlink():
+                loaded._verify_file(file)
         return loaded
 
     def verify(self) -> None:
         """Hashes every file. Raises InputError on the first whose SHA-256 is not the manifest's."""
-        for file, entry in self.manifest["files"].items():
-            digest = describe_file(self.folder / file)["sha256"]
-            if digest != entry["sha256"]:
-                raise InputError(self.folder / file, f"sha256 {digest}", f"sha256 {entry['sha256']}")
+        for file in self.manifest["files"]:
+            self._verify_file(file)
+
+    def _verify_file(self, file: str) -> None:
+        digest, expected = describe_file(self.folder / file)["sha256"], self.manifest["files"][file]["sha256"]
+        if digest != expected:
+            raise InputError(self.folder / file, f"sha256 {digest}", f"sha256 {expected}")
 
     def has(self, graph: str, precision: Precision = "fp32") -> bool:
         """Whether the bundle holds this graph in this precision."""
         return graph_file(graph, precision) in self.manifest["graphs"]
 
     def path(self, graph: str, precision: Precision = "fp32") -> Path:
-        """Path of a graph's file. Raises InputError where the bundle lacks it."""
+        """Path of a graph's file, all of whose external data are files of the bundle. Raises InputError where the bundle
+        lacks it or the graph reads others."""
         file = graph_file(graph, precision)
         if file not in self.manifest["graphs"]:
             raise InputError(self.folder, f"no {file}", f"a bundle with {file} ({call('export.build_onnx')})")
-        return self.folder / file
+        path = self.folder / file
+        if file not in self._sound:
+            for location in sorted(external_files(path)):
+                if location not in self.manifest["files"]:
+                    raise InputError(path, f"external data in {location!r}", f"a file that {MANIFEST} lists")
+            self._sound.add(file)
+        return path
+
+    @cached_property
+    def _sound(self) -> set[str]:
+        """Graphs whose external data was looked at."""
+        return set()
 
     def spec(self, graph: str, precision: Precision = "fp32") -> GraphSpec:
         """Interface of a graph."""
@@ -425,13 +417,9 @@ def read_manifest(folder: Path) -> Any:
     """What the folder's bundle.json holds, unchecked. Raises InputError where it cannot be read."""
     path = folder / MANIFEST
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, anything, _KIND)
     except FileNotFoundError:
         raise InputError(folder, f"no {MANIFEST}", f"a model bundle ({call('export.build_onnx')})") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(path, f"no JSON ({error})", "the manifest of a model bundle") from error
-    except OSError as error:
-        raise InputError(path, f"{error.strerror}", "a readable manifest") from error
 
 
 def resolve_bundle(bundle: str | os.PathLike[str] | None = None) -> Path:

@@ -72,6 +72,11 @@ class SequenceReader:
         if missing:
             self.notes += (f"{len(missing)} frames of the sequence are missing: {ranges(missing)}",)
 
+    @property
+    def files(self) -> list[Path]:
+        """The images, by number."""
+        return [file for _, file in self._files]
+
     def __enter__(self) -> SequenceReader:
         return self
 

@@ -121,18 +121,18 @@ def test_a_missing_or_damaged_plan_is_found(sidecar, bundle):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "else"}, "format 'else'"),
+        ({"format": "else"}, 'format "else"'),
         ({"version_of_format": 2}, "version_of_format 2"),
         ({"graph": "encoder"}, "graph 'encoder'"),
         ({"precision": "int8"}, "one of fp32, fp16"),
-        ({"plan_sha256": "abc"}, "a sha256"),
-        ({"plan_bytes": True}, "plan_bytes True"),
-        ({"compute_capabilities": []}, "numbers like 86"),
-        ({"tensors": [{"name": "z", "dtype": "int8", "is_input": True}]}, "float32 or float16"),
-        ({"profiles": []}, "at least one"),
+        ({"plan_sha256": "abc"}, "a SHA-256"),
+        ({"plan_bytes": True}, "plan_bytes true"),
+        ({"compute_capabilities": []}, r"compute_capabilities \[\]"),
+        ({"tensors": [{"name": "z", "dtype": "int8", "is_input": True}]}, "one of float32, float16"),
+        ({"profiles": []}, r"profiles \[\]"),
         ({"profiles": [{"y": {"min": [1], "opt": [1], "max": [1]}}]}, "shapes of z"),
         ({"profiles": [{"z": {"min": [2], "opt": [1], "max": [3]}}]}, "shapes of z"),
-        ({"extra": 1}, "fields extra"),
+        ({"extra": 1}, "found extra"),
     ],
 )
 def test_a_sidecar_of_another_kind_is_refused_in_one_line(sidecar, change, message):

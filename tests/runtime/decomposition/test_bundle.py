@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from intrinsic_flow.decomposition.bundle import (
     GRAPHS,
+    MODELS,
     Bundle,
     NetworkInterface,
     TensorSpec,
@@ -18,8 +20,10 @@ from intrinsic_flow.decomposition.bundle import (
     graph_specs,
     resolve_bundle,
 )
+from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.decomposition.noise import cut, make_tile
 from intrinsic_flow.errors import InputError
+from tests.runtime.conftest import rewrite_manifest
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -66,10 +70,10 @@ def test_symbolic_shapes_resolve_to_the_sizes_of_an_image():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "other"}, "format 'other'"),
+        ({"format": "other"}, 'format "other"'),
         ({"version": 3}, "version 3, expected version 2$"),
         ({"version": 1}, r"version 1, expected version 2; rebuild: .*export.build_onnx .*own_bundle -o .*own_bundle$"),
-        ({"config": None}, "config None"),
+        ({"config": None}, "config null"),
         ({"config": {"decoder_image": 1}}, "decoder_image 1"),
         ({"config": {"detail_channels": -2}}, "detail_channels -2"),
         ({"config": {"decoder_image": True}}, "decoder.onnx with another interface"),
@@ -78,13 +82,17 @@ def test_symbolic_shapes_resolve_to_the_sizes_of_an_image():
         ({"feature_channels": [1, 2]}, "feature_channels"),
         ({"feature_channels": [1, 2, True]}, "feature_channels"),
         ({"steps": 0}, "steps 0"),
-        ({"noise": None}, "noise None"),
+        ({"noise": None}, "noise null"),
         ({"noise": {"file": "other.npy"}}, "noise .*other.npy"),
-        ({"latent": {"mean": [0.0] * 12, "std": [0.0] * 12}}, "latent statistics"),
+        ({"latent": {"mean": [0.0] * 12, "std": [0.0] * 12}}, r"latent\.std\[0\] 0.0"),
         ({"tone_map": {"percentile": 90}}, "tone_map"),
         ({"tone_map": None}, "tone_map"),
         ({"files": []}, "files"),
-        ({"files": {"../secret": {"sha256": "", "bytes": 1}}}, "plain names"),
+        ({"files": {"../secret": {"sha256": "", "bytes": 1}}}, "a plain name"),
+        ({"name": "a\0b"}, "text without NUL"),
+        ({"steps": 10**400}, "at most 64 bits"),
+        ({"latent": {"mean": [1e999] * 12, "std": [1.0] * 12}}, "finite numbers"),
+        ({"files": {"..": {"sha256": "", "bytes": 1}}}, "a plain name"),
         ({"graphs": {}}, "no graph encoder.onnx"),
         ({"feature_channels": [12, 12, 13]}, "another interface"),
     ],
@@ -102,7 +110,7 @@ def test_a_manifest_that_is_no_json_is_refused(own_bundle):
     with pytest.raises(InputError, match="no JSON"):
         Bundle.load(own_bundle)
     (own_bundle / "bundle.json").write_text("[]")
-    with pytest.raises(InputError, match="a JSON object"):
+    with pytest.raises(InputError, match="an object"):
         Bundle.load(own_bundle)
 
 
@@ -190,3 +198,51 @@ def test_a_square_image_of_256_pixels_starts_as_it_did_in_format_1():
     tile = make_tile(12, 0.25).astype(np.float32)
     np.testing.assert_allclose(cut(tile, 32, 32), 0.25 * old, rtol=1e-3, atol=1e-6)
     assert abs(tile.mean()) < 0.005 and tile.std() == pytest.approx(0.25, rel=0.02)
+
+
+def link_files(bundle: Path, hub: Path) -> Path:
+    """A copy of a bundle as the cache of the Hugging Face Hub stores it: every file a link to one outside."""
+    blobs, snapshot = hub / "blobs", hub / "snapshots" / "main"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for number, path in enumerate(sorted(bundle.iterdir())):
+        (blobs / f"{number:040x}").write_bytes(path.read_bytes())
+        (snapshot / path.name).symlink_to(f"../../blobs/{number:040x}")
+    return snapshot
+
+
+def test_a_bundle_of_links_works_as_one_of_files(tmp_path):
+    bundles = MODELS / "small", link_files(MODELS / "small", tmp_path / "hub")
+    image = np.random.default_rng(1).uniform(0, 1, (40, 60, 3)).astype(np.float32)
+    albedo = []
+    for bundle in bundles:
+        with Decomposer.load(bundle, "cpu", resolution=64) as model:
+            albedo.append(model.decompose(image).albedo)
+    np.testing.assert_array_equal(*albedo)
+
+
+def test_a_link_to_what_the_manifest_does_not_describe_is_refused(own_bundle, tmp_path):
+    linked = link_files(own_bundle, tmp_path / "hub")
+    assert Bundle.load(linked).path("decoder").is_file()
+    graph = (linked / "decoder.onnx").resolve()
+    content = bytearray(graph.read_bytes())
+    content[-1] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(InputError, match=r"decoder\.onnx: found sha256"):
+        Bundle.load(linked)
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "unlisted.bin", "*/_ORT_MEM_ADDR_/*"])
+def test_a_graph_that_reads_other_files_is_refused(own_bundle, location):
+    path = own_bundle / "decoder.onnx"
+    model = onnx.load(path)
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    path.write_bytes(model.SerializeToString())
+    rewrite_manifest(own_bundle)
+    bundle = Bundle.load(own_bundle)
+    assert bundle.path("encoder").is_file()
+    with pytest.raises(InputError, match=r"decoder\.onnx: found external data in"):
+        bundle.path("decoder")
