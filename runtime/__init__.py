@@ -18,6 +18,13 @@ if __name__ == "runtime":  # `python -m runtime.NAME` in a checkout: one package
 
     sys.modules["runtime"] = intrinsic_flow
 
+_called = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
+if _called and _called[0].startswith(("runtime.", "train.", "export.", "benchmarks.")):
+    # `python -m NAME` in a checkout: before the libraries that take seconds to load.
+    from intrinsic_flow.output.interrupt import quiet_start
+
+    quiet_start()
+
 if TYPE_CHECKING:
     from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
 

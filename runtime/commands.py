@@ -15,6 +15,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from intrinsic_flow.output.interrupt import quiet_start
+
 #: Subcommand: module, as the checkout's folders name it, and what it does.
 COMMANDS = {
     "decompose": ("runtime.decompose", "photos and videos into albedo and shading"),
@@ -74,6 +76,7 @@ def run_as(module: str) -> str:
 
 def main() -> None:
     """`intrinsic-flow COMMAND ...`, from sys.argv: ends with the program's exit code, or 2 after wrong usage."""
+    quiet_start()
     width = max(map(len, COMMANDS)) + 2
     listed = "\n".join(f"  {name:{width}}{what}" for name, (_, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(

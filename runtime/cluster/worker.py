@@ -27,7 +27,7 @@ from intrinsic_flow.cluster.storage import Storage, is_address
 from intrinsic_flow.cluster.units import Unit
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.output.output_set import staging_prefix
+from intrinsic_flow.output.left_over import staging_prefix
 
 _OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", ".mp4", ".mkv", ".mov", ".json")
 

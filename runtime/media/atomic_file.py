@@ -15,7 +15,7 @@ def temporary_name(path: str | os.PathLike[str]) -> Path:
     No file is created (`tempfile` would create one that only its owner can read).
     """
     final = Path(path)
-    return final.with_name(f".{final.stem[:64]}.{os.getpid()}-{secrets.token_hex(4)}.part{final.suffix}")
+    return final.with_name(f".{final.stem[:64]}.{os.getpid()}-{secrets.token_hex(8)}.part{final.suffix}")
 
 
 @contextmanager

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 _active: list[Interrupts] = []
+_early: list[Interrupts] = []
 
 
 def check() -> None:
     """Raises KeyboardInterrupt if a signal came within the innermost `interrupts` block; without one does nothing."""
     if _active:
         _active[-1].check()
+
+
+def quiet_start() -> None:
+    """For programs: from now on Ctrl-C before `interrupts` ends with a line and exit code 130, without a traceback.
+
+    Loading the libraries takes seconds. One of C code reports an ImportError when it is interrupted while it loads.
+    """
+    if threading.current_thread() is not threading.main_thread() or _early:
+        return
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    state, usual = Interrupts(), sys.excepthook
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not (state.requested or issubclass(kind, KeyboardInterrupt)):
+            usual(kind, error, trace)
+            return
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    _early.append(state)
+    signal.signal(signal.SIGINT, state.note)
+    sys.excepthook = end
 
 
 class Interrupts:
@@ -26,6 +53,11 @@ class Interrupts:
         """Signal handler."""
         self._requested = True
         raise KeyboardInterrupt
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal came."""
+        return self._requested
 
     def acknowledge(self) -> None:
         """Forgets the signal that came."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Self
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.output.interrupt import check, deferred
+from intrinsic_flow.output.left_over import COMPLETE, left_over, make_held, remove
 
-
-def staging_prefix(mark: str) -> str:
-    """How the hidden folder's name begins; it ends with ".partial"."""
-    return f".decompose-{mark}-" if mark else ".decompose-"
+#: Folders in which this process has ended what others left.
+_LOOKED: set[Path] = set()
 
 
 class OutputSet:
@@ -48,9 +46,11 @@ class OutputSet:
         self._protected = protected
         self._mark = mark
         self._staging: Path | None = None
+        self._held: int | None = None
 
     def all_exist(self) -> bool:
         """Whether every output is there and may stay. Raises InputError where only some are, or one is an input."""
+        self._finish_earlier()
         for name in self.names:
             if os.path.realpath(self.folder / name) in self._protected:
                 raise InputError(self.folder / name, "an input of this run where an output would go", "another folder (-o)")
@@ -78,7 +78,7 @@ class OutputSet:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._staging = Path(tempfile.mkdtemp(prefix=staging_prefix(self._mark), suffix=".partial", dir=self.folder))
+        self._staging, self._held = make_held(self.folder, self._mark)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -86,11 +86,34 @@ class OutputSet:
             if kind is None:
                 check()
                 with deferred():
-                    for name in self.names:
-                        self._publish(self.path(name), self.folder / name)
+                    self._publish_all()
         finally:
-            if self._staging is not None:
-                shutil.rmtree(self._staging, ignore_errors=True)
+            if self._staging is not None and self._held is not None:
+                remove(self._staging, self._held)
+
+    def _publish_all(self) -> None:
+        """From the first name to the last; killed in between, the next run finds the hidden folder complete and goes on."""
+        assert self._staging is not None
+        (self._staging / COMPLETE).touch()
+        for name in self.names:
+            self._publish(self.path(name), self.folder / name)
+
+    def _finish_earlier(self) -> None:
+        """Ends what processes that were killed have begun in the folder: complete outputs get their names, incomplete ones
+        go. Once for a folder, which may hold very many files; a batch does it by itself."""
+        if self._mark or self.folder in _LOOKED:
+            return
+        _LOOKED.add(self.folder)
+        for left, held in left_over(self.folder):
+            try:
+                if (left / COMPLETE).is_file():
+                    self._staging = left
+                    for path in sorted(left.iterdir()):
+                        if not path.name.startswith(".") and not path.is_symlink():
+                            self._publish(path, self.folder / path.name)
+            finally:
+                self._staging = None
+                remove(left, held)
 
     def _publish(self, source: Path, target: Path) -> None:
         if target.is_dir() and not target.is_symlink():

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -290,7 +291,7 @@ class Staging:
         """Shard, then index, then the staged files: whatever the last step was, `_index_shards` finds where to go on."""
         path = self.folder / f"{split}-{self._next_number(split):05d}.tar"
         # Not in the folder itself, whose *.tar are shards.
-        temporary = self._root / f".{path.stem}.{os.getpid()}.part"
+        temporary = self._root / f".{path.stem}.{secrets.token_hex(8)}.part"
         try:
             write_tar(temporary, [view for _, views in batch for view in views])
             os.replace(temporary, path)

@@ -420,6 +420,7 @@ def test_a_signal_in_the_middle_of_a_video_keeps_what_was_written_under_partial_
     clip = write_clip(tmp_path / "clip.mp4", frames * 300)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "runtime.decompose", str(clip), "-o", str(out), "--bundle", str(tiny_bundle)]
+    command += ["--backend", "cpu", "--resolution", "64"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
     while not any(path.stat().st_size > 20_000 for path in out.rglob("*.mp4")):
@@ -428,7 +429,8 @@ def test_a_signal_in_the_middle_of_a_video_keeps_what_was_written_under_partial_
     os.kill(process.pid, number)
     _, log = process.communicate(timeout=30)
     assert process.returncode == 130, log
-    _, line = log.strip().splitlines()
+    # A busy machine may have taken long enough for lines of progress before it.
+    line = log.strip().splitlines()[-1]
     assert line.startswith("interrupted: ") and line.endswith("the same command with --resume goes on")
     assert listing(out) == ["clip_albedo.partial.mp4", "clip_partial.json", "clip_shading.partial.mp4"]
     counts = []
