@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -33,16 +34,16 @@ def write_clip(scene) -> Callable[[Path, int], None]:
     return write
 
 
-@pytest.fixture(scope="package")
-def server(tiny_bundle, tmp_path_factory):
-    """Address and temporary folder of a running demo."""
+@contextmanager
+def running_demo(temporary: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """Address and process id of a demo, as its command starts it. Its files lie in `temporary`, and none when it has
+    ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    temporary = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "runtime.app", "--port", str(port), "--bundle", str(tiny_bundle)]
+    command = [sys.executable, "-m", "runtime.app", "--port", str(port), "--max-megapixels", "4", "--max-seconds", "3"]
     process = subprocess.Popen(
-        [*command, "--max-megapixels", "4", "--max-seconds", "3"],
+        [*command, *options],
         cwd=REPOSITORY,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
@@ -52,10 +53,18 @@ def server(tiny_bundle, tmp_path_factory):
     try:
         first = process.stdout.readline()
         assert f":{port}" in first, first + process.stdout.read()
-        yield f"http://127.0.0.1:{port}", temporary
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        log, _ = process.communicate(timeout=30)
+        log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert "Traceback" not in log, log
     assert list(temporary.glob("intrinsic-flow-demo-*")) == []
+
+
+@pytest.fixture(scope="package")
+def server(tiny_bundle, tmp_path_factory):
+    """Address and temporary folder of a running demo."""
+    temporary = tmp_path_factory.mktemp("demo")
+    with running_demo(temporary, "--bundle", str(tiny_bundle)) as (address, _):
+        yield address, temporary

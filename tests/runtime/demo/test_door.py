@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import time
 from pathlib import Path
 
 import pytest
 
 from intrinsic_flow.media.images import write_image
+from tests.runtime.demo.visitor import API, Page, Visitor
 
 pytest.importorskip("gradio", reason='needs the extra: pip install "intrinsic-flow[demo]"')
-
-# Test modules are no package: loaded by path.
-_spec = importlib.util.spec_from_file_location("demo_visitor", Path(__file__).with_name("visitor.py"))
-visitor_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(visitor_module)
-API, Page, Visitor = visitor_module.API, visitor_module.Page, visitor_module.Visitor
 
 META = {"meta": {"_type": "gradio.FileData"}}
 REFUSED = (404, {"detail": "not found"})
