@@ -61,13 +61,13 @@ def coded_color(primaries: int, transfer: int, full_range: bool) -> ColorTags | 
 
 
 def png_chunks(path: Path) -> dict[bytes, bytes]:
-    """The chunks before the picture's data by their type, without large ones; damage ends the list."""
+    """The file's chunks by their type, the picture's data and large ones empty; damage ends the list."""
     chunks: dict[bytes, bytes] = {}
     with open(path, "rb") as file:
         file.seek(8)
-        while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"IEND") and len(chunks) < 100:
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND" and len(chunks) < 100:
             length = int.from_bytes(head[:4], "big")
-            if length <= 64:
+            if length <= 64 or (head[4:] == b"eXIf" and length <= 1 << 16):
                 chunks[head[4:]] = file.read(length)
                 file.seek(4, 1)
             else:
@@ -132,18 +132,24 @@ def film_color(kind: str, transfer: str) -> ColorTags:
 @dataclass(frozen=True)
 class RadianceHeader:
     """factor: (3,) what stored values are to be multiplied by. chromaticities: as `color.PRIMARIES`, None where the file
-    has none. xyz: the samples are CIE XYZ."""
+    has none. xyz: the samples are CIE XYZ. orientation: of the stored rows, as EXIF numbers it."""
 
     factor: np.ndarray
     chromaticities: tuple[float, ...] | None
     xyz: bool
+    orientation: int
+
+
+# Which way rows follow each other, and pixels in them.
+_AXES = {"-Y+X": 1, "-Y-X": 2, "+Y-X": 3, "+Y+X": 4, "+X-Y": 5, "-X-Y": 6, "-X+Y": 7, "+X+Y": 8}
 
 
 def radiance_header(path: Path) -> RadianceHeader:
     """The lines up to the first empty one; every EXPOSURE and COLORCORR was multiplied in by some program."""
     factor, chromaticities, xyz = np.ones(3), None, False
     with open(path, "rb") as file:
-        for line in file.read(1 << 16).split(b"\n\n")[0].split(b"\n"):
+        head, _, rest = file.read(1 << 16).partition(b"\n\n")
+        for line in head.split(b"\n"):
             name, _, text = line.decode("latin-1").partition("=")
             try:
                 values = [float(word) for word in text.split()] if name in ("EXPOSURE", "COLORCORR", "PRIMARIES") else []
@@ -155,4 +161,5 @@ def radiance_header(path: Path) -> RadianceHeader:
                 chromaticities = tuple(values)
             elif values and np.isfinite(values).all() and min(values) > 0 and len(values) in (1, 3):
                 factor = factor / np.array(values)
-    return RadianceHeader(factor, chromaticities, xyz)
+    words = rest[:60].split(b"\n")[0].decode("latin-1").split()
+    return RadianceHeader(factor, chromaticities, xyz, _AXES.get("".join(words[::2]), 1))

@@ -76,6 +76,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 # Files that people take for images, to be named when they are refused.
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
+    (b"P7\n", "a PAM picture"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"8BPS", "a large Photoshop document (PSB)"),
     (b"\x1aE\xdf\xa3", "a Matroska video"),

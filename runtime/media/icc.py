@@ -131,6 +131,19 @@ def _parametric(kind: int, parameters: list[float]) -> Curve:
     return evaluate
 
 
+def beyond_one(curve: Curve) -> Curve:
+    """A curve for floats: below 0 mirrored, above 1 as steep as at its end, which a table does not tell."""
+    end = float(curve(np.array([1.0]))[0])
+    slope = max((end - float(curve(np.array([0.99]))[0])) / 0.01, 0.0)
+
+    def evaluate(x: np.ndarray) -> np.ndarray:
+        size = np.abs(x)
+        inside = curve(np.minimum(size, 1.0)) + np.float32(slope) * np.maximum(size - np.float32(1), 0)
+        return np.copysign(inside, x).astype(np.float32)
+
+    return evaluate
+
+
 def table_transform(data: bytes, channels: int) -> Callable[[np.ndarray], np.ndarray] | None:
     """LittleCMS's transform from the profile in `data` to sRGB, with the intent that the profile states.
 

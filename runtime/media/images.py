@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +30,7 @@ from intrinsic_flow.media.formats import (
     ImageFormat,
     kind_on_disk,
 )
-from intrinsic_flow.media.icc import parse_matrix_profile, profile_name
+from intrinsic_flow.media.icc import beyond_one, parse_matrix_profile, profile_name
 from intrinsic_flow.media.input_file import read_start
 from intrinsic_flow.media.openimageio import FORMATS, OpenImage, check_size, damaged, open_image
 from intrinsic_flow.media.plate import Plate, Window
@@ -42,6 +44,8 @@ from intrinsic_flow.media.samples import (
     integer_image,
     oriented,
 )
+
+_DTYPES = {"half": np.float16, "float": np.float32, "double": np.float64, "uint": np.uint32, "int": np.int32}
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "BitDepth", "ColorSpace", "Image", "ImageFormat", "read_image", "write_image"]
 
@@ -90,6 +94,8 @@ def read_image(
             from intrinsic_flow.media.raw import read_raw
 
             return read_raw(path, max_pixels)
+        if kind == "bmp" or (kind == "pnm" and read_start(path, EXPECTED).startswith(b"P1")):
+            return _read_with_pillow(path, kind, colorspace, max_pixels)
         return _read_with_openimageio(path, kind, colorspace, max_pixels)
     except OSError as error:
         raise InputError(path, error.strerror or str(error), "a readable file") from error
@@ -121,6 +127,8 @@ def _depth_of(dtype: np.dtype) -> BitDepth:
 
 def _read_with_openimageio(path: Path, kind: str, colorspace: ColorSpace, max_pixels: int) -> Image:
     notes: list[str] = []
+    if kind == "hdr" and radiance_header(path).xyz:
+        raise InputError(path, "a Radiance file of XYZ samples", "RGB samples (32-bit_rle_rgbe)")
     with open_image(path, kind, max_pixels, pnm_pfmflip=1) as file:
         _choose_picture(file, notes)
         check_size(path, file.spec.width, file.spec.height, max_pixels)
@@ -128,8 +136,8 @@ def _read_with_openimageio(path: Path, kind: str, colorspace: ColorSpace, max_pi
             return _read_cmyk_jpeg(path, colorspace, notes)
         if kind == "jpeg" and str(file.spec.format) != "uint8":
             return _read_gain_map_base(path, file, colorspace, notes)
-        if kind == "bmp":
-            _check_bmp_masks(path)
+        if kind == "psd":
+            _note_cmyk_psd(path, notes)
         if kind == "tiff":
             photometric = int(file.attribute("tiff:PhotometricInterpretation", 1))
             if photometric == 5:
@@ -138,6 +146,8 @@ def _read_with_openimageio(path: Path, kind: str, colorspace: ColorSpace, max_pi
                 from intrinsic_flow.media.raw import read_raw
 
                 return read_raw(path, max_pixels)
+            if photometric in (32844, 32845):
+                return _read_logluv_tiff(path, colorspace, notes)
             if photometric not in (0, 1, 2, 3, 6):
                 name = file.attribute("tiff:ColorSpace", photometric)
                 raise InputError(path, f"a TIFF file of colour model {name}", "grey, RGB, palette, YCbCr or CMYK")
@@ -159,40 +169,53 @@ def _choose_picture(file: OpenImage, notes: list[str]) -> None:
         while part < 1000 and file.select(part):
             kinds.append(int(file.attribute("tiff:subfiletype", 0)))
             part += 1
-        full = [index for index, kind in enumerate(kinds) if not kind & 5] or [0]
+        full = [index for index, kind in enumerate(kinds) if not kind & 5]
+        if not full:
+            notes.append("only a reduced copy of the picture found and read")
+            full = [0]
         file.select(full[0])
         if len(full) > 1:
             notes.append(f"first of {len(full)} pages read, the others are left out")
     elif file.kind in ("gif", "webp") and (file.attribute("oiio:Movie") or (file.kind == "gif" and file.select(1))):
         file.select(0)
         notes.append("first frame of an animation read, the others are left out")
+    elif file.kind == "psd" and file.spec.nchannels == 4:
+        # Photoshop stores the picture of all layers over white, others as it is; a single layer is the same in all.
+        size = file.spec.width, file.spec.height
+        if file.select(2) or not file.select(1) or (file.spec.width, file.spec.height, file.spec.nchannels) != (*size, 4):
+            file.select(0)
 
 
 def _read_picture(file: OpenImage, colorspace: ColorSpace, notes: list[str]) -> Image:
     """The picture that `file` stands at, whatever its samples are."""
     path, spec, kind = file.path, file.spec, file.kind
-    dtype = np.dtype(
-        {"half": np.float16, "float": np.float32, "double": np.float64}.get(str(spec.format), str(spec.format))
-    )
-    if dtype not in (np.uint8, np.uint16) and dtype.kind != "f":
-        raise InputError(path, f"{dtype} samples", "8- or 16-bit unsigned or float samples")
+    dtype = np.dtype(_DTYPES.get(str(spec.format), str(spec.format)))
+    if dtype not in (np.uint8, np.uint16, np.uint32) and dtype.kind != "f":
+        raise InputError(path, f"{dtype} samples", "8-, 16- or 32-bit unsigned or float samples")
     names = [name.rpartition(".")[2].lower() for name in spec.channelnames]
     alpha_at = names.index("a") if "a" in names[:8] else -1
     colors = 3 if spec.nchannels - (alpha_at >= 0) >= 3 else 1
-    if alpha_at < 0 and kind in ("tiff", "targa") and spec.nchannels in (2, 4):
-        alpha_at = spec.nchannels - 1  # an unspecified extra sample, which most programs show as alpha
+    unstated = alpha_at < 0 and kind in ("tiff", "targa") and spec.nchannels in (2, 4)
+    if unstated:
+        alpha_at = spec.nchannels - 1  # which most programs show as alpha, if it is not 0 everywhere
     last = max(colors, alpha_at + 1)
     if spec.nchannels > last or 0 <= alpha_at != colors:
         notes.append(f"{spec.nchannels - colors - (alpha_at >= 0)} further channels left out")
-    inverted = kind == "tiff" and int(file.attribute("tiff:PhotometricInterpretation", 1)) == 0 and dtype != np.uint8
+    # Of 8 bits or less OpenImageIO inverts all channels, of more none.
+    white_is_zero = kind == "tiff" and int(file.attribute("tiff:PhotometricInterpretation", 1)) == 0
+    inverted = white_is_zero and dtype != np.uint8
     premultiplied = alpha_at >= 0 and (
         (kind == "tiff" and "a" in names and not file.attribute("tiff:UnassociatedAlpha"))
         or (kind == "targa" and "re-multiplied" in str(file.attribute("targa:alpha_type", "")))
     )
     profile, tags = _stated_color(file, notes)
     shape = (spec.height, spec.width)
+    orientation = _orientation(file)
+    wide = dtype == np.uint32
+    if wide:
+        dtype = np.dtype(np.uint16)
+        notes.append("32-bit integers read with 16 bits")
     alpha = np.empty(shape, dtype) if alpha_at >= 0 else None
-    orientation = int(file.attribute("Orientation", 1))
 
     if dtype.kind == "u":
         decode = integer_decoder(dtype, colorspace, notes, profile=profile, tags=tags, channels=colors)
@@ -203,15 +226,18 @@ def _read_picture(file: OpenImage, colorspace: ColorSpace, notes: list[str]) -> 
             # Many writers of straight colours do not say so; those that exceed alpha cannot be premultiplied.
             strips, looked_at = itertools.tee(strips)
             premultiplied = all((part[..., :colors] <= part[..., alpha_at, None]).all() for _, part in looked_at)
-        for rows, samples in strips:
+        for rows, stored in strips:
+            samples = (stored >> 16).astype(np.uint16) if wide else stored
             codes = top - samples[..., :colors] if inverted else samples[..., :colors]
             if alpha is not None:
-                alpha[rows] = samples[..., alpha_at]
+                alpha[rows] = top - samples[..., alpha_at] if white_is_zero and not inverted else samples[..., alpha_at]
                 codes = _divided_by_alpha(codes, alpha[rows]) if premultiplied else codes
             pixels[rows] = decode(codes)
         if premultiplied and alpha is not None and alpha.min() < top:
             notes.append("colours divided by the alpha that they were multiplied by")
-        alpha = None if alpha is None else oriented(alpha, orientation)
+        if alpha is not None:
+            nothing = (unstated or kind == "targa") and not alpha.any()
+            alpha = None if nothing else oriented(alpha, orientation)
         return Image(oriented(pixels, orientation), alpha_plane(alpha, top, notes), _depth_of(dtype), tuple(notes))
 
     stored = np.empty((*shape, colors), np.float32)
@@ -232,6 +258,8 @@ def _stated_color(file: OpenImage, notes: list[str]) -> tuple[bytes, ColorTags |
     profile = b"" if block is None else np.asarray(block, np.uint8).tobytes()
     if file.kind == "png":
         chunks = png_chunks(file.path)
+        if b"iCCP" in chunks and not profile:
+            notes.append("damaged colour profile ignored")
         if b"acTL" in chunks:
             notes.append("first frame of an animation read, the others are left out")
         return profile, png_color(chunks)
@@ -257,8 +285,6 @@ def _float_matrix(
         return None
     if kind == "hdr":
         header = radiance_header(path)
-        if header.xyz:
-            raise InputError(path, "a Radiance file of XYZ samples", "RGB samples (32-bit_rle_rgbe)")
         if not (header.factor == 1).all():
             stored *= header.factor.astype(np.float32)
             notes.append("divided by the exposure that the file states")
@@ -274,7 +300,10 @@ def _float_matrix(
     elif profile:
         parsed = parse_matrix_profile(profile)
         ramp = np.linspace(0, 1, 17, dtype=np.float32)
-        if parsed is not None and all(np.abs(curve(ramp) - ramp).max() < 1e-3 for curve in parsed.curves):
+        if parsed is not None:
+            if any(np.abs(curve(ramp) - ramp).max() >= 1e-3 for curve in parsed.curves):
+                for channel in range(stored.shape[2]):
+                    stored[..., channel] = beyond_one(parsed.curves[channel])(stored[..., channel])
             notes.append(f"converted from the colour profile '{parsed.name}' to Rec.709")
             return parsed.matrix
         notes.append(f"colour profile '{profile_name(profile)}' ignored, linear Rec.709 assumed")
@@ -332,20 +361,55 @@ def _read_gain_map_base(path: Path, file: OpenImage, colorspace: ColorSpace, not
     return integer_image(colors, None, colorspace, notes, profile)
 
 
-def _check_bmp_masks(path: Path) -> None:
-    """Bit fields in an order of their own are not looked at by OpenImageIO."""
+def _read_logluv_tiff(path: Path, colorspace: ColorSpace, notes: list[str]) -> Image:
+    """G. Ward's logarithmic light, which OpenCV converts to linear Rec.709."""
+    with np.errstate(all="ignore"):
+        samples = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.ndim != 3 or samples.shape[2] != 3 or samples.dtype != np.float32:
+        raise damaged(path, "tiff")
+    return float_image(path, samples[..., ::-1], None, "float", colorspace, notes)
+
+
+def _read_with_pillow(path: Path, kind: str, colorspace: ColorSpace, max_pixels: int) -> Image:
+    """BMP, of which OpenImageIO takes some kinds for others, and PBM in words, which may stand without spaces."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.PpmImagePlugin import PpmImageFile
+
+    try:
+        with open(path, "rb") as stream:
+            picture = BmpImageFile(stream) if kind == "bmp" else PpmImageFile(stream)
+            width, height = picture.size
+            if width * height <= max_pixels:
+                picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error) as error:
+        raise damaged(path, kind, str(error)) from error
+    check_size(path, width, height, max_pixels)
+    samples = np.asarray(picture.convert({"P": "RGB", "1": "L"}.get(picture.mode, picture.mode)))
+    samples = samples[..., None] if samples.ndim == 2 else samples
+    alpha = samples[..., 3] if samples.shape[2] == 4 else None
+    return integer_image(np.ascontiguousarray(samples[..., :3]), alpha, colorspace, [])
+
+
+def _note_cmyk_psd(path: Path, notes: list[str]) -> None:
+    """OpenImageIO gives a Photoshop document of CMYK as RGB and does not say so."""
     with open(path, "rb") as file:
-        header = file.read(70)
-    if (
-        len(header) < 70
-        or int.from_bytes(header[14:18], "little") < 40
-        or int.from_bytes(header[30:34], "little") not in (3, 6)
-    ):
-        return
-    masks = tuple(int.from_bytes(header[at : at + 4], "little") for at in (54, 58, 62))
-    if masks not in ((0xFF0000, 0xFF00, 0xFF), (0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)):
-        order = ", ".join(f"{mask:08x}" for mask in masks)
-        raise InputError(path, f"a BMP file with colours in other bits than usual ({order})", "an ordinary BMP file")
+        if int.from_bytes(file.read(26)[24:26], "big") == 4:
+            notes.append("CMYK converted to RGB without a profile")
+
+
+def _orientation(file: OpenImage) -> int:
+    """As EXIF numbers it."""
+    if file.kind == "hdr":
+        return radiance_header(file.path).orientation
+    stated = int(file.attribute("Orientation", 0))
+    if not stated and file.kind == "png" and (exif := png_chunks(file.path).get(b"eXIf")):
+        from PIL.Image import Exif
+
+        parsed = Exif()
+        with suppress(Exception):  # it is not the picture
+            parsed.load(exif)
+            stated = int(parsed.get(0x0112, 1))
+    return stated or 1
 
 
 def _read_npy(path: Path, colorspace: ColorSpace, max_pixels: int) -> Image:

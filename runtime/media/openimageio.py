@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STRIP_BYTES = 8 << 20
 #: What OpenImageIO calls the kinds of `intrinsic_flow.media.formats` that it reads; nothing else is decoded by it.
 FORMATS = {
-    "png": "png", "jpeg": "jpeg", "bmp": "bmp", "webp": "webp", "tiff": "tiff", "hdr": "hdr", "exr": "openexr",
+    "png": "png", "jpeg": "jpeg", "webp": "webp", "tiff": "tiff", "hdr": "hdr", "exr": "openexr",
     "gif": "gif", "jpeg2000": "jpeg2000", "jpegxl": "jpegxl", "pnm": "pnm", "targa": "targa", "sgi": "sgi", "psd": "psd",
     "dpx": "dpx", "cineon": "cineon", "ico": "ico",
 }  # fmt: skip
@@ -45,6 +45,9 @@ def _megapixels(pixels: int) -> str:
     return f"{pixels / 1e6:,.0f} megapixels" if pixels >= 1e7 else f"{pixels / 1e6:.2g} megapixels"
 
 
+_OTHER_KIND = re.compile(r"not supported|unsupported|not configured|not implemented|^Only ", re.IGNORECASE)
+
+
 def damaged(path: Path, kind: str, reason: str = "") -> InputError:
     """The error for a file that breaks off or contradicts itself; reason: the decoder's words."""
     # Names of descriptors and headings of the library tell a user nothing.
@@ -53,6 +56,8 @@ def damaged(path: Path, kind: str, reason: str = "") -> InputError:
     reason = re.sub(r'\(?"?/dev/fd/\d+"?\)?:?', "", reason.strip().splitlines()[0] if reason.strip() else "")
     reason = " ".join(re.sub(r"^.*\b(?:[Ee]rror|Corrupt[^:]*data)\b[^:]*:\s*", "", reason).split())[:120]
     said = f" ({reason})" if reason else ""
+    if _OTHER_KIND.search(reason):
+        return InputError(path, f"a {TITLES[kind]} file of a kind that is not read{said}", "a more common kind of it")
     return InputError(path, f"a damaged or truncated {TITLES[kind]} file{said}", "a complete image")
 
 
