@@ -44,9 +44,8 @@ from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets import Sample
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record
 from intrinsic_flow.benchmarks.scoring.torch_backend import open_run
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.checkpoint import CHECKPOINT, CheckpointError
@@ -267,6 +266,14 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text + "\n")
 
 
+@program(
+    "benchmarks.experiments",
+    ConfigError,
+    PerceptualError,
+    ShardError,
+    CheckpointError,
+    interrupted="interrupted; the same command goes on",
+)
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 data that cannot be used, 2 wrong usage, 130 interrupted."""
     parser = command_parser("benchmarks.experiments", __doc__)
@@ -280,30 +287,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="score the first N views of each set (default: all)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these experiments (default: all)")
     args = parser.parse_args(arguments)
-    try:
-        table = read_table(args.table, parse_settings(args.set))
-        names = [experiment.name for experiment, _ in table.rows]
-        if missing := set(args.only) - set(names):
-            raise ConfigError(f"--only: found {sorted(missing)}, expected some of {names}")
-        paths = {name: path for name, path in (("shards", args.shards), ("mit", args.mit)) if path}
-        datasets = {
-            name: [sample for sample in islice(SETS[name].open(path), args.limit) if sample.usable]
-            for name, path in paths.items()
-        }
-        rows = []
-        for row in run_table(table, args.output, datasets, args.only):
-            rows.append(row)
-            write_json(args.output / "experiments.json", {"environment": environment(), "rows": rows})
-            _write(args.output / "experiments.md", markdown(rows))
-    except (ConfigError, PerceptualError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (InputError, ShardError, CheckpointError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    table = read_table(args.table, parse_settings(args.set))
+    names = [experiment.name for experiment, _ in table.rows]
+    if missing := set(args.only) - set(names):
+        raise ConfigError(f"--only: found {sorted(missing)}, expected some of {names}")
+    paths = {name: path for name, path in (("shards", args.shards), ("mit", args.mit)) if path}
+    datasets = {
+        name: [sample for sample in islice(SETS[name].open(path), args.limit) if sample.usable]
+        for name, path in paths.items()
+    }
+    rows = []
+    for row in run_table(table, args.output, datasets, args.only):
+        rows.append(row)
+        write_json(args.output / "experiments.json", {"environment": environment(), "rows": rows})
+        _write(args.output / "experiments.md", markdown(rows))
     print(markdown(rows))
     return 0
 

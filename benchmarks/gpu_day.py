@@ -27,7 +27,7 @@ from typing import Any
 from intrinsic_flow import train
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
-from intrinsic_flow.commands import ROOT, call, command_parser, run_as
+from intrinsic_flow.commands import ROOT, call, command_parser, program, run_as
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
 
@@ -287,6 +287,7 @@ def _training_rows(out: Path) -> list[tuple[str, str]]:
     return [("images a second, the last of the run's windows", f"{speeds[-1]:.0f}")] if speeds else []
 
 
+@program("benchmarks.gpu_day")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 every part is done or could not run here, 1 a part failed or was cut, 2 wrong usage."""
     parser = command_parser("benchmarks.gpu_day", __doc__)
@@ -302,20 +303,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.minutes <= 0:
         parser.error(f"argument --minutes: found {options.minutes:g}, expected more than 0")
     folder = options.output.absolute()
-    try:
-        bundle = Bundle.load(options.bundle)
-        day = parts(bundle.folder.absolute(), options.data, options.tiny)
-        if unknown := sorted(set(options.only or ()) - {part.name for part in day}):
-            parser.error(f"argument --only: found {', '.join(unknown)}, expected of {', '.join(part.name for part in day)}")
-        if options.table:
-            print(write_day(folder, day, _former(folder), bundle))
-            return 0
-        chosen = [part for name in options.only for part in day if part.name == name] if options.only else day
-        outcomes = run_day(folder, chosen, bundle, options.minutes, again=options.again)
-        print(write_day(folder, day, outcomes, bundle))
-    except (InputError, OSError) as error:
-        print(f"benchmarks.gpu_day: {error}", file=sys.stderr)
-        return 1
+    bundle = Bundle.load(options.bundle)
+    day = parts(bundle.folder.absolute(), options.data, options.tiny)
+    if unknown := sorted(set(options.only or ()) - {part.name for part in day}):
+        parser.error(f"argument --only: found {', '.join(unknown)}, expected of {', '.join(part.name for part in day)}")
+    if options.table:
+        print(write_day(folder, day, _former(folder), bundle))
+        return 0
+    chosen = [part for name in options.only for part in day if part.name == name] if options.only else day
+    outcomes = run_day(folder, chosen, bundle, options.minutes, again=options.again)
+    print(write_day(folder, day, outcomes, bundle))
     return int(any(outcomes[part.name].status in ("failed", "cut") for part in chosen))
 
 

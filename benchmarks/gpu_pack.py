@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from intrinsic_flow.benchmarks.report import write_json
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.errors import InputError
 
 MANIFEST = "pack.json"
@@ -130,6 +130,7 @@ def download(packages: Sequence[str], python: str, folder: Path) -> None:
         raise InputError(", ".join(packages), f"a download that failed ({reason})", "packages with wheels for that Python")
 
 
+@program("benchmarks.gpu_pack", tarfile.TarError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 something is missing or damaged, 2 wrong usage."""
     parser = command_parser("benchmarks.gpu_pack", __doc__)
@@ -148,19 +149,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = [*options.files, *([options.wheels] if options.wheels else [])]
     if not options.unpack and not files and not options.packages:
         parser.error("found nothing to pack, expected --files, --wheels or --packages (or --unpack)")
-    try:
-        if options.unpack:
-            print("\n".join(unpack(options.unpack, options.output)))
-            return 0
-        with tempfile.TemporaryDirectory() as temporary:
-            if options.packages:
-                files.append(Path(temporary) / "packages")
-                files[-1].mkdir()
-                download(options.packages, options.python, files[-1])
-            names = pack(options.output, files, options.slice_mib << 20)
-    except (InputError, OSError, tarfile.TarError) as error:
-        print(f"benchmarks.gpu_pack: {error}", file=sys.stderr)
-        return 1
+    if options.unpack:
+        print("\n".join(unpack(options.unpack, options.output)))
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        if options.packages:
+            files.append(Path(temporary) / "packages")
+            files[-1].mkdir()
+            download(options.packages, options.python, files[-1])
+        names = pack(options.output, files, options.slice_mib << 20)
     print(f"{len(names)} slices of at most {options.slice_mib} MiB, and {MANIFEST}, in {options.output}")
     return 0
 

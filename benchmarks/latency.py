@@ -32,9 +32,9 @@ from intrinsic_flow.benchmarks.timing.backends import ENGINES
 from intrinsic_flow.benchmarks.timing.candidate import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
 from intrinsic_flow.benchmarks.timing.report import Report, format_rows, write_report
 from intrinsic_flow.benchmarks.timing.workload import STAGES, Variant, Workload
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import MissingExtraError
 
 RIVALS = ("torch-eager", "torch-compile")
 BACKENDS = (*RIVALS, *ENGINES)
@@ -294,6 +294,7 @@ def _report_stem(text: str) -> Path:
     return Path(text) if os.sep in text else REPORTS / text
 
 
+@program("benchmarks.latency", ValueError, RuntimeError)
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("benchmarks.latency", __doc__)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
@@ -316,25 +317,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--report", type=_report_stem, metavar="NAME", help=f"write NAME.md, .json and .svg to {REPORTS.name}'s reports"
     )
     options = parser.parse_args(arguments)
-    try:
-        report = measure(
-            Bundle.load(options.bundle),
-            list(dict.fromkeys(options.backends)),
-            batches=options.batch,
-            resolutions=options.resolution,
-            steps=options.steps,
-            threads=options.threads,
-            rounds=options.rounds,
-            processes=not options.no_processes,
-            progress=lambda line: print(line, file=sys.stderr, flush=True),
-        )
-        if options.json:
-            write_json(options.json, report)
-        if options.report:
-            write_report(options.report, report, sys.argv[1:] if arguments is None else arguments)
-    except (InputError, MissingExtraError, ValueError, RuntimeError, OSError) as error:
-        print(f"benchmarks.latency: {error}", file=sys.stderr)
-        return 1
+    report = measure(
+        Bundle.load(options.bundle),
+        list(dict.fromkeys(options.backends)),
+        batches=options.batch,
+        resolutions=options.resolution,
+        steps=options.steps,
+        threads=options.threads,
+        rounds=options.rounds,
+        processes=not options.no_processes,
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    if options.json:
+        write_json(options.json, report)
+    if options.report:
+        write_report(options.report, report, sys.argv[1:] if arguments is None else arguments)
     print(format_rows(report))
     return 0
 

@@ -27,10 +27,10 @@ from intrinsic_flow.benchmarks.scoring.oracle import ORACLES
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Benchmark
 from intrinsic_flow.benchmarks.scoring.protocols.measures import DenseMeasures
 from intrinsic_flow.benchmarks.scoring.runner import run
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError
 
 
@@ -106,30 +106,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@program("benchmarks.measures", ShardError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 scored, 1 data or model cannot be used, 2 wrong usage."""
     parser = _parser()
     args = parser.parse_args(arguments)
     if args.eval is None and args.shards is None:
         parser.error("nothing to measure: --eval, --shards or both")
-    try:
-        trained = Path(args.bundle) if args.bundle and is_run(Path(args.bundle)) else None
-        options = MethodOptions(
-            dataset="",
-            methods=tuple(args.methods),
-            bundle=Bundle.load(args.bundle) if "flow" in args.methods and trained is None else None,
-            steps=args.steps,
-            resolution=args.resolution,
-            seed=args.seed,
-            threads=None if args.workers == 1 else 1,
-            run=trained,
-        )
-        results = measure(options, args.eval, args.shards, args.limit, args.workers)
-        if not results:
-            raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in PLAN[2:]))
-    except (InputError, ShardError, MissingExtraError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    trained = Path(args.bundle) if args.bundle and is_run(Path(args.bundle)) else None
+    options = MethodOptions(
+        dataset="",
+        methods=tuple(args.methods),
+        bundle=Bundle.load(args.bundle) if "flow" in args.methods and trained is None else None,
+        steps=args.steps,
+        resolution=args.resolution,
+        seed=args.seed,
+        threads=None if args.workers == 1 else 1,
+        run=trained,
+    )
+    results = measure(options, args.eval, args.shards, args.limit, args.workers)
+    if not results:
+        raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in PLAN[2:]))
     print(tables(results))
     if args.json:
         rows = [row for found in results.values() for row in found]

@@ -36,10 +36,10 @@ from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record, protocols_of
 from intrinsic_flow.benchmarks.scoring.protocols.base import LayerProtocol
 from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult, judge_view, run
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError
 
 # Where in the order of views, best to worst, the shown ones lie; where two meet, the first name stands.
@@ -165,6 +165,7 @@ def at_least(least: int, text: str) -> int:
     return number
 
 
+@program("benchmarks.quality", ShardError)
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 scored, 1 the data or the bundle cannot be used, 2 wrong usage, 130 interrupted."""
     parser = _parser()
@@ -177,12 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--oracle needs the flow method and a protocol with dense truth")
     try:
         return _run(args, benchmark.open(args.data, args.split), benchmark.protocol)
-    except (InputError, ShardError, MissingExtraError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("stopped" + ("; the same command goes on" if args.report else ""), file=sys.stderr)
-        return 130
+        raise KeyboardInterrupt("stopped" + ("; the same command goes on" if args.report else "")) from None
 
 
 def _run(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> int:

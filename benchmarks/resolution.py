@@ -26,10 +26,10 @@ from intrinsic_flow.benchmarks.report import Strip, environment, grid, strip, wr
 from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
 from intrinsic_flow.benchmarks.scoring.metrics.layers import lmse, ssim
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError
 
 RESOLUTIONS = (256, 384, 512)
@@ -140,6 +140,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(lines)
 
 
+@program("benchmarks.resolution", ShardError, ValueError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 measured, 1 the data or the bundle cannot be used, 2 wrong usage."""
     parser = command_parser("benchmarks.resolution", __doc__)
@@ -154,16 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write resolution.json and grid.png into this folder")
     args = parser.parse_args(arguments)
-    try:
-        dataset = DENSE_DATASETS[args.dataset](args.data)
-        samples = [sample for sample in itertools.islice(dataset, args.limit) if sample.usable]
-        if not samples:
-            raise InputError(args.data, "no usable picture", "pictures with ground truth")
-        bundle = Bundle.load(args.bundle)
-        rows, strips = measure(samples, bundle, args.resolutions, threads=args.threads)
-    except (InputError, ShardError, MissingExtraError, ValueError) as error:
-        print(f"benchmarks.resolution: {error}", file=sys.stderr)
-        return 1
+    dataset = DENSE_DATASETS[args.dataset](args.data)
+    samples = [sample for sample in itertools.islice(dataset, args.limit) if sample.usable]
+    if not samples:
+        raise InputError(args.data, "no usable picture", "pictures with ground truth")
+    bundle = Bundle.load(args.bundle)
+    rows, strips = measure(samples, bundle, args.resolutions, threads=args.threads)
     print(table(rows))
     common = {
         "dataset": dataset.name,

@@ -26,8 +26,8 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.benchmarks.report import environment, write_json
-from intrinsic_flow.commands import command_parser
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.commands import command_parser, program
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.color import luminance
 from intrinsic_flow.media.images import read_image
 
@@ -128,6 +128,7 @@ def table(results: dict[str, list[dict[str, object]]]) -> str:
     return "\n".join([*lines, "| mean | | " + " | ".join(f"{mean:.2f}" for mean in means) + " |"])
 
 
+@program("benchmarks.shadows", ValueError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line where something cannot be read."""
     parser = command_parser("benchmarks.shadows", __doc__)
@@ -136,13 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resolution", type=int, default=256, help="short side of the network (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")
     args = parser.parse_args(arguments)
-    try:
-        pairs = read_pairs(args.pairs) if args.pairs else list(EXAMPLES)
-        bundles: list[str | None] = args.bundle or [None]
-        results = {bundle or "shipped": measure(pairs, bundle, args.resolution) for bundle in bundles}
-    except (InputError, MissingExtraError, ValueError) as error:
-        print(f"benchmarks.shadows: {error}", file=sys.stderr)
-        return 1
+    pairs = read_pairs(args.pairs) if args.pairs else list(EXAMPLES)
+    bundles: list[str | None] = args.bundle or [None]
+    results = {bundle or "shipped": measure(pairs, bundle, args.resolution) for bundle in bundles}
     print(table(results))
     if args.json:
         rows = [{"bundle": bundle, **row} for bundle, found in results.items() for row in found]

@@ -25,9 +25,8 @@ from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.backends.cuda_backend import CudaEngine
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
 from intrinsic_flow.benchmarks.timing.workload import Workload
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
-from intrinsic_flow.errors import InputError, MissingExtraError
 
 LEAST_CALLS = 3
 PHASE_CALLS = 5
@@ -93,6 +92,7 @@ def markdown(report: dict[str, Any]) -> str:
     return f"{report['environment']['engine']}\n\n{table}\n\nNo larger batch: {report['ended']}.\n"
 
 
+@program("benchmarks.throughput", ValueError, RuntimeError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 measured, 1 the backend cannot run here, 2 wrong usage."""
     parser = command_parser("benchmarks.throughput", __doc__)
@@ -108,18 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --resolution: found {options.resolution}, expected a multiple of {SIDE_MULTIPLE}")
     if min(options.steps, options.largest) < 1 or options.seconds <= 0:
         parser.error("arguments --steps, --largest and --seconds: expected more than 0")
-    try:
-        report = measure(
-            Bundle.load(options.bundle),
-            options.backend,
-            resolution=options.resolution,
-            steps=options.steps,
-            seconds=options.seconds,
-            largest=options.largest,
-        )
-    except (InputError, MissingExtraError, ValueError, RuntimeError) as error:
-        print(f"benchmarks.throughput: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+    report = measure(
+        Bundle.load(options.bundle),
+        options.backend,
+        resolution=options.resolution,
+        steps=options.steps,
+        seconds=options.seconds,
+        largest=options.largest,
+    )
     print(markdown(report))
     if options.report:
         write_json(options.report.with_suffix(".json"), report)

@@ -19,8 +19,7 @@ import numpy as np
 from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
 from intrinsic_flow.benchmarks.scoring.metrics import lmse
 from intrinsic_flow.benchmarks.scoring.retinex import PoissonSolver, Thresholds, color_retinex
-from intrinsic_flow.commands import command_parser
-from intrinsic_flow.errors import InputError
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.train.data.shards import ShardError
 
 CHROMATICITY = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -45,6 +44,7 @@ def leave_one_out(scores: np.ndarray) -> float:
     return float(flat[np.arange(len(flat)), best].mean())
 
 
+@program("benchmarks.tune_retinex", ShardError)
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the data cannot be used, 2 wrong usage."""
     parser = command_parser("benchmarks.tune_retinex", __doc__)
@@ -52,12 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="as in benchmarks.quality")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th view (default: 1)")
     args = parser.parse_args(arguments)
-    try:
-        samples = itertools.islice(DENSE_DATASETS[args.dataset](args.data), 0, None, args.every)
-        scores = np.stack([score_grid(sample) for sample in samples if sample.usable])
-    except (InputError, ShardError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    samples = itertools.islice(DENSE_DATASETS[args.dataset](args.data), 0, None, args.every)
+    scores = np.stack([score_grid(sample) for sample in samples if sample.usable])
     mean = scores.mean(0)
     print("rows: chromaticity threshold, columns: brightness threshold, cells: mean LMSE of albedo and shading")
     print(" " * 6 + "".join(f"{value:8.3f}" for value in BRIGHTNESS))

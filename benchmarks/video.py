@@ -39,10 +39,10 @@ from intrinsic_flow.benchmarks.videos.steadiness import (
     static_pixels,
     warped_error,
 )
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer, Decomposition
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.train.data.shards import ShardError
 
@@ -260,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@program("benchmarks.video", ShardError, ValueError, RuntimeError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 measured, 1 the data or the bundle cannot be used, 2 wrong usage."""
     parser = _parser()
@@ -268,11 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("found no input, expected a VIDEO, --clip, --made or --memory")
     if args.speed and not args.videos and not args.made:
         parser.error("argument --speed: expected a VIDEO or --made")
-    try:
-        rows = _measure(args)
-    except (InputError, ShardError, MissingExtraError, ValueError, RuntimeError) as error:
-        print(f"benchmarks.video: {error}", file=sys.stderr)
-        return 1
+    rows = _measure(args)
     print(table(rows))
     report: Report = {"environment": environment(("numpy", "onnxruntime", "av")), "rows": rows}
     if args.json:

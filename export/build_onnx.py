@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.commands import ROOT, command_parser
+from intrinsic_flow.commands import ROOT, command_parser, program
 from intrinsic_flow.decomposition.bundle import (
     MANIFEST,
     MODELS,
@@ -232,6 +232,7 @@ def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
         raise
 
 
+@program("export.build_onnx", CheckpointError, ExportError, VerificationError, ValueError)
 def main(arguments: list[str] | None = None) -> int:
     parser = command_parser("export.build_onnx", __doc__)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="run folder of train.flow, or a bundle's folder")
@@ -250,11 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     images = options.images
     if images is None:
         images = [path for pattern in EXAMPLES for path in sorted(ROOT.glob(pattern))]
-    try:
-        report = _build(options, images)
-    except (CheckpointError, InputError, ExportError, VerificationError, ValueError, OSError) as error:
-        print(f"export.build_onnx: {error}", file=sys.stderr)
-        return 1
+    report = _build(options, images)
     print(summary(report))
     size = sum(path.stat().st_size for path in options.output.iterdir()) / 1e6
     print(f"{options.output}: {size:.1f} MB")

@@ -34,9 +34,9 @@ from intrinsic_flow.backends.engine_file import (
 )
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.cli.progress import Progress, duration
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.trt.builder import BuiltPlan, PlanBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
@@ -225,6 +225,11 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+@program(
+    "export.build_trt",
+    BuildError,
+    interrupted="interrupted: the engines that are complete stay, the next run goes on from there",
+)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     command = parser()
@@ -234,39 +239,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         command.error(str(error))
     progress = Progress(quiet=options.quiet)
-    try:
-        bundle = Bundle.load(options.bundle)
-        # Before any TensorRT object exists: without a GPU, its runtime takes the process down.
-        gpu = find_gpu()
-        target = choose_target(
-            options.flavor, options.compute_capability, options.compatible, gpu, "" if gpu else why_no_gpu()
-        )
-        everywhere = target.hardware == "ampere_plus"
-        folder = options.output or engine_folder(
-            bundle, target.flavor, options.precision, None if everywhere else target.compute_capabilities
-        )
-        capabilities = ", ".join(map(str, target.compute_capabilities))
-        progress.log(
-            f"{LIBRARIES[target.flavor]} {target.trt.__version__}, {options.precision}, compute capability {capabilities}"
-            f"{' and all from Ampere on' if everywhere else ''} ({target.why})"
-        )
-        started = time.monotonic()
-        sidecars = build_engines(
-            bundle,
-            target,
-            folder,
-            precision=options.precision,
-            shapes=shapes,
-            optimization_level=options.optimization_level,
-            timing_cache=options.timing_cache,
-            progress=progress,
-        )
-    except (BuildError, InputError, MissingExtraError, OSError) as error:
-        progress.error(f"export.build_trt: {' '.join(str(error).split())}")
-        return 1
-    except KeyboardInterrupt:
-        progress.error("interrupted: the engines that are complete stay, the next run goes on from there")
-        return 130
+    bundle = Bundle.load(options.bundle)
+    # Before any TensorRT object exists: without a GPU, its runtime takes the process down.
+    gpu = find_gpu()
+    target = choose_target(options.flavor, options.compute_capability, options.compatible, gpu, "" if gpu else why_no_gpu())
+    everywhere = target.hardware == "ampere_plus"
+    folder = options.output or engine_folder(
+        bundle, target.flavor, options.precision, None if everywhere else target.compute_capabilities
+    )
+    capabilities = ", ".join(map(str, target.compute_capabilities))
+    progress.log(
+        f"{LIBRARIES[target.flavor]} {target.trt.__version__}, {options.precision}, compute capability {capabilities}"
+        f"{' and all from Ampere on' if everywhere else ''} ({target.why})"
+    )
+    started = time.monotonic()
+    sidecars = build_engines(
+        bundle,
+        target,
+        folder,
+        precision=options.precision,
+        shapes=shapes,
+        optimization_level=options.optimization_level,
+        timing_cache=options.timing_cache,
+        progress=progress,
+    )
     size = sum(sidecar.plan_bytes for sidecar in sidecars) / 1e6
     progress.log(f"{folder}: {len(sidecars)} engines, {size:.1f} MB, in {duration(time.monotonic() - started)}")
     return 0

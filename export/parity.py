@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
@@ -256,6 +256,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
+@program("export.parity")
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("export.parity", __doc__)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
@@ -274,16 +275,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     options = parser.parse_args(arguments)
     images = sorted(EXAMPLES.glob("*.png")) if options.images is None else options.images
-    try:
-        bundle = Bundle.load(options.bundle)
-        cases = make_cases(images, options.batch, options.resolution)
-        report = parity(bundle, cases, options.rungs or RUNGS, required=options.rungs is not None)
-        if options.json:
-            with replace_when_complete(options.json) as temporary:
-                temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + os.linesep)
-    except (InputError, OSError) as error:
-        print(f"export.parity: {error}", file=sys.stderr)
-        return 1
+    bundle = Bundle.load(options.bundle)
+    cases = make_cases(images, options.batch, options.resolution)
+    report = parity(bundle, cases, options.rungs or RUNGS, required=options.rungs is not None)
+    if options.json:
+        with replace_when_complete(options.json) as temporary:
+            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + os.linesep)
     print(format_report(report))
     print("\npassed" if report["passed"] else "\nFAILED")
     return 0 if report["passed"] else 1

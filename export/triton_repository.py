@@ -35,7 +35,7 @@ import numpy as np
 from intrinsic_flow.backends.engine_file import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
 from intrinsic_flow.backends.engine_files import NEEDED, UnfitPlansError
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError
@@ -371,6 +371,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+@program("export.triton_repository", interrupted="interrupted: nothing was published")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     command = parser()
@@ -388,24 +389,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         command.error(str(error))
     progress = Progress(quiet=flags.quiet)
-    try:
-        bundle = Bundle.load(flags.bundle)
-        configs = write_repository(
-            bundle,
-            flags.output,
-            precision=flags.precision,
-            engines=flags.engines,
-            options=options,
-            overwrite=flags.overwrite,
-        )
-        if flags.engines is not None:
-            progress.log(_server_needs(EngineSidecar.load(flags.engines / f"encoder{SIDECAR_SUFFIX}")))
-    except (InputError, OSError) as error:
-        progress.error(f"export.triton_repository: {' '.join(str(error).split())}")
-        return 1
-    except KeyboardInterrupt:
-        progress.error("interrupted: nothing was published")
-        return 130
+    bundle = Bundle.load(flags.bundle)
+    configs = write_repository(
+        bundle,
+        flags.output,
+        precision=flags.precision,
+        engines=flags.engines,
+        options=options,
+        overwrite=flags.overwrite,
+    )
+    if flags.engines is not None:
+        progress.log(_server_needs(EngineSidecar.load(flags.engines / f"encoder{SIDECAR_SUFFIX}")))
     for config in configs:
         batches = f"batches up to {config.max_batch}" if config.max_batch else "no batching"
         progress.log(f"{config.name}: {config.backend}, {batches}")

@@ -20,19 +20,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from intrinsic_flow.backends import BACKENDS
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import DONE, WRONG_USAGE, command_parser, program
 from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.demo.workspace import Workspace
-from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.output.interrupt import interrupts
+from intrinsic_flow.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import gradio
 
-DONE, WRONG_USAGE = 0, 2
 
-
+@program("error", code=WRONG_USAGE)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = _parse(arguments)
@@ -41,30 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
-        return _fail(str(MissingExtraError("gradio", "demo")))
-    problem = _port_problem(options.host, options.port)
-    if problem:
-        return _fail(problem)
+        raise MissingExtraError("gradio", "demo") from error
+    _check_port(options.host, options.port)
     settings = DemoSettings(options.bundle, options.backend, options.max_megapixels, options.max_seconds, options.queue)
     try:
         with closing(Worker(options.bundle, options.backend, options.threads)) as worker, closing(Workspace()) as workspace:
             demo = build_demo(settings, worker, workspace)
             return _serve(demo, launch_options(demo, workspace), options.host, options.port)
-    except (InputError, MissingExtraError) as error:
-        return _fail(str(error))
     except KeyboardInterrupt:
         return DONE
 
 
 def _serve(demo: gradio.Blocks, options: dict[str, Any], host: str, port: int) -> int:
-    with interrupts():
-        try:
-            demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **options)
-            name = "localhost" if host == "127.0.0.1" else host
-            print(f"intrinsic-flow demo: http://{name}:{port} (Ctrl-C ends it)", flush=True)
-            threading.Event().wait()
-        finally:
-            demo.close(verbose=False)
+    try:
+        demo.launch(server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **options)
+        name = "localhost" if host == "127.0.0.1" else host
+        print(f"intrinsic-flow demo: http://{name}:{port} (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+    finally:
+        demo.close(verbose=False)
     return DONE
 
 
@@ -105,8 +98,8 @@ def _number(kind: type, least: float, most: float) -> Callable[[str], float]:
     return number
 
 
-def _port_problem(host: str, port: int) -> str | None:
-    """Why the server could not listen there, as one line: Gradio's own words are about a range of ports."""
+def _check_port(host: str, port: int) -> None:
+    """Raises OSError where the server could not listen: Gradio's own words are about a range of ports."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with closing(socket.socket(family, kind, protocol)) as probe:
@@ -114,13 +107,8 @@ def _port_problem(host: str, port: int) -> str | None:
             probe.bind(address)
     except OSError as error:
         reason = error.strerror or str(error)
-        return f"cannot listen on {host}:{port} ({reason}): expected a free --port and a --host of this machine"
-    return None
-
-
-def _fail(line: str) -> int:
-    print(f"error: {line}", file=sys.stderr)
-    return WRONG_USAGE
+        line = f"cannot listen on {host}:{port} ({reason}): expected a free --port and a --host of this machine"
+        raise OSError(line) from error
 
 
 if __name__ == "__main__":

@@ -26,12 +26,10 @@ from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
 from intrinsic_flow.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
 from intrinsic_flow.cluster.storage import is_address, place
 from intrinsic_flow.cluster.units import Unit, plan_units
-from intrinsic_flow.commands import call
+from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, call, program
 from intrinsic_flow.decomposition.bundle import SHIPPED, Bundle
-from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.output.interrupt import Interrupts, interrupts
+from intrinsic_flow.output import interrupt
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 MANIFEST = "intrinsic-flow-batch.jsonl"
 
 
@@ -46,24 +44,20 @@ class Options:
     manifest: Path
 
 
+@program("error", code=WRONG_USAGE)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     settings, options = _parse(arguments)
-    progress = Progress(quiet=settings.quiet)
+    import_ray()
+    Bundle.load(settings.bundle)
     try:
-        with interrupts() as interrupted:
-            import_ray()
-            Bundle.load(settings.bundle)
-            return _run(settings, options, progress, interrupted)
-    except (InputError, MissingExtraError) as error:
-        progress.error(f"error: {error}")
-        return WRONG_USAGE
+        return _run(settings, options, Progress(quiet=settings.quiet))
     except KeyboardInterrupt:
-        progress.error(f"interrupted: what is done stands in {options.manifest}; the same command goes on")
-        return INTERRUPTED
+        said = f"interrupted: what is done stands in {options.manifest}; the same command goes on"
+        raise KeyboardInterrupt(said) from None
 
 
-def _run(settings: Settings, options: Options, progress: Progress, interrupted: Interrupts) -> int:
+def _run(settings: Settings, options: Options, progress: Progress) -> int:
     begun = time.monotonic()
     plan = plan_units(settings.inputs, settings.output, frames=settings.frames)
     for note in plan.notes:
@@ -81,7 +75,7 @@ def _run(settings: Settings, options: Options, progress: Progress, interrupted: 
         with cluster(options.address, options.cores, options.workers):
             pool = size_pool(settings, options.cores, options.workers)
             progress.log(_describe(pool))
-            batch = _Batch(settings, options, pool, protected, manifest, progress, interrupted)
+            batch = _Batch(settings, options, pool, protected, manifest, progress)
             reports = batch.run(units)
     failed = [report for report in reports.values() if report.state == "failed"]
     progress.show("")
@@ -125,10 +119,9 @@ class _Batch:
         protected: frozenset[str],
         manifest: Manifest,
         progress: Progress,
-        interrupted: Interrupts,
     ) -> None:
         self._settings, self._options, self._pool, self._protected = settings, options, pool, protected
-        self._manifest, self._progress, self._interrupted = manifest, progress, interrupted
+        self._manifest, self._progress = manifest, progress
         self._backends: set[str] = set()
 
     def run(self, units: Sequence[Unit]) -> dict[Unit, Report]:
@@ -141,10 +134,10 @@ class _Batch:
                 self._progress.log(f"attempt {attempt} at {len(waiting)} units that failed")
             received: set[Unit] = set()
             for report in run_units(waiting, self._settings, self._pool, self._protected):
-                self._interrupted.check()
+                interrupt.check()
                 received.add(report.unit)
                 reports[report.unit] = self._take(replace(report, attempt=attempt), len(units), counter.advance)
-            self._interrupted.check()
+            interrupt.check()
             for unit in (unit for unit in waiting if unit not in received):
                 lost = Report(unit, "failed", reason=f"{unit.source}: its worker died again and again", attempt=attempt)
                 reports[unit] = self._take(lost, len(units), counter.advance)

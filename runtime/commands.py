@@ -13,9 +13,17 @@ import argparse
 import re
 import runpy
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
-from intrinsic_flow.output.interrupt import quiet_start
+from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.output.interrupt import interrupts, quiet_start
+
+Arguments = ParamSpec("Arguments")
+#: Exit codes of every program.
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 #: Subcommand: module, as the checkout's folders name it, and what it does.
 COMMANDS = {
@@ -66,6 +74,42 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
         description=_CALL.sub(lambda found: call(found[1]), description or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def program(
+    name: str, *errors: type[Exception], code: int = FAILED, interrupted: str = "interrupted"
+) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+    """Makes of `main(...) -> exit code` a program in which what a user can mend ends as one line on standard error.
+
+    name: what the line begins with. errors: those beside InputError, MissingExtraError and OSError; the exit code is the
+    error's `exit_code` where it has one, else `code`. Ctrl-C and SIGTERM end with what the KeyboardInterrupt says, else
+    `interrupted`, and exit code 130.
+    """
+
+    known: tuple[type[Exception], ...] = (InputError, MissingExtraError, OSError, *errors)
+
+    def decorate(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+        @wraps(main)
+        def run(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
+            try:
+                with interrupts():
+                    return main(*arguments, **options)
+            except known as error:
+                _say(f"{name}: {' '.join(str(error).split())}")
+                return getattr(error, "exit_code", code)
+            except KeyboardInterrupt as error:
+                _say(str(error) or interrupted)
+                return INTERRUPTED
+
+        return run
+
+    return decorate
+
+
+def _say(line: str) -> None:
+    """Prints to standard error, over a status line that may stand there."""
+    if sys.stderr is not None:
+        print(("\r\033[K" if sys.stderr.isatty() else "") + line, file=sys.stderr, flush=True)
 
 
 def run_as(module: str) -> str:

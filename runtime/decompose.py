@@ -25,43 +25,33 @@ from intrinsic_flow.cli.arguments import Settings, parse
 from intrinsic_flow.cli.jobs import Plan, make_plan
 from intrinsic_flow.cli.progress import Counter, Progress, duration, open_standard_streams
 from intrinsic_flow.cli.run import failure_reason, load_model, run_job
+from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.errors import InputError, MissingExtraError
-from intrinsic_flow.output.interrupt import Interrupts, interrupts
-
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+from intrinsic_flow.output import interrupt
 
 
+@program("error", code=WRONG_USAGE, interrupted="interrupted: outputs not yet complete were removed")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     open_standard_streams()
     settings = parse(arguments, __doc__)
     progress = Progress(quiet=settings.quiet)
-    try:
-        with interrupts() as interrupted, ExitStack() as stack:
-            bundle = Bundle.load(settings.bundle)
+    with ExitStack() as stack:
+        bundle = Bundle.load(settings.bundle)
 
-            @cache
-            def model() -> Decomposer:
-                loaded = stack.enter_context(load_model(bundle, settings))
-                choice = f", chosen: {loaded.engine.choice}" if loaded.engine.choice else ""
-                progress.log(f"backend: {loaded.engine.describe()}{choice}")
-                return loaded
+        @cache
+        def model() -> Decomposer:
+            loaded = stack.enter_context(load_model(bundle, settings))
+            choice = f", chosen: {loaded.engine.choice}" if loaded.engine.choice else ""
+            progress.log(f"backend: {loaded.engine.describe()}{choice}")
+            return loaded
 
-            plan = make_plan(settings.inputs, settings.output, frames=settings.frames)
-            return _run(plan, settings, model, progress, interrupted)
-    except (InputError, MissingExtraError) as error:
-        progress.error(f"error: {error}")
-        return WRONG_USAGE
-    except KeyboardInterrupt as error:
-        progress.error(str(error) or "interrupted: outputs not yet complete were removed")
-        return INTERRUPTED
+        plan = make_plan(settings.inputs, settings.output, frames=settings.frames)
+        return _run(plan, settings, model, progress)
 
 
-def _run(
-    plan: Plan, settings: Settings, model: Callable[[], Decomposer], progress: Progress, interrupted: Interrupts
-) -> int:
+def _run(plan: Plan, settings: Settings, model: Callable[[], Decomposer], progress: Progress) -> int:
     begun = time.monotonic()
     for note in plan.notes:
         progress.log(note)
@@ -75,13 +65,13 @@ def _run(
         try:
             written = run_job(job, settings, model, protected, progress)
         except Exception as error:  # one bad input must not keep the others from being done
-            interrupted.check()
+            interrupt.check()
             failed += 1
             progress.error(f"failed: {failure_reason(job, error)}")
             counter.advance()
             continue
         count = f"[{number}/{len(plan.jobs)}] {job.path}"
-        interrupted.check()
+        interrupt.check()
         if written is None:
             skipped += 1
             progress.log(f"{count}: skipped, its outputs exist (--overwrite replaces them)")

@@ -29,6 +29,9 @@ from intrinsic_flow.train.schedule import SCHEDULES, parse_decay
 class ConfigError(Exception):
     """A configuration value is missing, unknown or out of range. One line."""
 
+    #: Of programs that it ends: wrong usage.
+    exit_code = 2
+
 
 def option(default: Any, help: str) -> Any:
     """A dataclass field that is also a flag."""

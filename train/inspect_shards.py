@@ -29,13 +29,13 @@ import numpy as np
 
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import DONE, FAILED, command_parser
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.media.images import IMAGE_SUFFIXES, read_image
 from intrinsic_flow.train.data.contact_sheet import contact_sheet, evenly, write_picture
 from intrinsic_flow.train.data.decomposed import reduce, windows
-from intrinsic_flow.train.data.preparation import DONE, FAILED, not_negative, run_command
+from intrinsic_flow.train.data.preparation import not_negative, resumable
 from intrinsic_flow.train.data.shard_writer import SPLITS, unit_counts, unit_of
 from intrinsic_flow.train.data.shards import CodedView, ShardError, View, decode_members, raw_views
 from intrinsic_flow.train.data.view_statistics import (
@@ -346,9 +346,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(argv: Sequence[str] | None, progress: Progress) -> int:
+@resumable()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
     options = build_parser().parse_args(argv)
-    progress.quiet = options.quiet
+    progress = Progress(quiet=options.quiet)
     if options.sheet and Path(options.sheet).suffix.lower() != ".png":
         raise InputError(options.sheet, f"the suffix {Path(options.sheet).suffix!r}", "a name that ends in .png")
     shards = find_shards(options.inputs, options.split)
@@ -377,11 +379,6 @@ def _run(argv: Sequence[str] | None, progress: Progress) -> int:
     for line in problems:
         progress.error(f"broken: {line}")
     return FAILED if problems else DONE
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    return run_command(_run, argv)
 
 
 if __name__ == "__main__":

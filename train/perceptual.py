@@ -37,6 +37,9 @@ _LPIPS_BACKBONES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1
 class PerceptualError(Exception):
     """The perceptual network cannot be built. The message names the file, what was found and what is expected."""
 
+    #: Of programs that it ends: wrong usage.
+    exit_code = 2
+
 
 def open_distance(network: str, weights: str | Path | None = None, layers: Sequence[str] = ()) -> nn.Module:
     """The distance of that name: a frozen module, (prediction, target) -> (B,), as `PerceptualDistance` describes.

@@ -21,6 +21,7 @@ import argparse
 import csv
 import importlib.util
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from intrinsic_flow.train.data.preparation import (
     add_options,
     finish,
     open_staging,
-    run_command,
+    resumable,
     run_jobs,
 )
 from intrinsic_flow.train.data.shard_writer import SPLITS
@@ -154,9 +155,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(argv: Sequence[str] | None, progress: Progress) -> int:
+@resumable(hint=PACKS_BY_LIMIT)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
     options = build_parser().parse_args(argv)
-    progress.quiet = options.quiet
+    progress = Progress(quiet=options.quiet)
     if importlib.util.find_spec("h5py") is None:
         raise MissingExtraError("h5py", "hypersim")
     data = Path(options.data)
@@ -175,10 +178,5 @@ def _run(argv: Sequence[str] | None, progress: Progress) -> int:
     return finish(staging, outcome, progress, "frames", skipped)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    return run_command(_run, argv, PACKS_BY_LIMIT)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -24,18 +25,17 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import FAILED, command_parser
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import IMAGE_SUFFIXES, ColorSpace, Image, read_image
 from intrinsic_flow.train.data.decomposed import picture_views, require_size
 from intrinsic_flow.train.data.preparation import (
-    FAILED,
     PACKS_BY_LIMIT,
     Job,
     add_options,
     finish,
     open_staging,
-    run_command,
+    resumable,
     run_jobs,
 )
 from intrinsic_flow.train.data.shards import View
@@ -196,9 +196,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(argv: Sequence[str] | None, progress: Progress) -> int:
+@resumable(hint=PACKS_BY_LIMIT)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
     options = build_parser().parse_args(argv)
-    progress.quiet = options.quiet
+    progress = Progress(quiet=options.quiet)
     asked = {"image": options.images, "albedo": options.albedo, "shading": options.shading}
     suffixes = {"image": options.image_suffix, "albedo": options.albedo_suffix, "shading": options.shading_suffix}
     layers, problems = {}, []
@@ -237,10 +239,5 @@ def _run(argv: Sequence[str] | None, progress: Progress) -> int:
     return FAILED if problems else status
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    return run_command(_run, argv, PACKS_BY_LIMIT)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -23,24 +23,23 @@ from pathlib import Path
 
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.commands import command_parser
+from intrinsic_flow.commands import DONE, command_parser
 from intrinsic_flow.train.data.preparation import (
-    DONE,
     Outcome,
     finish,
     not_negative,
     open_staging,
     positive,
     publish,
-    run_command,
+    resumable,
 )
 from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
-from intrinsic_flow.train.rendering.pool import JobFailed, PoolError, WorkerPool
 from intrinsic_flow.train.rendering.tracing.llvm import LlvmError, find_library
 from intrinsic_flow.train.rendering.tracing.quality import BUCKETS, Quality
 from intrinsic_flow.train.rendering.worker import ClipJob, SceneJob, start
 from intrinsic_flow.train.rendering.world.generate import KINDS
 from intrinsic_flow.train.rendering.world.motion import CLIP_KINDS
+from intrinsic_flow.train.worker_pool import JobFailed, PoolError, WorkerPool
 
 # A scene of 256x256 takes seconds, and minutes on a machine that many share; anything longer hangs.
 _SECONDS_A_VIEW = 300
@@ -184,12 +183,14 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
     return left_out
 
 
-def _main(argv: Sequence[str] | None, progress: Progress) -> int:
+@resumable(LlvmError)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 nothing could be rendered, 2 wrong usage or no renderer, 130 interrupted."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    progress = Progress(quiet=arguments.quiet)
     if arguments.samples % _SAMPLES_STEP:
         parser.error(f"argument --samples: found {arguments.samples}, expected a multiple of {_SAMPLES_STEP}")
-    progress.quiet = arguments.quiet
     find_library()
     height, width = arguments.size
     settings = {
@@ -215,15 +216,6 @@ def _main(argv: Sequence[str] | None, progress: Progress) -> int:
         write_sheet(staging.folder, arguments.preview)
         progress.log(f"contact sheet: {arguments.preview}")
     return status
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 nothing could be rendered, 2 wrong usage or no renderer, 130 interrupted."""
-    try:
-        return run_command(_main, argv)
-    except (LlvmError, PoolError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
 
 
 if __name__ == "__main__":

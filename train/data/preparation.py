@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import signal
 from collections import Counter as Tally
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
-from multiprocessing import resource_tracker
 from typing import Generic, TypeVar
 
 import cv2
 
 from intrinsic_flow.cli.progress import Counter, Progress
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, Arguments, program
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.atomic_file import replace_when_complete
-from intrinsic_flow.output.interrupt import deferred, interrupts
+from intrinsic_flow.output.interrupt import deferred
 from intrinsic_flow.train.data.decomposed import Rejected
 from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging, encode_view
 from intrinsic_flow.train.data.shards import ShardError, View
-
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+from intrinsic_flow.train.worker_pool import JobFailed, PoolError, WorkerPool
 
 # Failures beyond are counted, not named: a wrong folder should not fill the screen.
 _NAMED = 20
+# Seconds that a unit may take, and units after which a process is replaced.
+_TIMEOUT = 600.0
+_LIFETIME = 5000
 
 
 Source = TypeVar("Source")
@@ -54,8 +52,16 @@ class Outcome:
     failed: int = 0
 
 
-class WorkerDied(Exception):
-    """A worker process was ended from outside."""
+PACKS_BY_LIMIT = " (with --limit 0 it packs what there is)"
+
+
+def resumable(*errors: type[Exception], hint: str = "") -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+    """`program` for commands that fill shards: bad input is exit code 2, Ctrl-C leaves what the same command goes on from.
+
+    hint: what else can be done with it.
+    """
+    said = f"interrupted; the same command goes on from here{hint}"
+    return program("error", ShardError, PoolError, *errors, code=WRONG_USAGE, interrupted=said)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -124,8 +130,8 @@ def run_jobs(
     """Make what is not done yet and publish shards as they fill up, the last ones too.
 
     convert: a function at module level, source -> views. It raises Rejected (the unit is marked, and not tried again) or
-    InputError (named, tried again by the next run). unit: what one is called, in the plural. KeyboardInterrupt leaves
-    everything resumable. WorkerDied: memory ran out, for instance.
+    InputError (named, tried again by the next run, as is what ends or stalls its worker). unit: what one is called, in the
+    plural. KeyboardInterrupt leaves everything resumable.
     """
     outcome = Outcome()
     open_jobs = [job for job in jobs if not staging.is_done(job.split, job.unit)]
@@ -137,10 +143,12 @@ def run_jobs(
     waiting = dict.fromkeys(SPLITS, 0)
     with closing(_results(open_jobs, convert, workers)) as results:
         for job, result in results:
-            if isinstance(result, InputError | OSError):
+            if isinstance(result, InputError | OSError | JobFailed):
                 outcome.failed += 1
                 if outcome.failed <= _NAMED:
-                    progress.error(f"failed: {job.name}: {result}" if isinstance(result, OSError) else f"failed: {result}")
+                    progress.error(
+                        f"failed: {result}" if isinstance(result, InputError) else f"failed: {job.name}: {result}"
+                    )
                 elif outcome.failed == _NAMED + 1:
                     progress.error("failed: more, counted at the end")
             elif isinstance(result, Rejected):
@@ -168,62 +176,31 @@ def publish(staging: Staging, split: str, final: bool) -> None:
 Result = list[dict[str, bytes]] | Rejected | InputError | OSError
 
 
-def _convert(convert: Callable[[Source], list[View]], source: Source) -> Result:
-    """In the worker: errors come back as values, so that one bad file does not end the others."""
-    try:
-        return [encode_view(view) for view in convert(source)]
-    except (Rejected, InputError, OSError) as error:
-        return error
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Processes that are started in the block do not see Ctrl-C, which goes to the whole group, even while they load; here
-    it waits until the block's end. On Windows, nothing.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Once, and before: it unblocks the signal when it starts.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _converter(convert: Callable[[Source], list[View]]) -> Callable[[Job[Source]], Result]:
+    """In a worker: a job's result. Errors come back as values, so that one bad file does not end the others."""
     cv2.setNumThreads(1)
+
+    def result(job: Job[Source]) -> Result:
+        try:
+            return [encode_view(view) for view in convert(job.source)]
+        except (Rejected, InputError, OSError) as error:
+            return error
+
+    return result
 
 
 def _results(
     jobs: Sequence[Job[Source]], convert: Callable[[Source], list[View]], workers: int
-) -> Generator[tuple[Job[Source], Result], None, None]:
-    """Results as they come, few of them in flight; in this process for one worker."""
+) -> Generator[tuple[Job[Source], Result | JobFailed], None, None]:
+    """Results as they come; in this process for one worker."""
     if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            yield job, _convert(convert, job.source)
+        threads = cv2.getNumThreads()
+        result = _converter(convert)
+        cv2.setNumThreads(threads)
+        yield from ((job, result(job)) for job in jobs)
         return
-    # Not fork: OpenCV has threads by now.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_worker)
-    try:
-        flying: dict[Future[Result], Job[Source]] = {}
-        remaining = iter(jobs)
-        while True:
-            while len(flying) < 2 * workers and (new := next(remaining, None)) is not None:
-                with _without_interrupts():
-                    flying[pool.submit(_convert, convert, new.source)] = new
-            if not flying:
-                return
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                yield flying.pop(future), future.result()
-    except BrokenProcessPool:
-        raise WorkerDied("found a worker process ended from outside (out of memory?), expected it to finish") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with WorkerPool(_converter, (convert,), min(workers, len(jobs)), _TIMEOUT, lifetime=_LIFETIME) as pool:
+        yield from pool.run(jobs)
 
 
 def finish(staging: Staging, outcome: Outcome, progress: Progress, unit: str, skipped: Tally[str] | None = None) -> int:
@@ -240,24 +217,3 @@ def finish(staging: Staging, outcome: Outcome, progress: Progress, unit: str, sk
         progress.error(f"error: {staging.folder}: found no usable view, expected at least one")
         return FAILED
     return FAILED if outcome.failed else DONE
-
-
-PACKS_BY_LIMIT = " (with --limit 0 it packs what there is)"
-
-
-def run_command(main: Callable[[Sequence[str] | None, Progress], int], argv: Sequence[str] | None, hint: str = "") -> int:
-    """Run a command: bad input becomes one line and status 2, Ctrl-C status 130 and a word on how to go on (and `hint`)."""
-    progress = Progress(quiet=False)
-    try:
-        with interrupts():
-            return main(argv, progress)
-    except (InputError, ShardError, MissingExtraError) as error:
-        progress.error(f"error: {error}")
-        return WRONG_USAGE
-    except WorkerDied as error:
-        progress.error(f"error: {error}; the same command goes on from here, better with fewer --workers")
-        return FAILED
-    except KeyboardInterrupt:
-        progress.show("")
-        progress.error(f"interrupted; the same command goes on from here{hint}")
-        return INTERRUPTED

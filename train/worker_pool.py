@@ -1,5 +1,5 @@
-"""Worker processes that may crash or hang: native code under them aborts now and then, and one bad scene must not end a
-night of rendering. A job whose process dies or takes too long is reported as failed, and the process is replaced.
+"""Worker processes that may crash or hang: native code under them aborts now and then, and one bad scene must not end
+a night's work. A job whose process dies or takes too long is reported as failed, and the process is replaced.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Generic, TypeVar
@@ -24,6 +26,9 @@ class JobFailed:
     """What became of a job that has no result. reason: one line."""
 
     reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class PoolError(RuntimeError):
@@ -52,11 +57,29 @@ def _serve(connection: Connection, start: Callable[..., Callable[[Job], object]]
         connection.send(result)
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started in the block do not see Ctrl-C, which goes to the whole group, even while they load; here
+    it waits until the block's end. On Windows, nothing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Once, and before: it unblocks the signal when it starts.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker(Generic[Job]):
     def __init__(self, context: SpawnContext, start: Callable[..., Callable[[Job], object]], arguments: tuple) -> None:
         self.connection, other = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(other, start, arguments), daemon=True)
-        self.process.start()
+        with _without_interrupts():
+            self.process.start()
         other.close()
         self.ready = False
         self.job: Job | None = None

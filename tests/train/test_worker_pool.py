@@ -7,7 +7,7 @@ import time
 import pytest
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.train.rendering.pool import JobFailed, PoolError, WorkerPool
+from intrinsic_flow.train.worker_pool import JobFailed, PoolError, WorkerPool
 
 
 def start(offset: int):
