@@ -29,6 +29,6 @@ def test_the_lowest_versions_pass(tmp_path):
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
     run(UV, "venv", tmp_path / "venv")
-    wanted = (f"{REPOSITORY}[demo]", "onnx>=1.17", "pytest>=8", "OpenEXR>=3.5")
+    wanted = (f"{REPOSITORY}[demo]", "onnx>=1.21", "pytest>=8", "OpenEXR>=3.5")
     run(UV, "pip", "install", "--resolution", "lowest-direct", *wanted)
     run(tmp_path / "venv" / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS)

@@ -13,7 +13,7 @@ from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.progress import Notes
 from intrinsic_flow.cli.video_job import run_video
-from intrinsic_flow.demo.decoding import VideoReaderApart
+from intrinsic_flow.demo.decoding import VideoReaderApart, add_sound_apart
 from intrinsic_flow.demo.photo import Options
 from intrinsic_flow.demo.worker import Worker
 from intrinsic_flow.errors import InputError
@@ -81,10 +81,17 @@ def decompose_clip(
         job = Job(path, "video", folder, path.stem[:60] or "video")
         written = run_video(job, settings, lambda: model, frozenset(), log, source)
         seconds = time.perf_counter() - begun
+        sound = isinstance(source, VideoReaderApart) and source.sound
     assert written is not None, "with overwrite, a job is never skipped"
     names = ("albedo", "shading", "preview", "sidecar")
+    files = dict(zip(names, written, strict=True))
     notes = tuple(line.removeprefix(f"{path}: ") for line in log.lines)
-    return Clip(dict(zip(names, written, strict=True)), size, done, seconds, notes)
+    if sound:
+        try:
+            notes += add_sound_apart(path, [files[name] for name in ("albedo", "shading", "preview")])
+        except InputError as error:
+            notes += (f"sound is left out: {error.found}",)
+    return Clip(files, size, done, seconds, notes)
 
 
 def _check(path: Path, source: VideoSource, limits: VideoLimits) -> tuple[tuple[int, int], int, int]:

@@ -1,7 +1,8 @@
 """Strangers' files are decoded in a process of their own, with a limit on its memory and on its time.
 
 Decoders of pictures and video are native code; a file that crashes one, fills the memory or never ends takes that process
-along, not the server. What comes back are JSON lines and bare samples: nothing that the server would execute.
+along, not the server. What comes back are JSON lines, bare samples and, where there is sound, finished videos: nothing that
+the server would execute or decode.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
+import av
 import numpy as np
 
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import temporary_name
+from intrinsic_flow.media.audio_copy import add_sound
 from intrinsic_flow.media.images import ColorSpace, Image, read_image
 from intrinsic_flow.media.video import Frame, VideoReader
 from intrinsic_flow.media.video_facts import Facts
@@ -45,8 +49,8 @@ def read_image_apart(path: Path, colorspace: ColorSpace = "auto", *, max_pixels:
 
 
 class VideoReaderApart:
-    """As `video.VideoReader`, in another process; a `VideoSource` without sound, whose streams only FFmpeg in this process
-    could copy. seconds: for the first frame, and for every further one. Raises as `VideoReader` does."""
+    """As `video.VideoReader`, in another process; a `VideoSource` without sound: see `add_sound_apart`.
+    seconds: for the first frame, and for every further one. Raises as `VideoReader` does."""
 
     def __init__(self, path: Path, colorspace: ColorSpace = "auto", *, max_pixels: int, seconds: float = SECONDS) -> None:
         self.path, self._max_pixels = path, max_pixels
@@ -63,8 +67,9 @@ class VideoReaderApart:
         self.audio_streams = 0
         # What the browser gets is plain: no alpha, no timecode, no HDR.
         self.facts = Facts()
-        left_out = {"sound": header["audio_streams"], "alpha": header["alpha"]}
-        self._left_out = tuple(f"{what} is left out" for what, there in left_out.items() if there)
+        #: Whether the file has sound.
+        self.sound = header["audio_streams"] > 0
+        self._left_out = ("alpha is left out",) if header["alpha"] else ()
         self._notes = tuple(header["notes"])
 
     @property
@@ -94,6 +99,22 @@ class VideoReaderApart:
     def close(self) -> None:
         """Ends the process."""
         self._child.close()
+
+
+def add_sound_apart(source: Path, videos: Sequence[Path], *, seconds: float = SECONDS) -> tuple[str, ...]:
+    """Gives finished videos the sound of a stranger's file, passed through in another process; notes. Raises InputError
+    where that fails and leaves all of them as they are, OSError."""
+    written = [temporary_name(video) for video in videos]
+    files = [(str(video), str(target)) for video, target in zip(videos, written, strict=True)]
+    try:
+        with _Child(source, {"kind": "sound", "path": str(source), "files": files}, 0, seconds) as child:
+            notes = tuple(child.header()["notes"])
+        for target, video in zip(written, videos, strict=True):
+            os.replace(target, video)
+        return notes
+    finally:
+        for target in written:
+            target.unlink(missing_ok=True)
 
 
 class _Child:
@@ -190,7 +211,7 @@ def serve() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     request = json.loads(sys.stdin.buffer.readline())
     _limit(request["memory"], request["seconds"])
-    answer = _image if request["kind"] == "image" else _video
+    answer = {"image": _image, "video": _video, "sound": _sound}[request["kind"]]
 
     def tell(header: dict[str, Any], *arrays: np.ndarray | None) -> None:
         answers.write(json.dumps(header).encode() + b"\n")
@@ -229,6 +250,16 @@ def _video(request: dict[str, Any], tell: Callable[..., None]) -> None:
         for frame in reader.read():
             tell({"index": frame.index, "pts": _pair(frame.pts), "duration": _pair(frame.duration)}, frame.pixels)
         tell({"end": True, "notes": reader.notes})
+
+
+def _sound(request: dict[str, Any], tell: Callable[..., None]) -> None:
+    notes: list[str] = []
+    for video, target in request["files"]:
+        try:
+            notes += add_sound(Path(video), Path(request["path"]), Path(target))
+        except av.error.FFmpegError as error:
+            raise InputError(request["path"], f"sound that cannot be copied ({error.strerror})", "other sound") from error
+    tell({"notes": list(dict.fromkeys(notes))})
 
 
 def _pair(value: Fraction | None) -> tuple[int, int] | None:

@@ -82,6 +82,25 @@ class AudioCopy:
         self._input.close()
 
 
+def add_sound(video: Path, sound: Path, target: Path) -> tuple[str, ...]:
+    """Writes a finished video anew as `target`, nothing of it encoded again, with all of another file's audio; notes.
+    Raises av.error.FFmpegError."""
+    options = {"movflags": "+faststart"} if target.suffix.lower() in (".mp4", ".mov") else {}
+    with av.open(file_url(video)) as finished, av.open(file_url(target), "w", options=options) as output:
+        copied = output.add_stream_from_template(finished.streams.video[0])
+        audio = AudioCopy(sound, output)
+        try:
+            for packet in finished.demux(finished.streams.video[0]):
+                if packet.dts is not None:
+                    audio.copy_until(packet.dts * packet.time_base)
+                    packet.stream = copied
+                    output.mux(packet)
+            audio.copy_until(None)
+        finally:
+            audio.close()
+        return audio.notes
+
+
 def write_audio(source: Path, target: Path, origin: Fraction, end: Fraction | None) -> tuple[str, ...]:
     """Copies a file's audio, from `origin` to `end` seconds, into one of its own (Matroska holds every codec); notes."""
     with av.open(file_url(target), "w", format="matroska") as output:

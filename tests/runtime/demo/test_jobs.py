@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.demo import decoding
 from intrinsic_flow.demo.clip import VideoLimits, decompose_clip
 from intrinsic_flow.demo.editing import Light, Recolour
 from intrinsic_flow.demo.photo import PREVIEW_SIDE, Options, decompose_photo
@@ -146,6 +149,55 @@ def test_a_clip_becomes_three_videos(worker, clip, tmp_path):
 def test_a_clip_that_is_decoded_apart_becomes_three_videos(worker, clip, tmp_path):
     result = decompose_clip(clip, Options(), worker, tmp_path / "out", VideoLimits(10**6, 5))
     assert result.frames == 12 and all(path.is_file() for path in result.files.values())
+
+
+def packets(path: Path, **streams: int) -> list[tuple[Fraction, bytes]]:
+    with av.open(str(path)) as container:
+        return [(packet.pts * packet.time_base, bytes(packet)) for packet in container.demux(**streams) if packet.size]
+
+
+@pytest.fixture
+def clip_with_sound(clip, tmp_path) -> Path:
+    path = tmp_path / "sound.mp4"
+    with av.open(str(clip)) as silent, av.open(str(path), "w") as container:
+        video, audio = container.add_stream_from_template(silent.streams.video[0]), container.add_stream("aac", rate=48000)
+        for packet in silent.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                container.mux(packet)
+        for index in range(56):
+            wave = 0.3 * np.sin(np.arange(1024 * index, 1024 * (index + 1), dtype=np.float32) * 0.05)
+            frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, 1024 * index, Fraction(1, 48000)
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path
+
+
+def test_a_clip_keeps_its_sound_in_time_and_its_pictures_as_without(worker, clip, clip_with_sound, tmp_path):
+    silent = decompose_clip(clip, Options(), worker, tmp_path / "silent", VideoLimits(10**6, 5))
+    result = decompose_clip(clip_with_sound, Options(), worker, tmp_path / "out", VideoLimits(10**6, 5))
+    assert not [note for note in result.notes if "sound" in note or "audio" in note]
+    sound = packets(clip_with_sound, audio=0)
+    assert len(sound) > 50
+    for name in ("albedo", "shading", "preview"):
+        copied = packets(result.files[name], audio=0)
+        assert [data for _, data in copied] == [data for _, data in sound]
+        assert [time for time, _ in copied] == pytest.approx([time for time, _ in sound], abs=0.0011)
+        assert packets(result.files[name], video=0) == packets(silent.files[name], video=0)
+        with VideoReader(result.files[name]) as loud, VideoReader(silent.files[name]) as other:
+            assert (loud.average_rate, loud.facts) == (other.average_rate, other.facts)
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".mp4", ".mp4", ".mp4"]
+
+
+def test_sound_that_fails_leaves_a_silent_clip(worker, clip_with_sound, tmp_path, monkeypatch):
+    crash = "import os; from intrinsic_flow.demo import decoding; decoding.add_sound = lambda *_: os.abort(); "
+    monkeypatch.setattr(decoding, "_CHILD", crash + "decoding.serve()")
+    result = decompose_clip(clip_with_sound, Options(), worker, tmp_path / "out", VideoLimits(10**6, 5))
+    assert result.notes[-1].startswith("sound is left out: a file on which the decoder fails")
+    with VideoReader(result.files["preview"]) as reader:
+        assert reader.audio_streams == 0 and len(list(reader)) == result.frames == 12
+    assert len(list((tmp_path / "out").iterdir())) == 4
 
 
 def test_long_and_large_clips_are_refused_before_the_second_frame(worker, clip, tmp_path):
