@@ -4,11 +4,15 @@
     python -m export.build_onnx runs/base -o out/base --name base --images photo.jpg render.exr
     python -m export.build_onnx runtime/models/small -o out/small           # a bundle again, with this version's graphs
     python -m export.build_onnx --untrained base -o out/base-untrained      # random weights, to measure latency with
+    python -m export.build_onnx runtime/models/small --single -o out/one-file --sizes 256x384 --full 1080x1920
 
 From a bundle the graphs are made anew; its weights file, start noise, name, source and model card are taken over. It may be
 of format 1, whose noise becomes the tile of format 2. BUNDLE may be the same folder.
 
 Every graph is compared with PyTorch on pictures and random inputs first; if one fails, nothing is published.
+
+`--single` writes a bundle's self-contained graphs instead, one image in, one layer out, for any ONNX loader:
+`export/single.py`.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ from intrinsic_flow.export.graphs.half import half_copy
 from intrinsic_flow.export.graphs.merge import merge_loop
 from intrinsic_flow.export.graphs.modules import graph_modules
 from intrinsic_flow.export.graphs.onnx_graph import DEFAULT_OPSET, ExportError, export_graph, save_graph, share_weights
+from intrinsic_flow.export.single import build_single
 from intrinsic_flow.export.untrained import source as untrained_source
 from intrinsic_flow.export.untrained import untrained_model
 from intrinsic_flow.export.verify import (
@@ -245,17 +250,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--images", type=Path, nargs="+", metavar="FILE", help="pictures to verify on (default: the project's examples)"
     )
+    single = parser.add_argument_group("self-contained graphs")
+    single.add_argument("--single", action="store_true", help="write those of the bundle RUN to the folder BUNDLE")
+    for option, what in (("--sizes", "of the network, multiples of 32"), ("--full", "at full resolution")):
+        single.add_argument(option, type=_size, nargs="+", default=[], metavar="HxW", help=f"static ones too, {what}")
     options = parser.parse_args(arguments)
-    if (options.run is None) == (options.untrained is None):
-        parser.error("expected either RUN or --untrained NETWORK")
+    if (options.sizes or options.full) and not options.single:
+        parser.error("--sizes and --full go with --single")
+    if (options.run is None) == (options.untrained is None) or (options.single and options.untrained):
+        parser.error("expected either RUN or --untrained NETWORK, with --single a bundle's folder")
     images = options.images
     if images is None:
         images = [path for pattern in EXAMPLES for path in sorted(ROOT.glob(pattern))]
+    if options.single:
+        written = build_single(Bundle.load(options.run), options.output, sizes=options.sizes, full_sizes=options.full)
+        for path in written:
+            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        return 0
     report = _build(options, images)
     print(summary(report))
     size = sum(path.stat().st_size for path in options.output.iterdir()) / 1e6
     print(f"{options.output}: {size:.1f} MB")
     return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected HEIGHTxWIDTH, like 256x384")
+    return int(height), int(width)
 
 
 def _build(options: argparse.Namespace, images: list[Path]) -> dict[str, object]:
