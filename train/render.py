@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         "--relights", type=not_negative, default=0, help="render each view again under so many other lights"
     )
     parser.add_argument("--clips", type=not_negative, default=0, help="clips that the folder shall hold (default: 0)")
+    parser.add_argument(
+        "--clip-kinds", nargs="+", choices=CLIP_KINDS, default=[], help="only clips of these kinds (default: all, in turn)"
+    )
     parser.add_argument("--frames", type=positive, default=48, help="frames of a clip (default: 48)")
     parser.add_argument("--fps", type=float, default=24.0, help="frames per second that a clip stands for (default: 24)")
     parser.add_argument("--size", type=_size, default=(256, 256), help="side, or WIDTHxHEIGHT, in pixels (default: 256)")
@@ -119,7 +122,8 @@ def _clip_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[st
     """Clips of all kinds in turn, until there are enough."""
     seed = arguments.seed
     while made["clips"] < arguments.clips:
-        job = ClipJob(seed, CLIP_KINDS[seed % len(CLIP_KINDS)], arguments.frames, arguments.fps)
+        kinds = arguments.clip_kinds or CLIP_KINDS
+        job = ClipJob(seed, kinds[seed % len(kinds)], arguments.frames, arguments.fps, tuple(arguments.kinds))
         if not staging.is_done(job.split, job.unit):
             yield job
         seed += 1

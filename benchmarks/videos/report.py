@@ -32,16 +32,26 @@ _STEADY = (
     ("clip", "clip", str),
     ("method", "method", str),
     ("deviation", "deviation", _percent),
-    ("over_input", "over input", _number(2)),
-    ("over_fixed", "over fixed noise", _number(2)),
+    ("deviation_over_input", "over input", _number(2)),
     ("frame_to_frame", "frame to frame", _percent),
+    ("frame_to_frame_over_input", "over input", _number(2)),
+    ("steady", "steady", str),
     ("warped_error", "warped error", _percent),
 )
 _TRUTH = (
     ("albedo_lmse", "albedo LMSE", _number(4)),
     ("shading_lmse", "shading LMSE", _number(4)),
+    ("carried_change", "error's change along motion", _percent),
+    ("band_over_rest", "error behind moving things over the rest's", _number(2)),
     ("light_response", "light shown after 1 2 3 frames", _shares),
     ("drag", "dragged across cuts", _percent),
+)
+_CHUNK = (
+    ("clip", "clip", str),
+    ("chunk", "chunk from frame", str),
+    ("chunk_frames", "frames", str),
+    ("read_from", "read from", str),
+    ("same_bytes", "the whole's bytes", lambda same: "yes" if same else "no"),
 )
 _SPEED = (
     ("stage", "stage", str),
@@ -53,11 +63,12 @@ _MEMORY = (("seconds", "clip, s", _number(0)), ("frames", "frames", str), ("peak
 
 
 def table(rows: Sequence[Row]) -> str:
-    """All rows as Markdown tables: steadiness, then speed, then memory, as far as there are such rows."""
+    """All rows as Markdown tables: steadiness, then chunks, speed and memory, as far as there are such rows."""
     steady = [row for row in rows if "method" in row]
     truth = any("albedo_lmse" in row for row in steady)
     parts = [
         _table(steady, (*_STEADY, *(_TRUTH if truth else ()))),
+        _table([row for row in rows if "same_bytes" in row], _CHUNK),
         _table([row for row in rows if "stage" in row], _SPEED),
         _table([row for row in rows if "peak_mib" in row], _MEMORY),
     ]
@@ -78,14 +89,14 @@ def markdown(report: Report) -> str:
     """The report as a page: what was measured, on what, and the tables."""
     machine, rows = report["environment"], report["rows"]
     steady = [row for row in rows if "method" in row]
-    shares = {row["clip"]: f"{row['clip']}: {row['frames']} frames, {row['static_share']:.0%} static" for row in steady}
+    shares = {row["clip"]: f"{row['clip']}: {row['frames']} frames, {row['still_share']:.0%} still" for row in steady}
     first = rows[0]
     lines = [
         "# Video",
         "",
         f"Bundle `{first['bundle']}`, resolution {first['resolution']}, {first['steps']} steps; {machine['processor']}, "
         f"{machine['cpu_count']} CPUs, ONNX Runtime {machine['onnxruntime']}. Made by `python -m benchmarks.video`, which "
-        "defines the measures in its help and in `benchmarks/videos/steadiness.py`.",
+        "defines the measures in its help and in `videos/steadiness.py`.",
         "",
         *([f"Clips: {'; '.join(shares.values())}.", ""] if shares else []),
         table(rows),

@@ -30,7 +30,7 @@ from intrinsic_flow.cli.partial import (
 from intrinsic_flow.cli.pipeline import Sink, prefetch
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.cli.sources import open_source
-from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import Context, Decomposer
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.media.audio_copy import write_audio
 from intrinsic_flow.media.frames import Frame, VideoSource
@@ -236,17 +236,25 @@ class _Run:
 
     def _all_frames(self, model: Decomposer, encoder: LayerEncoder, keep: int) -> None:
         settings, source = self._settings, self._source
-        first = TemporalFilter.resume_from(keep) if settings.temporal else keep
-        counter = Counter(self._progress, self._job.path.name, self._expected(first), "frames")
+        first, skip = self._first(keep)
+        counter = Counter(self._progress, self._job.path.name, self._expected(keep), "frames")
         waiting: deque[Frame] = deque()
-        frames = _pixels(source.read(self._begin(), settings.end, first), waiting, live=self._job.kind == "live")
+        frames = _pixels(source.read(self._begin(), settings.end, skip), waiting, keep, live=self._job.kind == "live")
         with Sink(encoder.take, FRAMES_BEHIND) as sink:
             for result in model.stream(frames, temporal=settings.temporal, first_frame=first):
-                frame = waiting.popleft()
-                if frame.index >= keep:
-                    sink.put((frame, result))
+                sink.put((waiting.popleft(), result))
                 counter.advance()
                 interrupt.check()
+
+    def _first(self, keep: int) -> tuple[int, int]:
+        """Number in the whole source of the first frame to be read, and its index from --start on, for `source.read`.
+
+        A frame is the same whichever part of a shot is asked for, so what it depends on is read too."""
+        if not self._settings.temporal:
+            return keep, keep
+        start = self._source.frames_before(self._begin())
+        first = TemporalFilter.resume_from(start + keep)
+        return first, first - start
 
     def _expected(self, first: int) -> int | None:
         if self._source.frames is None or self._settings.start is not None or self._settings.end is not None:
@@ -342,12 +350,18 @@ def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "
     return "exr" if source.floating or settings.half else "png" if source.bit_depth == 8 else "png16"
 
 
-def _pixels(frames: Generator[Frame, None, None], waiting: deque[Frame], *, live: bool) -> Iterator[np.ndarray]:
-    """Pixels of the frames, decoded ahead; the frames themselves go to `waiting`. A camera decodes ahead by itself, and
-    frames that wait would grow old."""
+def _pixels(
+    frames: Generator[Frame, None, None], waiting: deque[Frame], keep: int, *, live: bool
+) -> Iterator[np.ndarray | Context]:
+    """Pixels of the frames, decoded ahead; the frames themselves go to `waiting`, from index `keep` on: those before are
+    context. A camera decodes ahead by itself, and frames that wait would grow old."""
     ahead = frames if live else prefetch(frames, FRAMES_AHEAD)
     try:
         for frame in ahead:
+            if frame.index < keep:
+                yield Context(frame.pixels)
+                interrupt.check()
+                continue
             waiting.append(frame)
             yield frame.pixels
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -30,6 +30,13 @@ DEFAULT_RESOLUTION = 256
 Mode = Literal["flow", "vae"]
 
 __all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """A frame of a stream of which no layers are wanted: it comes before the wanted ones, which depend on it."""
+
+    image: ImageInput
 
 
 class Decomposer:
@@ -129,9 +136,9 @@ class Decomposer:
         return self._attributed(self._decompose(_linear(pixels), None), source)
 
     def stream(
-        self, frames: Iterable[ImageInput], *, temporal: bool = True, first_frame: int = 0
+        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0
     ) -> Iterator[Decomposition]:
-        """Decomposes the frames of a video one by one, frame in -> frame out.
+        """Decomposes the frames of a video one by one, frame in -> frame out, and nothing out for a `Context`.
 
         As `decompose`; every frame starts from the same noise. temporal: exposure and albedo are filtered along the
         motion, up to the next scene cut (`temporal/`); without, every frame stands alone. first_frame: number of
@@ -139,8 +146,11 @@ class Decomposer:
         """
         state = TemporalFilter(first_frame) if temporal else None
         for frame in frames:
-            pixels, source = read_input(frame)
-            yield self._attributed(self._decompose(_linear(pixels), state), source)
+            pixels, source = read_input(frame.image if isinstance(frame, Context) else frame)
+            if not isinstance(frame, Context):
+                yield self._attributed(self._decompose(_linear(pixels), state), source)
+            elif state is not None:
+                self._low_albedo(_light(_linear(pixels)), state)
 
     def settings(self) -> dict[str, Any]:
         """Model, engine and options, as they stand in the JSON file beside an integer shading."""
@@ -168,29 +178,40 @@ class Decomposer:
         return replace(result, source=source, settings=self.settings())
 
     def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
-        light = image if image.min() >= 0 else np.maximum(image, 0)
-        size = working_size.working_size(image.shape[0], image.shape[1], self.resolution)
-        low = working_size.resize(light, size.height, size.width)
-        gain = exposure_gain(low, self._tone_map)
-        if state is not None:
-            gain = state.expose(low, gain)
-        guide = expose(low, gain)
-        padded = to_nchw(working_size.pad(np.clip(from_nchw(guide), 0, 1)))
+        light = _light(image)
         if state is None and self._in_one_call(image):
+            guide, padded, gain = self._exposed(light, None)
             shading = self.engine.decompose(
                 padded, self._start_noise(*padded.shape[2:]), self.steps, guide, expose(light, gain)
             )
             full = unexposed(shading, gain)
         else:
-            albedo = self._albedo(padded)
-            if state is not None:
-                steady = state.steady(from_nchw(albedo)[: size.height, : size.width])
-                albedo = to_nchw(working_size.pad(steady))
+            albedo, guide, gain = self._low_albedo(light, state)
             maps = self.engine.run("low_shading", {"albedo": albedo, "guide": guide})
             if self.shading == "gray":
                 maps["log_shading"] = _gray(maps["log_shading"])
             full = upsample_shading(self.engine, light, {**maps, "guide": guide}, gain)
         return Decomposition(*finish(image, full, "float", self.shading), gain)
+
+    def _exposed(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
+        """(H, W, 3) float32, not negative -> exposed at working resolution, `guide` and `image` of the graphs; the gain."""
+        size = working_size.working_size(light.shape[0], light.shape[1], self.resolution)
+        low = working_size.resize(light, size.height, size.width)
+        gain = exposure_gain(low, self._tone_map)
+        if state is not None:
+            gain = state.expose(low, gain)
+        guide = expose(low, gain)
+        return guide, to_nchw(working_size.pad(np.clip(from_nchw(guide), 0, 1))), gain
+
+    def _low_albedo(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
+        """(H, W, 3) float32, not negative -> `albedo` and `guide` of low_shading, and the exposure's gain. A stream's
+        state takes the frame."""
+        guide, padded, gain = self._exposed(light, state)
+        albedo = self._albedo(padded)
+        if state is not None:
+            steady = state.steady(from_nchw(albedo)[: guide.shape[2], : guide.shape[3]])
+            albedo = to_nchw(working_size.pad(steady))
+        return albedo, guide, gain
 
     def _in_one_call(self, image: np.ndarray) -> bool:
         """Whether the engine may go from the image to the full shading, with nothing done here in between."""
@@ -207,6 +228,11 @@ class Decomposer:
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from."""
         return cut(self.bundle.noise, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE, self.seed)
+
+
+def _light(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 -> the same without negative values."""
+    return image if image.min() >= 0 else np.maximum(image, 0)
 
 
 def _gray(log_shading: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ pixels that are not a dark surround, so a product photo on black is exposed for 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -76,23 +77,21 @@ def exposure_gain(image: np.ndarray, tone_map: ToneMap = ToneMap()) -> float:
 
 
 class GainFilter:
-    """Causal exponential filter of a stream's log-gain.
+    """Causal mean of a stream's log-gain over its last frames.
 
     Auto-exposure and people walking by move the percentile from frame to frame; without a filter the network's input
     breathes with it. A jump of more than `reset_stops` is another shot or a light switched on: the filter starts anew.
     """
 
-    def __init__(self, weight: float = 0.15, reset_stops: float = 1.0) -> None:
-        """weight: of the newest frame, in (0, 1]. reset_stops: jump that resets, in stops (factors of two)."""
-        self._weight = weight
+    def __init__(self, frames: int = 16, reset_stops: float = 1.0) -> None:
+        """frames: of the mean, the newest one included. reset_stops: jump that resets, in stops (factors of two)."""
         self._reset = reset_stops * math.log(2.0)
-        self._log_gain: float | None = None
+        self._log_gains: deque[float] = deque(maxlen=frames)
 
     def update(self, gain: float) -> float:
         """Takes a frame's own gain (positive), returns the gain to use for it."""
         log_gain = math.log(gain)
-        if self._log_gain is None or abs(log_gain - self._log_gain) > self._reset:
-            self._log_gain = log_gain
-        else:
-            self._log_gain += self._weight * (log_gain - self._log_gain)
-        return math.exp(self._log_gain)
+        if self._log_gains and abs(log_gain - self._log_gains[-1]) > self._reset:
+            self._log_gains.clear()
+        self._log_gains.append(log_gain)
+        return math.exp(math.fsum(self._log_gains) / len(self._log_gains))

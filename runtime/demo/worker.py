@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from intrinsic_flow.decomposition.bundle import Bundle
-from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
+from intrinsic_flow.decomposition.decomposer import Context, Decomposer, Decomposition
 from intrinsic_flow.decomposition.inputs import ImageInput
 
 
@@ -64,7 +64,7 @@ class SharedDecomposer(Decomposer):
             return result, time.perf_counter() - begun
 
     def stream(
-        self, frames: Iterable[ImageInput], *, temporal: bool = True, first_frame: int = 0
+        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0
     ) -> Iterator[Decomposition]:
         results = super().stream(frames, temporal=temporal, first_frame=first_frame)
         done = 0

@@ -17,7 +17,8 @@ from intrinsic_flow.media.video_facts import Facts
 @dataclass(frozen=True)
 class Frame:
     """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
-    applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0; `duration`
+    applied), not negative; `pts` its time in seconds from the file's clock, exact; `index` from 0, negative before what
+    is wanted; `duration`
     in seconds where known; `number` in its sequence of image files, else the index; `plate` of an
     OpenEXR file of such a sequence, whose data window may be a part of the `window` that all frames share.
     """
@@ -54,7 +55,13 @@ class VideoSource(Protocol):
         ...
 
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
-        """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these."""
+        """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these. A negative
+        `skip` is how many frames before `start` come first, as far as there are any."""
+        ...
+
+    def frames_before(self, start: float) -> int:
+        """How many frames the source has before `start`: the number of the first frame that `read` gives from there. 0 for
+        a source that cannot be read twice."""
         ...
 
     def close(self) -> None: ...

@@ -105,6 +105,10 @@ class LiveReader:
     def __iter__(self) -> Iterator[Frame]:
         return self.read()
 
+    def frames_before(self, start: float) -> int:
+        """0: a camera shows nothing twice."""
+        return 0
+
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """The newest frame each time one is asked for, from `start` to `end` seconds after the first came."""
         self._thread = threading.Thread(target=self._watch, name="camera", daemon=True)

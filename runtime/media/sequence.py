@@ -105,16 +105,23 @@ class SequenceReader:
         first = self._files[0][0]
         return (max(first if number is None else round(number), first) - first) * self.time_base
 
+    def frames_before(self, start: float) -> int:
+        """As `VideoSource.frames_before`; start is a frame number."""
+        return sum(number < start for number, _ in self._files)
+
     def read(self, start: float = -math.inf, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """As `VideoSource.read`, where start and end are frame numbers, both included; by default all.
         Raises InputError where no frame lies between them."""
+        before = self.frames_before(start)
         first, last = self._files[0][0], self._files[-1][0]
         chosen = [(number, file) for number, file in self._files if start <= number and (end is None or number <= end)]
         if not chosen:
             since = "" if start == -math.inf else f" from {start:g}"
             until = "" if end is None else f" to {end:g}"
             raise InputError(self.path, f"frames {first} to {last}", f"a frame{since}{until}")
-        for index, (number, file) in enumerate(chosen):
+        if skip < 0:
+            chosen = self._files[max(before + skip, 0) : before] + chosen
+        for index, (number, file) in enumerate(chosen, -min(-min(skip, 0), before)):
             if index < skip:
                 continue
             image = self._first if number == first and self._first is not None else None

@@ -6,6 +6,7 @@ passes audio through. Both go through PyAV (FFmpeg).
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections import deque
@@ -104,6 +105,8 @@ class VideoReader:
             raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
         self.notes: tuple[str, ...] = ()
         self._deinterlace = deinterlace
+        self._reopen = isinstance(path, (str, os.PathLike))
+        self._before: dict[float, int] = {}
         if isinstance(path, (str, os.PathLike)):
             self.path = Path(path)
             self._container = open_file(self.path)
@@ -208,8 +211,8 @@ class VideoReader:
 
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """Frames whose pts lies from `start` to before `end`, both in seconds; `index` counts from 0 at the first of them,
-        also over the first `skip`, which are not given. Frames that are left out are decoded all the same, since seeking
-        is not exact in every file, but not converted.
+        also over the first `skip`, which are not given; a negative `skip` gives frames before `start`, of negative index.
+        Frames that are left out are decoded all the same, since seeking is not exact in every file, but not converted.
         """
         if self._index:
             raise RuntimeError("a VideoReader is iterated once; open the file again")
@@ -218,7 +221,7 @@ class VideoReader:
         until = None if end is None else Fraction(end).limit_denominator(1_000_000)
         last: Fraction | None = None
         pending: av.VideoFrame | None = self._first
-        taken = 0
+        taken, before = 0, self.frames_before(start) if skip < 0 else 0
         while pending is not None:
             if (pending.width, pending.height) != self._coded_size:
                 size = f"a frame of {pending.width}x{pending.height} after {self._index} of {self._coded_size}"
@@ -226,15 +229,17 @@ class VideoReader:
             pts = self._time(pending, last)
             if until is not None and pts >= until:
                 return
-            if pts >= since:
-                if taken >= skip:
+            # Frames before the start are wanted as far as `skip` is negative.
+            if pts >= since or self._index - before >= skip < 0:
+                index = taken if pts >= since else self._index - before
+                if index >= skip:
                     duration = pending.duration * self._unit if pending.duration else None
                     if duration and self._grid and abs(duration - 1 / self._grid) <= Fraction(1, 1000):
                         duration = 1 / self._grid
                     pixels = self._converter(pending, self._flip)
                     alpha = np.ascontiguousarray(self._flip(alpha_of(pending))) if self.facts.alpha else None
-                    yield Frame(pixels, pts, taken, duration, taken, alpha)
-                taken += 1
+                    yield Frame(pixels, pts, index, duration, index, alpha)
+                taken += pts >= since
             self._index += 1
             last = pts
             pending = next(self._decoded, None)
@@ -242,6 +247,23 @@ class VideoReader:
         if reason:
             found = f"a stream that breaks off after {self._index} frames ({reason})"
             raise InputError(self.path, found, "a complete video")
+
+    def frames_before(self, start: float) -> int:
+        """As `VideoSource.frames_before`: by decoding the file once more up to there, since times are exact in no index."""
+        if start <= 0 or not self._reopen:
+            return 0
+        if start not in self._before:
+            since = Fraction(start).limit_denominator(1_000_000)
+            with VideoReader(self.path, deinterlace=self._deinterlace) as again:
+                self._before[start] = sum(1 for _ in itertools.takewhile(lambda pts: pts < since, again._times()))
+        return self._before[start]
+
+    def _times(self) -> Generator[Fraction, None, None]:
+        """Times of all frames; the reader gives none afterwards."""
+        last: Fraction | None = None
+        for frame in itertools.chain([self._first], self._decoded):
+            last = self._time(frame, last)
+            yield last
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """All frames up to the end or the first damage, which is left in `_damage`."""

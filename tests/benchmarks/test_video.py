@@ -18,14 +18,17 @@ from intrinsic_flow.benchmarks.videos.clips import read_clips
 from intrinsic_flow.benchmarks.videos.report import table
 from intrinsic_flow.benchmarks.videos.steadiness import (
     Lit,
-    deviation,
-    frame_to_frame,
+    Window,
+    albedo_error,
+    behind,
+    carried_change,
     light_response,
-    static_pixels,
+    root_mean_square,
     warped_error,
 )
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposition
+from intrinsic_flow.media.color import luminance
 from intrinsic_flow.media.video import VideoWriter
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import ShardError
@@ -67,23 +70,82 @@ def noisy(count: int, strength: float, seed: int = 0) -> np.ndarray:
     return base[None] * factors[:, None, None, None]
 
 
+def window_of(layers: np.ndarray) -> Window:
+    window = Window()
+    for layer in layers:
+        window.add(layer)
+    return window
+
+
 def test_deviation_is_the_relative_flicker():
-    everywhere = np.ones((48, 64), bool)
     layers = noisy(200, 0.02)
     layers[:] = layers.mean(axis=3, keepdims=True)
-    assert deviation(layers, everywhere) == pytest.approx(0.02, rel=0.05)
-    assert frame_to_frame(layers, everywhere) == pytest.approx(0.02 * np.sqrt(2), rel=0.1)
-    assert deviation(noisy(5, 0.0), everywhere) < 1e-6
-    assert np.isnan(deviation(layers, ~everywhere))
+    everywhere, window = np.ones((48, 64), bool), window_of(layers)
+    assert root_mean_square(window.deviation(), everywhere) == pytest.approx(0.02, rel=0.05)
+    assert root_mean_square(window.frame_to_frame(), everywhere) == pytest.approx(0.02 * np.sqrt(2), rel=0.1)
+    values = noisy(7, 0.1, seed=3)
+    level = luminance(values.mean(axis=0))
+    np.testing.assert_allclose(window_of(values).deviation(), np.sqrt(values.var(axis=0).mean(axis=2)) / level, rtol=1e-4)
+    assert window_of(noisy(5, 0.0)).deviation().max() < 1e-6
+    assert np.isnan(root_mean_square(level, ~everywhere))
 
 
-def test_static_pixels_are_those_where_nothing_moves_and_light_is_steady():
+def test_still_pixels_are_those_where_nothing_moves_and_light_is_steady():
     images = noisy(10, 0.001)
-    images[:, 10:30, 10:30] *= np.linspace(0.5, 1, 10, dtype=np.float32)[:, None, None, None]
+    images[:, 10:30, 10:30] *= np.linspace(0.97, 1.03, 10, dtype=np.float32)[:, None, None, None]
     images[:, :, 50:] = 1e-4
-    pixels = static_pixels(images)
-    assert not pixels[8:32, 8:32].any() and not pixels[:, 48:].any()
-    assert pixels[35:, 5:45].all()
+    pixels = window_of(images).still()
+    assert not pixels[10:30, 10:30].any() and not pixels[:, 50:].any()
+    assert pixels[35:, :50].all()
+
+
+def test_an_albedo_that_breathes_more_than_the_input_is_not_steady():
+    """Four frames a second for ten seconds: the albedo is twice a second up or down by 2% where nothing changes."""
+    images = noisy(40, 0.004)
+
+    def breathing(strength: float) -> video.Method:
+        numbers = iter(range(40))
+
+        def run(image: np.ndarray) -> Decomposition:
+            factor = np.float32(1 + strength * (-1) ** next(numbers))
+            return Decomposition(images[0] * factor, np.ones_like(image), 1.0)
+
+        return run
+
+    methods = {"held": breathing(0.0), "breathing": breathing(0.02), "slightly": breathing(0.002)}
+    rows = {row["method"]: row for row in video._judge("clip", iter(images), 20, methods)}
+    assert {name: row["steady"] for name, row in rows.items()} == {
+        "held": "yes",
+        "breathing": "no",
+        "slightly": "yes",
+        "input": "yes",
+    }
+    assert rows["breathing"]["deviation_over_input"] == pytest.approx(0.02 / 0.004, rel=0.1)
+    assert rows["input"]["still_share"] > 0.95
+    moving = images * np.random.default_rng(0).uniform(0.7, 1.3, (40, 48, 1, 1)).astype(np.float32)
+    rows = video._judge("clip", iter(moving), 20, {"held": breathing(0.0)})
+    assert not any({"steady", "deviation_over_input"} & row.keys() for row in rows)
+
+
+def test_behind_a_moving_thing_is_where_another_one_was_not_long_ago():
+    seen = [np.zeros((4, 8), int) for _ in range(3)]
+    for step, things in enumerate(seen):
+        things[:, 2 * step : 2 * step + 2] = 7
+    band = behind(seen)
+    assert band[:, :6].all() and not band[:, 6:].any()
+    assert not behind(seen[:1]).any()
+
+
+def test_an_error_that_stays_with_its_surface_does_not_change_along_the_motion():
+    rng = np.random.default_rng(1)
+    wide = cv2.GaussianBlur(rng.uniform(0.1, 0.9, (96, 140, 3)).astype(np.float32), (0, 0), 2.5)
+    wrong = cv2.GaussianBlur(rng.normal(0, 2, (96, 140, 3)).astype(np.float32), (0, 0), 8)
+    images, masks = [wide[:, :128], wide[:, 4:132]], [np.ones((96, 128), bool)] * 2
+    carried = carried_change(images, [wrong[:, :128], wrong[:, 4:132]], masks)
+    resting = carried_change(images, [wrong[:, :128], wrong[:, :128]], masks)
+    assert carried < 0.3 * resting
+    truth = np.full((96, 128, 3), 0.5, np.float32)
+    assert np.abs(albedo_error(3 * truth, truth, masks[0])).max() < 1e-6
 
 
 def test_warped_error_follows_motion_and_sees_flicker():
@@ -165,7 +227,7 @@ def test_command_on_a_clip_and_a_video_writes_json_and_a_report(tmp_path, clip_s
     assert {"platform", "av"} <= report["environment"].keys()
     rows = {(row["clip"], row["method"]): row for row in report["rows"]}
     assert {method for _, method in rows} == {*video.METHODS, video.INPUT}
-    assert rows["still", "temporal"]["frames"] == 10 and rows["still", "input"]["over_input"] == 1
+    assert rows["still", "temporal"]["frames"] == 10 and rows["still", "input"]["deviation_over_input"] == 1
     assert rows["still", "temporal"]["deviation"] < rows["still", "fresh noise"]["deviation"]
     clip = rows["c1", "temporal"]
     assert clip["drag"] == 0 and len(clip["light_response"]) == video.RESPONSE_FRAMES

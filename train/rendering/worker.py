@@ -56,12 +56,13 @@ class SceneJob:
 
 @dataclass(frozen=True)
 class ClipJob:
-    """One clip of a scene."""
+    """One clip of a scene. kinds: of scenes that may be drawn (`generate.KINDS`); empty for all."""
 
     seed: int
     kind: ClipKind
     frames: int
     fps: float
+    kinds: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -166,7 +167,7 @@ def render_clip(job: ClipJob, library: Library, quality: Quality) -> Rendered:
     from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
     from intrinsic_flow.train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
 
-    scene = generate(job.seed, library)
+    scene = generate(job.seed, library, job.kinds)
     assembled = assemble(scene)
     rng = np.random.default_rng([job.seed, 4])
     cameras = choose_cameras(scene, assembled, 2, quality.size, rng)

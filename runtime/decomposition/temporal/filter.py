@@ -12,31 +12,23 @@ from intrinsic_flow.decomposition.temporal.cuts import Thumbnail, is_cut
 from intrinsic_flow.decomposition.temporal.flow import FlowEstimator
 from intrinsic_flow.decomposition.temporal.surface import Correspondence, match
 from intrinsic_flow.decomposition.temporal.track import AlbedoTrack
+from intrinsic_flow.media.color import luminance
 
-BLOCK = 64
-#: A frame's result depends on this many frames before it and on no others.
-LOOK_BACK = 3 * BLOCK - 1
+BLOCK = 256
 # A light that is switched must reach the network's exposure at once: overexposed, it would take the light for albedo.
-GAIN_WEIGHT, GAIN_RESET_STOPS = 0.2, 0.4
-# Detail finer than this many pixels (standard deviation) is the frame's own: flicker is coarse, while what motion carries
-# is a little out of place, and an albedo whose edges miss those of the image would leave them in the shading.
-DETAIL = 2.0
+GAIN_FRAMES, GAIN_RESET_STOPS = 16, 0.4
+#: A frame's result depends on this many frames before it and on no others.
+LOOK_BACK = 2 * BLOCK - 1 + GAIN_FRAMES - 1
 _LEAST_LOG = 1e-3
-
-
-class _Memory:
-    """What is remembered since some frame: the exposure and the albedo."""
-
-    def __init__(self) -> None:
-        self.gains = GainFilter(GAIN_WEIGHT, GAIN_RESET_STOPS)
-        self.track = AlbedoTrack()
+_DARK = 0.02
+_WINDOW = (3, 3)
 
 
 class TemporalFilter:
     """For every frame in turn: `expose`, then run the network on the exposed frame, then `steady`.
 
-    The albedo follows its surfaces and changes slowly; whatever else changes in the image is light and shows in the shading
-    at once, since the shading is the image divided by the albedo. At a scene cut everything starts anew.
+    The albedo stays with its surfaces; whatever else changes in the image is light and shows in the shading at once, since
+    the shading is the image divided by the albedo. At a scene cut everything starts anew.
 
     A filter that remembers for ever could not be resumed in the middle of a clip. So a memory begins at every multiple of
     BLOCK frames and serves for two blocks: it fades in during the first and out during the second, in which the next one
@@ -44,11 +36,13 @@ class TemporalFilter:
     """
 
     def __init__(self, first_frame: int = 0) -> None:
-        """first_frame: number of the first frame that will come; a multiple of BLOCK where it should not matter."""
+        """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter."""
         self._frame = first_frame - 1
-        self._older, self._newer = _Memory(), _Memory()
+        self._older = self._newer = AlbedoTrack(opening=True)
+        self._gains = GainFilter(GAIN_FRAMES, GAIN_RESET_STOPS)
         self._flow = FlowEstimator()
         self._low: np.ndarray | None = None
+        self._light: np.ndarray | None = None
         self._own_gain = 1.0
         self._thumbnail: Thumbnail | None = None
         self._seen: Correspondence | None = None
@@ -58,8 +52,7 @@ class TemporalFilter:
     @staticmethod
     def resume_from(frame: int) -> int:
         """The frame at which a new filter has to begin so that it agrees with an old one from `frame` on."""
-        # One block for the exposure, under which the network saw the frames of the next one, which hold the albedo.
-        return max(0, (frame // BLOCK - 2) * BLOCK)
+        return max(0, (frame // BLOCK - 1) * BLOCK - (GAIN_FRAMES - 1))
 
     def expose(self, low: np.ndarray, own_gain: float) -> float:
         """Takes the next frame at working resolution, (h, w, 3) float32 linear, and the gain that it would have alone.
@@ -68,12 +61,13 @@ class TemporalFilter:
         """
         self._frame += 1
         if self._frame % BLOCK == 0:
-            self._older, self._newer = self._newer, _Memory()
+            self._older, self._newer = self._newer, AlbedoTrack()
         thumbnail = Thumbnail.of(_exposed(low, own_gain))
         last, last_thumbnail = self._low, self._thumbnail
         if last is None or last_thumbnail is None or last.shape != low.shape or is_cut(last_thumbnail, thumbnail):
             self.cut, self._seen = True, None
-            self._older, self._newer = _Memory(), _Memory()
+            self._older = self._newer = AlbedoTrack(opening=True)
+            self._gains = GainFilter(GAIN_FRAMES, GAIN_RESET_STOPS)
         else:
             self.cut = False
             # One gain for both, halfway, so that a change of exposure or light is seen as what it is.
@@ -81,20 +75,23 @@ class TemporalFilter:
             motion = self._flow(_exposed(last, self._own_gain), _exposed(low, own_gain))
             self._seen = match(_exposed(last, common), _exposed(low, common), motion)
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
-        older, newer = (math.log(memory.gains.update(own_gain)) for memory in (self._older, self._newer))
-        return math.exp(older + self._fade() * (newer - older))
+        return self._gains.update(own_gain)
 
     def steady(self, albedo: np.ndarray) -> np.ndarray:
         """The network's albedo of the frame, (h, w, 3) float32 in [0, 1] -> the albedo to use, positive."""
+        if self._low is None:
+            raise RuntimeError("a frame is exposed before its albedo is steadied")
         albedo = np.maximum(albedo, np.float32(_LEAST_LOG))
         own = cv2.log(albedo)
-        older, newer = (memory.track.update(own, self._seen) for memory in (self._older, self._newer))
-        correction = older + np.float32(self._fade()) * (newer - older) - own
-        return albedo * cv2.exp(cv2.GaussianBlur(correction, (0, 0), DETAIL))
-
-    def _fade(self) -> float:
-        """Weight of the newer memory, from 1 / BLOCK in its first frame to 1 in its last."""
-        return (self._frame % BLOCK + 1) / BLOCK
+        exposed = _exposed(self._low, self._own_gain)
+        light = cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK)
+        # Relative to the light of all frames, not to the frame's own.
+        light /= np.float32(self._own_gain)
+        newer = self._newer.update(own, light, self._seen)
+        if self._older is self._newer:
+            return albedo if self.cut else cv2.exp(newer)
+        older = self._older.update(own, light, self._seen)
+        return cv2.exp(older + np.float32((self._frame % BLOCK + 1) / BLOCK) * (newer - older))
 
 
 def _exposed(low: np.ndarray, gain: float) -> np.ndarray:

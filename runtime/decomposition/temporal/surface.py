@@ -33,8 +33,10 @@ LITTLE_LIGHT = 0.25
 GLOBAL_CHANGE = 0.15
 GLOBAL_SHARE = 0.7
 _DARK = 0.02
+# Largest change of a channel that a pixel of a camera at rest shows between two frames if nothing happens there.
+QUIET = 0.025
 # Sides of square windows, in pixels at working resolution. Box filters, because there are a dozen of them a frame.
-_FINE, _WINDOW = (13, 13), (9, 9)
+_FINE, _WINDOW, _SMALL = (13, 13), (9, 9), (3, 3)
 # Log-RGB -> log-luminance and two log-chromaticities.
 _STRUCTURE = np.stack([REC709_LUMINANCE, [1.7, -1.7, 0.0], [0.0, -1.7, 1.7]]).astype(np.float32)
 
@@ -42,10 +44,12 @@ _STRUCTURE = np.stack([REC709_LUMINANCE, [1.7, -1.7, 0.0], [0.0, -1.7, 1.7]]).as
 @dataclass(frozen=True)
 class Correspondence:
     """flow: (h, w, 2) float32, the motion with what stands still set to exactly 0, so that nothing blurs by being warped
-    again and again. same: (h, w) float32 in [0, 1], how surely a pixel shows the surface that it showed before."""
+    again and again. same: (h, w) float32 in [0, 1], how surely a pixel shows the surface that it showed before. resting:
+    whether the camera is: most of what has structure stands still."""
 
     flow: np.ndarray
     same: np.ndarray
+    resting: bool
 
 
 def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence:
@@ -57,10 +61,16 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     still = _window(_squares(fine_now - fine_before))
     floor = np.float32(STRUCTURE_NOISE**2)
     at_rest = (still <= REST * floor) | (moved > MOTION_GAIN * still)
+    energy = _window(_squares(fine_now))
+    structured = energy > 4 * floor
+    resting = 2 * np.count_nonzero(at_rest & structured) >= np.count_nonzero(structured)
+    # The windows above reach beyond the outline of a thing that moves, into what rests beside it.
+    quiet = resting & (cv2.blur(_largest(np.abs(log_now - log_before)), _SMALL) < QUIET)
+    at_rest |= quiet
     flow = backward * (~at_rest).astype(np.float32)[..., None]
 
     mismatch = np.where(at_rest, still, moved)
-    energy = _window(_squares(fine_now)) + _window(_squares(warp(fine_before, flow)))
+    energy += _window(_squares(warp(fine_before, flow)))
     kept = _ramp(mismatch / (np.float32(STRUCTURE_SHARE) * energy + floor), 1.0, 2.0)
     structured = energy > 8 * floor
 
@@ -82,7 +92,8 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     little = np.abs(level) < LITTLE_LIGHT
     seen = motion.visible | (at_rest & (little | ((structured | everywhere) & (kept > 0.5))))
     same = np.maximum(unchanged, like_light) * (seen & inside(flow))
-    return Correspondence(flow, same.astype(np.float32))
+    same[quiet] = 1
+    return Correspondence(flow, same.astype(np.float32), resting)
 
 
 def _changed_everywhere(level: np.ndarray, kept: np.ndarray, structured: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""Log-albedo averaged along motion, and how many frames each pixel's average holds."""
+"""Log-albedo carried along motion, and how much each pixel's estimate rests on."""
 
 from __future__ import annotations
 
@@ -8,40 +8,82 @@ import numpy as np
 from intrinsic_flow.decomposition.temporal.flow import warp
 from intrinsic_flow.decomposition.temporal.surface import Correspondence
 
+#: Frames in which a surface that has just come into view is learned; at rest it is held from then on.
+LEARN = 12.0
+#: Most frames that the mean of a surface in motion holds.
 MOST_FRAMES = 48
-# Natural-log units: where mean and frame disagree more than flicker does, the mean was mistaken and counts as a short one.
+# Change of local light, in natural-log units less what the whole frame changed by: up to the first it teaches nothing about
+# a surface at rest, from the second on as much as a new frame.
+SAME_LIGHT, OTHER_LIGHT = 0.06, 0.3
+#: Frames that the first estimate counts as: other light has to speak more than once against it.
+FIRST = 12.0
+# Where mean and frame of a moving surface disagree more than flicker does, the mean was mistaken and counts as a short one.
 _DOUBT, _MISTAKE, _SHORT = 0.35, 0.7, 6.0
+# Detail of a moving surface finer than this many pixels (standard deviation) is the frame's own: what motion carries is a
+# little out of place, and an albedo whose edges miss those of the image would leave them in the shading.
+_DETAIL = 2.0
 
 
 class AlbedoTrack:
-    """A running mean for each surface point, from `MOST_FRAMES` frames on an exponential one.
+    """Of each surface point the mean of what the network said of it in different frames.
 
-    Where a point is seen for the first time, or shows another surface, the mean starts anew with the frame's own estimate.
+    Frames differ where things or the camera move. Where nothing does, more frames say nothing new: what the network changes
+    its mind about there are things elsewhere. So a point at rest is held once it is learned, until its light changes,
+    which is news again: the mean is then one over the lights in which the point was seen. Where a point is seen for the
+    first time, or shows another surface, the mean starts anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, opening: bool = False) -> None:
+        """opening: begins with the first frame of a shot, of which nothing else was shown before. A surface that appears
+        later, from behind another one, is learned."""
+        self._to_learn = 0.0 if opening else LEARN
         self._mean: np.ndarray | None = None
-        self._count: np.ndarray | None = None
+        # Of each pixel: frames in the mean, frames still to be learned from, and the light under which it was.
+        self._state: np.ndarray | None = None
 
-    def update(self, log_albedo: np.ndarray, seen: Correspondence | None) -> np.ndarray:
-        """Takes a frame's own estimate (h, w, 3) float32; returns the mean that includes it, not to be changed.
+    def update(self, log_albedo: np.ndarray, light: np.ndarray, seen: Correspondence | None) -> np.ndarray:
+        """Takes a frame's own estimate (h, w, 3) float32; returns the one to use, not to be changed.
 
-        seen: how the frame continues the last one; None where it does not.
+        light: (h, w) float32, the image's local luminance in any scale, positive. seen: how the frame continues the last
+        one; None where it does not.
         """
-        if seen is None or self._mean is None or self._count is None:
-            self._mean, self._count = log_albedo, np.ones(log_albedo.shape[:2], np.float32)
+        if seen is None or self._mean is None or self._state is None:
+            self._mean = log_albedo
+            first = 1.0 if self._to_learn else FIRST
+            self._state = cv2.merge([np.full_like(light, first), np.full_like(light, self._to_learn), light])
             return self._mean
+        mean, state = self._mean, self._state
         if np.any(seen.flow):
             # Cubic, because linear interpolation again and again would blur the albedo's edges into the shading.
-            mean, count = warp(self._mean, seen.flow, cv2.INTER_CUBIC), warp(self._count, seen.flow)
-        else:
-            mean, count = self._mean, self._count
-        held = seen.same * np.minimum(count, np.float32(MOST_FRAMES - 1))
+            mean, state = warp(mean, seen.flow, cv2.INTER_CUBIC), warp(state, seen.flow)
+        count, to_learn, before = cv2.split(state)
+        change = cv2.log(light / before)
+        everywhere = np.float32(np.median(change))
         difference = log_albedo - mean
-        doubt = cv2.blur(np.abs(cv2.transform(difference, np.full((1, 3), 1 / 3, np.float32))), (7, 7))
-        trust = np.clip((np.float32(_MISTAKE) - doubt) / np.float32(_MISTAKE - _DOUBT), 0, 1)
-        held = np.minimum(held, np.float32(_SHORT) + trust * np.float32(MOST_FRAMES))
-        own = 1 / (1 + held)
-        self._mean = mean + cv2.merge([own] * 3) * difference
-        self._count = held + 1
+        doubt = cv2.blur(np.abs(_channel_mean(difference)), (7, 7))
+        # At rest is what stands before a camera that stands: on an even wall the flow of a moving one is 0 too.
+        moving = np.any(seen.flow, axis=2).astype(np.float32) if seen.resting else np.ones_like(light)
+        mistaken = moving * _ramp(doubt, _DOUBT, _MISTAKE)
+        other = _ramp(1 - seen.same, 0.25, 0.75)
+        kept = np.where(moving > 0, seen.same, 1 - other)
+        held = np.minimum(kept * np.minimum(count, np.float32(MOST_FRAMES - 1)), _SHORT + (1 - mistaken) * MOST_FRAMES)
+        learning = np.clip(to_learn, 0, 1)
+        news = np.maximum.reduce([_ramp(np.abs(change - everywhere), SAME_LIGHT, OTHER_LIGHT), learning, other, moving])
+        weight = news / (1 + held)
+        coarse = cv2.GaussianBlur(difference, (0, 0), _DETAIL)
+        fine = np.maximum(weight, moving)
+        self._mean = mean + cv2.merge([weight] * 3) * coarse + cv2.merge([fine] * 3) * (difference - coarse)
+        to_learn = np.maximum(np.maximum(to_learn, np.float32(LEARN) * other) - 1, 0)
+        light = before * cv2.exp(everywhere + news * (change - everywhere))
+        self._state = cv2.merge([held + news, to_learn, light])
         return self._mean
+
+
+def _channel_mean(maps: np.ndarray) -> np.ndarray:
+    """(h, w, 3) -> (h, w)."""
+    return cv2.transform(maps, np.full((1, 3), 1 / 3, np.float32))
+
+
+def _ramp(values: np.ndarray, none: float, full: float) -> np.ndarray:
+    """0 up to `none`, 1 from `full`, linear in between."""
+    return np.clip((values - np.float32(none)) / np.float32(full - none), 0, 1)

@@ -170,6 +170,33 @@ def test_frames_are_taken_from_start_to_end(decompose, tmp_path, clip, frames):
     ]
 
 
+@pytest.mark.parametrize("kind", ["video", "sequence"])
+def test_frames_of_a_chunk_are_those_of_the_whole_shot_to_the_byte(decompose, tmp_path, frames, monkeypatch, kind):
+    """Memories of four frames each: those of frame 14 begin at 8 and 12, and the exposure that they saw earlier."""
+    module = intrinsic_flow.decomposition.temporal.filter
+    monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(module, "GAIN_FRAMES", 3)
+    exposed: list[int] = []
+    expose = module.TemporalFilter.expose
+    monkeypatch.setattr(module.TemporalFilter, "expose", lambda *given: exposed.append(1) or expose(*given))
+    flickering = [frame * np.float32(1 + 0.2 * np.sin(3 * number)) for number, frame in enumerate(frames)]
+    if kind == "video":
+        source, start, first = write_clip(tmp_path / "shot.mp4", flickering), 14 / 25, 0
+    else:
+        source, start, first = write_sequence(tmp_path / "shot", flickering) / "shot.####.exr", 1001 + 14, 1001 + 14
+    assert decompose(source, "--sequence", "exr")[0] == 0
+    assert len(exposed) == 20
+    whole = {path.name: path.read_bytes() for path in sorted((tmp_path / "out/shot_albedo").iterdir())[14:]}
+    assert decompose(source, "--sequence", "exr", "--start", start, output=tmp_path / "chunk")[0] == 0
+    assert len(exposed) == 20 + 20 - 6
+    chunk = {path.name: path.read_bytes() for path in (tmp_path / "chunk/shot_albedo").iterdir()}
+    if kind == "video":  # whose frames are numbered from the first one written
+        assert sorted(chunk) == [f"shot_albedo.{number:04d}.exr" for number in range(first, first + 6)]
+        assert [chunk[name] for name in sorted(chunk)] == list(whole.values())
+    else:
+        assert chunk == whole
+
+
 def test_audio_is_cut_with_the_video(decompose, tmp_path):
     import av
 

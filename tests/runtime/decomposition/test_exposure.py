@@ -82,12 +82,21 @@ def test_the_first_frame_has_its_own_gain_and_a_steady_gain_stays():
 def test_a_jump_of_more_than_a_stop_takes_effect_at_once():
     gains = GainFilter()
     gains.update(1.0)
-    assert gains.update(1.8) < 1.2
+    assert gains.update(1.8) == pytest.approx(1.8**0.5)
     assert gains.update(5.0) == pytest.approx(5.0)
 
 
+def test_a_gain_is_forgotten_after_so_many_frames():
+    young, old = GainFilter(frames=4), GainFilter(frames=4)
+    for gain in (1.7, 1.2, 1.3):
+        old.update(gain)
+    assert [old.update(gain) for gain in (1.4, 1.5, 1.6, 1.4, 1.3)][3:] == [
+        young.update(g) for g in (1.4, 1.5, 1.6, 1.4, 1.3)
+    ][3:]
+
+
 def test_a_slow_drift_is_followed():
-    gains = GainFilter(weight=0.2)
+    gains = GainFilter(frames=8)
     for step in range(200):
         gain = gains.update(1.01**step)
     assert gain == pytest.approx(1.01**199, rel=0.05)
