@@ -40,6 +40,7 @@ COMMANDS = {
     "build-onnx": ("export.build_onnx", "a training run as a model bundle"),
     "build-trt": ("export.build_trt", "a model bundle's TensorRT engines"),
     "parity": ("export.parity", "backends against PyTorch"),
+    "hub-repository": ("export.hub_repository", "model repository for the Hugging Face Hub"),
     "triton-repository": ("export.triton_repository", "model repository for Triton Inference Server"),
     "quality": ("benchmarks.quality", "scores on data sets"),
     "measures": ("benchmarks.measures", "all measures of a model in one table"),

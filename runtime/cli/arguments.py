@@ -198,7 +198,9 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
+        "--bundle",
+        metavar="BUNDLE",
+        help="model bundle: small, base, a folder or hf:owner/name@revision (default: the best shipped one)",
     )
     model.add_argument(
         "--backend",

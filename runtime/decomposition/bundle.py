@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from intrinsic_flow.commands import call
+from intrinsic_flow.decomposition import hub
 from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.external_data import external_files
 from intrinsic_flow.decomposition.noise import TILE_SIDE, read_tile
@@ -326,15 +327,15 @@ class Bundle:
 
     @classmethod
     def load(cls, bundle: str | os.PathLike[str] | None = None, *, verify: bool = False) -> Bundle:
-        """Opens "small", "base", a folder, or (None) the best shipped bundle.
+        """Opens "small", "base", a folder, "hf:owner/name@revision", or (None) the best shipped bundle.
 
         Checks the manifest, every graph's interface as it states it, and that all files are there in their full size;
-        `verify` hashes them too, and those that are links (as in the cache of the Hugging Face Hub) are always hashed: a
-        link could make any file of the machine part of a result. Raises InputError.
+        `verify` hashes them too; those from the hub, and those that are links, are always hashed: a link could make any
+        file of the machine part of a result. Raises InputError.
         """
+        verify = verify or (isinstance(bundle, str) and bundle.startswith(hub.PREFIX))
         folder = resolve_bundle(bundle)
-        manifest = read_manifest(folder)
-        _check_manifest(manifest, folder / MANIFEST)
+        manifest = checked_manifest(folder)
         for file, entry in manifest["files"].items():
             try:
                 size = (folder / file).stat().st_size
@@ -413,6 +414,13 @@ class Bundle:
         return ToneMap.from_dict(self.manifest["tone_map"])
 
 
+def checked_manifest(folder: Path) -> dict[str, Any]:
+    """The folder's bundle.json, checked; whether its files are there is not. Raises InputError."""
+    manifest = read_manifest(folder)
+    _check_manifest(manifest, folder / MANIFEST)
+    return manifest
+
+
 def read_manifest(folder: Path) -> Any:
     """What the folder's bundle.json holds, unchecked. Raises InputError where it cannot be read."""
     path = folder / MANIFEST
@@ -423,10 +431,13 @@ def read_manifest(folder: Path) -> Any:
 
 
 def resolve_bundle(bundle: str | os.PathLike[str] | None = None) -> Path:
-    """Folder of a bundle: "base" or "small" for the shipped ones, any other value is a path, None the best shipped.
+    """Folder of a bundle: "base" or "small" for the shipped ones, "hf:owner/name@revision" for one on the Hugging Face Hub
+    (`decomposition.hub`), any other value is a path, None the best shipped.
 
-    Raises InputError when there is no such folder.
+    Raises InputError when there is no such folder, MissingExtraError without the hub's library.
     """
+    if isinstance(bundle, str) and bundle.startswith(hub.PREFIX):
+        return hub.fetch(bundle, MANIFEST)
     if bundle is None:
         for name in SHIPPED:
             if (MODELS / name / MANIFEST).is_file():

@@ -98,7 +98,7 @@ class Decomposer:
     ) -> Self:
         """Opens a bundle and an engine for it; the networks themselves are loaded on the first image.
 
-        bundle:     "small", "base", a bundle's folder, or None for the best shipped one.
+        bundle:     "small", "base", a bundle's folder, "hf:owner/name@revision", or None for the best shipped one.
         backend:    one of `intrinsic_flow.backends.BACKENDS`; "auto" takes the fastest that this machine has.
         steps:      Euler steps of the flow.
         seed:       of the start noise: where in the bundle's tile it begins (`intrinsic_flow.decomposition.noise`).
