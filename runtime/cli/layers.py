@@ -49,7 +49,7 @@ class SequenceLayer:
 
     def write_floats(self, layers: FloatLayers, frame: Frame) -> None:
         """Writes this one of the layers, or both in one file."""
-        layers.write(self.writer.path(_number(frame)), self._layer, self.writer.rate)
+        layers.write(self.writer.path(_number(frame)), self._layer, self.writer.clock.at(frame.pts))
         self.writer.frames += 1
 
 

@@ -37,6 +37,7 @@ from intrinsic_flow.media.frames import Frame, VideoSource
 from intrinsic_flow.media.pipe_writer import PipeFormat, PipeWriter
 from intrinsic_flow.media.sequence import SequenceFormat, SequenceReader, SequenceWriter
 from intrinsic_flow.media.video_encoding import PEAKS
+from intrinsic_flow.media.video_facts import Clock
 from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.media.video_writer import CHUNK_FRAMES, VideoWriter
 from intrinsic_flow.output import interrupt
@@ -189,8 +190,8 @@ class _Run:
         if self._store != "video":
             format: SequenceFormat = "png" if layer == "preview" else self._store
             digits = source.padding if isinstance(source, SequenceReader) else 4
-            rate = source.average_rate
-            writer = SequenceWriter(outputs.path(name), f"{self._job.name}_{layer}", format, digits=digits, rate=rate)
+            clock = Clock(source.average_rate, source.facts.timecode)
+            writer = SequenceWriter(outputs.path(name), f"{self._job.name}_{layer}", format, digits=digits, clock=clock)
             if keep:
                 self._take_over(partial, writer)
             return SequenceLayer(writer, layer)
@@ -211,6 +212,7 @@ class _Run:
             hdr="" if layer == "preview" else settings.hdr,
             sound=settings.audio,
             origin=self._origin(),
+            end=None if settings.end is None else Fraction(settings.end).limit_denominator(1_000_000),
             resume=(partial, keep) if keep else None,
         )
         return VideoLayer(stack.enter_context(video))

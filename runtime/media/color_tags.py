@@ -7,7 +7,9 @@ cICP's code points; the Radiance file format of G. Ward; SMPTE 268M for DPX; Kod
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +76,17 @@ def png_chunks(path: Path) -> dict[bytes, bytes]:
                 chunks[head[4:]] = b""
                 file.seek(length + 4, 1)
     return chunks
+
+
+def png_profile(data: bytes) -> bytes:
+    """The ICC profile in a PNG file, empty where it has none that can be unpacked."""
+    at = data.find(b"iCCP", 8, data.find(b"IDAT"))
+    if at < 0:
+        return b""
+    _, _, packed = data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at], "big")].partition(b"\0")
+    with suppress(zlib.error):
+        return zlib.decompressobj().decompress(packed[1:], 1 << 22)
+    return b""
 
 
 def png_color(chunks: dict[bytes, bytes]) -> ColorTags | None:

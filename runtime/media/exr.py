@@ -20,6 +20,7 @@ from intrinsic_flow.media.native_log import captured_native_log
 from intrinsic_flow.media.openimageio import OpenImage, check_size, open_image
 from intrinsic_flow.media.plate import SPACES, Plate, Window, carried
 from intrinsic_flow.media.samples import Image, alpha_plane, repaired
+from intrinsic_flow.media.video_facts import Clock, timecode_bits, timecode_from_bits
 
 HALF_MAX = 65504.0
 _RGB = (("r", "g", "b"), ("red", "green", "blue"))
@@ -215,13 +216,13 @@ def write_exr(
     plate: Plate | None = None,
     chromaticities: tuple[float, ...] = REC709_CHROMATICITIES,
     names: Sequence[str] = ("R", "G", "B"),
-    rate: Fraction | None = None,
+    clock: Clock | None = None,
 ) -> None:
     """Writes a scanline file.
 
     channels: (H, W, n) float32, as `names` (and "A" after them, if it is one more) call them. dtype: half or float. plate:
     whose windows, compression and header the file gets; lossy compression becomes ZIP. chromaticities: of the values.
-    rate: frames a second, for the header. Raises OSError where the file cannot be written.
+    clock: for the header, its timecode where the plate has none. Raises OSError where the file cannot be written.
     """
     import OpenImageIO as oiio
 
@@ -245,8 +246,10 @@ def write_exr(
         spec.attribute("DateTime", "")  # or the time would be written: equal runs give equal bytes
     spec.attribute("compression", compression)
     spec.attribute("chromaticities", "float[8]", chromaticities)
-    if rate is not None:
-        spec.attribute("framesPerSecond", oiio.TypeRational, (rate.numerator, rate.denominator))
+    if clock is not None and clock.rate is not None:
+        spec.attribute("framesPerSecond", "rational", (clock.rate.numerator, clock.rate.denominator))
+    if clock is not None and clock.timecode and spec.getattribute("smpte:TimeCode") is None:
+        spec.attribute("smpte:TimeCode", "timecode", (timecode_bits(clock.timecode), 0))
     with _name_for_output(path) as name, captured_native_log():
         output: Any = oiio.ImageOutput.create("openexr")
         done = output.open(name, spec) and output.write_image(np.ascontiguousarray(samples))
@@ -270,18 +273,19 @@ def _name_for_output(path: Path) -> Iterator[str]:
         yield f"/dev/fd/{file.fileno()}"
 
 
-def stated_rate(path: Path) -> Fraction | None:
-    """Frames a second that the header of an OpenEXR file states, None where it does not, or for another file."""
-    if path.suffix.lower() != ".exr":
-        return None
+def stated_clock(path: Path) -> Clock:
+    """What the header of an OpenEXR or DPX file states; nothing for another file."""
+    if path.suffix.lower() not in (".exr", ".dpx"):
+        return Clock()
     import OpenImageIO as oiio
 
     with captured_native_log():
         file = oiio.ImageInput.open(os.fspath(path))
         if file is None:
             oiio.geterror()
-            return None
-        value = file.spec().getattribute("framesPerSecond")
+            return Clock()
+        value, code = (file.spec().getattribute(name) for name in ("framesPerSecond", "smpte:TimeCode"))
         file.close()
     number = value if isinstance(value, (list, tuple)) and len(value) == 2 else (0, 0)
-    return Fraction(int(number[0]), int(number[1])) if number[0] > 0 and number[1] > 0 else None
+    rate = Fraction(int(number[0]), int(number[1])) if number[0] > 0 and number[1] > 0 else None
+    return Clock(rate, timecode_from_bits(int(code[0])) if isinstance(code, (list, tuple)) else "")

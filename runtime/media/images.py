@@ -11,7 +11,6 @@ import itertools
 import os
 import struct
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +43,7 @@ from intrinsic_flow.media.samples import (
     integer_image,
     oriented,
 )
+from intrinsic_flow.media.video_facts import Clock
 
 _DTYPES = {"half": np.float16, "float": np.float32, "double": np.float64, "uint": np.uint32, "int": np.int32}
 
@@ -445,13 +445,13 @@ def write_image(
     dtype: Literal["half", "float"] = "float",
     plate: Plate | None = None,
     chromaticities: tuple[float, ...] = REC709_CHROMATICITIES,
-    rate: Fraction | None = None,
+    clock: Clock | None = None,
 ) -> None:
     """Writes linear pixels (H, W, 3), and alpha (H, W) where given, under `path` once the file is complete.
 
     "png" and "png16" clip to [0, 1], encode with the sRGB curve (or store linear codes with
     `colorspace="linear"`) and round to nearest. "exr" (`dtype` half or float; half clips at 65504; windows,
-    compression and header of `plate`; `chromaticities`, the primaries of the values; `rate` in frames a second) and "npy"
+    compression and header of `plate`; `chromaticities`, the primaries of the values; `clock`, rate and timecode) and "npy"
     (float32, (H, W, 3) or (H, W, 4)) are linear always. Raises `OSError` where the file cannot be written.
     """
     pixels = np.asarray(pixels, np.float32)
@@ -464,7 +464,7 @@ def write_image(
         elif format == "exr":
             from intrinsic_flow.media.exr import write_exr
 
-            write_exr(temporary, channels, dtype, plate=plate, chromaticities=chromaticities, rate=rate)
+            write_exr(temporary, channels, dtype, plate=plate, chromaticities=chromaticities, clock=clock)
         elif format == "npy":
             _write_npy(temporary, channels)
         else:

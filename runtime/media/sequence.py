@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.exr import stated_rate
+from intrinsic_flow.media.exr import stated_clock
 from intrinsic_flow.media.frames import Frame
 from intrinsic_flow.media.images import Image, read_image, stored_facts, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
-from intrinsic_flow.media.video_facts import Facts
+from intrinsic_flow.media.video_facts import Clock, Facts, valid_timecode
 
 SequenceFormat = Literal["png", "png16", "exr"]
 
@@ -55,12 +55,13 @@ class SequenceReader:
         self.floating = not depths <= {8, 16}
         #: Digits of the frame numbers.
         self.padding = padding(files)
-        rate = rate or stated_rate(files[0][1]) or Fraction(24)
+        clock = stated_clock(files[0][1])
+        rate = rate or clock.rate or Fraction(24)
         self.average_rate: Fraction | None = rate
         self.time_base = 1 / rate
         self.sample_aspect_ratio = Fraction(1)
         self.audio_streams = 0
-        self.facts = Facts(alpha=first.alpha is not None)
+        self.facts = Facts(first.alpha is not None, clock.timecode if valid_timecode(clock.timecode, rate) else "")
         self.frames: int | None = len(files)
         self._noted: set[str] = set()
         self.notes: tuple[str, ...] = ()
@@ -154,11 +155,11 @@ class SequenceWriter:
     """
 
     def __init__(
-        self, folder: Path, name: str, format: SequenceFormat, *, digits: int = 4, rate: Fraction | None = None
+        self, folder: Path, name: str, format: SequenceFormat, *, digits: int = 4, clock: Clock | None = None
     ) -> None:
-        """digits: that frame numbers have at least. rate: frames a second, for OpenEXR's header."""
+        """digits: that frame numbers have at least. clock: rate, and timecode at time 0, for OpenEXR's header."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._digits, self.rate = digits, rate
+        self._digits, self.clock = digits, clock or Clock()
         self.folder, self.name = folder, name
         self.format: SequenceFormat = format
         self.frames = 0
@@ -169,6 +170,6 @@ class SequenceWriter:
         return self.folder / f"{self.name}.{frame_text(number, self._digits)}.{suffix}"
 
     def write(self, pixels: np.ndarray, number: int, alpha: np.ndarray | None = None) -> None:
-        """Writes one frame, (H, W, 3) float32 linear Rec.709, and its alpha (H, W)."""
-        write_image(self.path(number), pixels, format=self.format, alpha=alpha, rate=self.rate)
+        """Writes one frame, (H, W, 3) float32 linear Rec.709, and its alpha (H, W), as PNG."""
+        write_image(self.path(number), pixels, format=self.format, alpha=alpha)
         self.frames += 1

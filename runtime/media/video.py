@@ -32,9 +32,11 @@ from intrinsic_flow.media.color import (
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
+from intrinsic_flow.media.color_tags import png_profile
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
 from intrinsic_flow.media.frames import Frame, VideoSource
-from intrinsic_flow.media.video_facts import Facts, metadata_of, static_hdr, timecode_of
+from intrinsic_flow.media.icc import MatrixProfile, parse_matrix_profile, profile_name
+from intrinsic_flow.media.video_facts import Facts, chapters_of, metadata_of, static_hdr, timecode_of
 from intrinsic_flow.media.video_formats import RawFormat
 from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, open_file, open_stream, side_data
 from intrinsic_flow.media.video_writer import VideoWriter
@@ -133,6 +135,7 @@ class VideoReader:
         self._timeline = Timeline(self._container)
         self._last_damaged: deque[bool] = deque(maxlen=_REORDERED)
         self._damage = ""
+        self._profile = b""
         self._decoder: Any = context
         if self._stream.metadata.get("alpha_mode", self._stream.metadata.get("ALPHA_MODE")) == "1":
             self._decoder = alpha_decoder(context)
@@ -181,12 +184,14 @@ class VideoReader:
             metadata_of(self._container),
             self.tags.transfer if self.tags.transfer in ("smpte2084", "hlg") and colorspace == "auto" else "",
             static_hdr(sides),
+            chapters_of(self._container),
         )
         if self.facts.transfer:
             self._note(
                 f"{'PQ' if self.tags.transfer == 'smpte2084' else 'HLG'} video: 203 cd/m2, the reference white, is 1"
             )
-        self._converter = _FrameConverter(self.path, first, self.tags, self.bit_depth, colorspace)
+        profile = self._usable_profile() if colorspace == "auto" else None
+        self._converter = _FrameConverter(self.path, first, self.tags, self.bit_depth, colorspace, profile)
 
         if self._flip.skewed:
             self._note("display matrix that is no quarter turn ignored")
@@ -274,6 +279,8 @@ class VideoReader:
                     continue
                 if packet.size:
                     self._packets += 1
+                    if self._packets == 1 and self._stream.codec_context.name in ("png", "apng"):
+                        self._profile = png_profile(bytes(packet))
                     self._last_packet_corrupt = packet.is_corrupt
                 for frame in self._decoder.decode(packet if packet.size else None):
                     yield self._timed(frame)
@@ -312,6 +319,20 @@ class VideoReader:
             return last + 1 / self.average_rate
         self._note("missing or repeated timestamps replaced")
         return last + self.time_base
+
+    def _usable_profile(self) -> MatrixProfile | None:
+        """The ICC profile of PNG frames; one of lookup tables, or of a curve for each channel, is left out with a note."""
+        if not self._profile:
+            return None
+        parsed = parse_matrix_profile(self._profile)
+        codes = np.linspace(0, 1, 65)
+        if parsed is None or any(np.abs(curve(codes) - parsed.curves[0](codes)).max() > 1e-3 for curve in parsed.curves):
+            self._note(f"colour profile '{profile_name(self._profile)}' ignored, sRGB assumed")
+            return None
+        if parsed.is_srgb():
+            return None
+        self._note(f"converted from the colour profile '{parsed.name}' to Rec.709")
+        return parsed
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -434,8 +455,19 @@ class _FrameConverter:
     level in limited range.
     """
 
-    def __init__(self, path: Path, frame: av.VideoFrame, tags: ColorTags, bit_depth: int, colorspace: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        frame: av.VideoFrame,
+        tags: ColorTags,
+        bit_depth: int,
+        colorspace: str,
+        profile: MatrixProfile | None = None,
+    ) -> None:
+        """profile: of the frames, instead of curve and primaries of the tags."""
         decode = TRANSFER_DECODERS[tags.transfer if colorspace == "auto" else colorspace]
+        if profile is not None:
+            decode = profile.curves[0]
         self._path = path
         self._rgb = tags.matrix == "gbr"
         self._deep = bit_depth > 8
@@ -444,7 +476,7 @@ class _FrameConverter:
         top = 65535 if self._deep else 255
         self._table = decode(np.arange(top + 1, dtype=np.float64) / top).astype(np.float32)
         self._hlg = colorspace == "auto" and tags.transfer == "hlg"
-        matrix = to_rec709_matrix(PRIMARIES[tags.primaries])
+        matrix = to_rec709_matrix(PRIMARIES[tags.primaries]) if profile is None else profile.matrix
         self._primaries = None if is_identity(matrix) else matrix.astype(np.float32)
         full = tags.range == "full"
         self._source_range = ColorRange.JPEG if full else ColorRange.MPEG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
@@ -74,6 +75,20 @@ def coded_frame(pixels: np.ndarray, layout: str, alpha: np.ndarray | None = None
         )
     tag(frame, hdr)
     return frame
+
+
+def with_aspect(frame: av.VideoFrame, aspect: Fraction) -> av.VideoFrame:
+    """The frame with this pixel aspect ratio, which PyAV lets only a filter set."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
+    ratio = graph.add("setsar", f"{aspect.numerator}/{aspect.denominator}")
+    source.link_to(ratio)
+    ratio.link_to(graph.add("buffersink"))
+    graph.configure()
+    graph.push(frame)
+    changed = graph.pull()
+    assert isinstance(changed, av.VideoFrame)
+    return changed
 
 
 def _encode_8bit(pixels: np.ndarray, layout: str, alpha: np.ndarray | None) -> av.VideoFrame:

@@ -21,8 +21,9 @@ class RawFormat:
 class VideoCodec:
     """title: for messages. encoders: FFmpeg's names, best first. suffix: of the files. layouts: pixel formats for 8 bits
     and for more; of each the one for even sizes, and the one for odd sizes, which 4:2:0 cannot hold. alpha: those for 8
-    bits and more that have it. options: of the encoder; crf: whether it has one. tag: what MP4 should call it, where
-    players insist. reorder: by how many frames decoding may run ahead.
+    bits and more that have it. deeper: for more than 10 bits, depth, format without and with alpha. options: of the
+    encoder; crf: whether it has one. tag: what MP4 should call it, where players insist. reorder: by how many frames
+    decoding may run ahead.
     """
 
     name: str
@@ -33,12 +34,17 @@ class VideoCodec:
     options: tuple[tuple[str, str], ...] = ()
     alpha: tuple[str, str] | None = None
     alpha_options: tuple[tuple[str, str], ...] = ()
+    deeper: tuple[tuple[int, str, str], ...] = ()
     crf: bool = False
     tag: str = ""
     reorder: int = 0
 
-    def layout(self, width: int, height: int, deep: bool, alpha: bool = False) -> str:
+    def layout(self, width: int, height: int, bits: int, alpha: bool = False) -> str:
         """Pixel format for a size and depth."""
+        deep = bits > 8
+        for depth, plain, with_alpha in self.deeper if bits > 10 else ():
+            if bits <= depth:
+                return with_alpha if alpha else plain
         if alpha and self.alpha:
             return self.alpha[deep]
         even = width % 2 == 0 and height % 2 == 0
@@ -72,6 +78,7 @@ CODECS = {
             (("yuv444p", "yuv444p"), ("yuv444p10le", "yuv444p10le")),
             (("level", "3"),),
             alpha=("yuva444p", "yuva444p10le"),
+            deeper=((12, "yuv444p12le", "yuva444p16le"), (16, "yuv444p16le", "yuva444p16le")),
         ),
         # 422 HQ.
         VideoCodec("prores", "ProRes", ("prores_ks",), ".mov", _CHROMA_422, (("profile", "3"), ("vendor", "apl0"))),
@@ -85,6 +92,8 @@ CODECS = {
             alpha=("yuva444p10le", "yuva444p10le"),
             alpha_options=(("alpha_bits", "16"),),
         ),
+        # MXF numbers its frames; DNxHR is not among it, because FFmpeg's writer aborts at sizes that are not those of TV.
+        VideoCodec("prores-mxf", "ProRes", ("prores_ks",), ".mxf", _CHROMA_422, (("profile", "3"), ("vendor", "apl0"))),
         # HQX, and 444: 10 bits.
         VideoCodec("dnxhr", "DNxHR", ("dnxhd",), ".mov", _CHROMA_422, (("profile", "dnxhr_hqx"),)),
         VideoCodec("dnxhr444", "DNxHR 444", ("dnxhd",), ".mov", _CHROMA_444, (("profile", "dnxhr_444"),)),

@@ -15,8 +15,8 @@ from av.codec.context import Flags
 
 from intrinsic_flow.media.atomic_file import temporary_name
 from intrinsic_flow.media.audio_copy import AudioCopy
-from intrinsic_flow.media.video_encoding import Hdr, coded_frame, tag
-from intrinsic_flow.media.video_facts import Facts, advance_timecode, valid_timecode
+from intrinsic_flow.media.video_encoding import Hdr, coded_frame, tag, with_aspect
+from intrinsic_flow.media.video_facts import Facts, advance_timecode, moved_chapters, valid_timecode
 from intrinsic_flow.media.video_formats import CODECS, VideoCodec
 from intrinsic_flow.media.video_input import file_url
 
@@ -52,6 +52,7 @@ class VideoWriter:
         crf: float = 16,
         audio: bool = True,
         origin: Fraction = Fraction(0),
+        end: Fraction | None = None,
         resume: tuple[Path, int] | None = None,
         alpha: bool | None = None,
         hdr: Hdr = "",
@@ -59,7 +60,8 @@ class VideoWriter:
     ) -> None:
         """codec: one of `intrinsic_flow.media.video_formats.CODECS`; crf: quality where the codec has one, lower is better.
 
-        origin: time in the source, in seconds, that becomes the file's 0; audio before it is left out.
+        origin: time in the source, in seconds, that becomes the file's 0; audio before it is left out. end: time in the
+        source at which the file ends, None for the source's own end; for chapters.
         resume: a file of an interrupted run of this writer, and how many of its frames to take over from it, a multiple of
         CHUNK_FRAMES. alpha: frames have it, by default where those of the source do; `alpha` then says whether the codec
         does too. hdr: BT.2020 with PQ or HLG, where 1 is 203 cd/m2, instead of BT.709. sound: a file whose audio goes in,
@@ -75,13 +77,15 @@ class VideoWriter:
         self._rate = frame_rate or (source.average_rate if source else None) or Fraction(25)
         self._time_base = source.time_base if source and frame_rate is None else _fine_time_base(self._rate)
         self._codec, self._crf, self._source, self._origin = CODECS[codec], crf, source, origin
-        deep = (bit_depth or (source.bit_depth if source else 8)) > 8
+        bits = bit_depth or (source.bit_depth if source else 8)
         facts = Facts() if source is None else source.facts
         #: Whether frames are written with their alpha.
         self.alpha = bool((facts.alpha if alpha is None else alpha) and self._codec.alpha)
         self._hdr: Hdr = hdr
-        self._static = facts.hdr.x265_params() if hdr and facts.hdr and codec == "hevc" else ""
-        self._layout = self._codec.layout(width, height, deep or bool(hdr), self.alpha)
+        self._static = facts.hdr.encoder_params(self._codec.encoder) if hdr and facts.hdr else ""
+        self._end = end
+        self._layout = self._codec.layout(width, height, max(bits, 10) if hdr else bits, self.alpha)
+        self._aspect = Fraction(1) if source is None else source.sample_aspect_ratio
         self._encoder_name = self._codec.encoder
         self._encoder: Any = None
         #: Frames in the file so far.
@@ -104,15 +108,16 @@ class VideoWriter:
                 self._discard()
                 self._start(False)
                 self.notes = ("audio left out: it cannot be passed through",)
-            if source is not None and source.sample_aspect_ratio != 1 and self.path.suffix.lower() == ".mkv":
-                self.notes += (f"pixel aspect ratio {source.sample_aspect_ratio} left out: Matroska is not given one here",)
+            if self._aspect != 1 and self.path.suffix.lower() == ".mkv":
+                self.notes += (f"pixel aspect ratio {self._aspect} is in the frames alone: Matroska is not given one here",)
             if hdr and facts.hdr and not self._static:
-                self.notes += ("HDR's static metadata left out: only --codec hevc takes it",)
+                self.notes += ("HDR's static metadata left out: only --codec hevc and h264 take it",)
             if resume is not None:
                 self._take_over(*resume)
         except av.error.FFmpegError as error:
             self.abort()
-            reason = f"no {self._codec.title} video of {width}x{height} pixels can be written here ({error.strerror})"
+            size = f"{width}x{height} pixels at {float(self._rate):g} frames a second"
+            reason = f"no {self._codec.title} video of {size} can be written here ({error.strerror})"
             raise OSError(f"{self.path}: {reason}") from error
         except BaseException:
             self.abort()
@@ -143,6 +148,9 @@ class VideoWriter:
     def _describe(self, facts: Facts) -> None:
         """Title and the like, and the timecode of the first frame."""
         self._container.metadata.update(facts.metadata)
+        chapters = moved_chapters(facts.chapters, self._origin, self._end)
+        if chapters and self.path.suffix.lower() != ".mxf":
+            self._container.set_chapters(chapters)
         if facts.timecode and valid_timecode(facts.timecode, self._rate):
             text = advance_timecode(facts.timecode, round(self._origin * self._rate), self._rate)
             place = self._container if self.path.suffix.lower() == ".mkv" else self._stream
@@ -204,6 +212,8 @@ class VideoWriter:
             self._next_encoder()
         seconds = pts - self._origin
         frame = coded_frame(pixels, self._layout, alpha, self._hdr)
+        if self._aspect != 1 and self.path.suffix.lower() == ".mkv":
+            frame = with_aspect(frame, self._aspect)
         tick = round(seconds / self._time_base)
         if self._last_tick is not None:
             tick = max(tick, self._last_tick + 1)
@@ -211,6 +221,11 @@ class VideoWriter:
             # Decoding runs ahead of presentation by as many frames as the codec reorders.
             step = max(1, round(1 / (self._rate * self._time_base)))
             self._ticks.extend(tick - step * ahead for ahead in range(self._codec.reorder, 0, -1))
+        if self.path.suffix.lower() == ".mxf" and self._last_tick is not None:
+            frames = (tick - self._last_tick) * self._time_base * self._rate
+            lost = "MXF numbers its frames: times of a changing rate are lost"
+            if abs(frames - 1) > Fraction(1, 10) and lost not in self.notes:
+                self.notes += (lost,)
         self._last_tick = tick
         self._ticks.append(tick)
         frame.pts, frame.time_base = tick, self._time_base
@@ -287,12 +302,14 @@ class VideoWriter:
 
 
 def _options(codec: VideoCodec, crf: float, alpha: bool, static: str) -> dict[str, str]:
-    """static: x265's options for HDR's static metadata."""
+    """static: x265's or x264's options for HDR's static metadata."""
     options = {**dict(codec.options), **(dict(codec.alpha_options) if alpha else {})}
     if codec.crf:
         options["crf"] = f"{crf:g}"
-    if static:
+    if static and codec.name == "hevc":
         options["x265-params"] = f"{options['x265-params']}:hdr10=1:repeat-headers=1:{static}"
+    elif static:
+        options["x264-params"] = static
     return options
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.media.color import REC709_CHROMATICITIES
 from intrinsic_flow.media.images import write_image
 from intrinsic_flow.media.plate import INPUT, Plate, Window, chromaticities_of, cut, in_primaries
+from intrinsic_flow.media.video_facts import Clock
 
 #: Channels of an OpenEXR file that holds both layers.
 LAYER_CHANNELS = tuple(f"{layer}.{channel}" for layer in ("albedo", "shading") for channel in "RGB")
@@ -70,8 +70,8 @@ class FloatLayers:
     chromaticities: tuple[float, ...]
     plate: Plate | None
 
-    def write(self, path: Path, layer: str, rate: Fraction | None = None) -> None:
-        """Writes "albedo", "shading" or, both in one OpenEXR file, "layers". rate: frames a second, for the header.
+    def write(self, path: Path, layer: str, clock: Clock | None = None) -> None:
+        """Writes "albedo", "shading" or, both in one OpenEXR file, "layers". clock: for the header.
         Raises OSError."""
         dtype = "half" if self.half else "float"
         if layer != "layers":
@@ -84,7 +84,7 @@ class FloatLayers:
                 dtype="half" if self.half else "float",
                 plate=self.plate,
                 chromaticities=self.chromaticities,
-                rate=rate,
+                clock=clock,
             )
             return
         from intrinsic_flow.media.exr import write_exr
@@ -98,7 +98,7 @@ class FloatLayers:
                 plate=self.plate,
                 chromaticities=self.chromaticities,
                 names=LAYER_CHANNELS,
-                rate=rate,
+                clock=clock,
             )
 
     def shown(self) -> FloatLayers:
