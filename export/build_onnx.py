@@ -66,6 +66,7 @@ from intrinsic_flow.export.verify import (
     verify,
 )
 from intrinsic_flow.export.weights import load_model, round_weights, save_weights
+from intrinsic_flow.media.atomic_file import replace_folder
 from intrinsic_flow.train.checkpoint import CheckpointError, load_run
 from intrinsic_flow.train.networks.config import LATENT_CHANNELS
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
@@ -220,21 +221,14 @@ def _check_untrained(source: Mapping[str, object], bundle: Path) -> None:
 
 
 def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
-    """Puts the finished folder in the place of `bundle`: two renames, the first undone if the second fails."""
-    old = temporary / "old"
+    """Puts the finished folder in the place of `bundle`, with what lay there and is not the build's own."""
     if bundle.exists():
         own = {MANIFEST, WEIGHTS, NOISE, *all_graph_specs(NetworkInterface((1, 1, 1)))}
         for extra in bundle.iterdir():
             if extra.name not in own:
                 copy = shutil.copytree if extra.is_dir() else shutil.copy2
                 copy(extra, folder / extra.name)
-        os.rename(bundle, old)
-    try:
-        os.rename(folder, bundle)
-    except BaseException:
-        if old.exists():
-            os.rename(old, bundle)
-        raise
+    replace_folder(folder, bundle, temporary / "old")
 
 
 @program("export.build_onnx", CheckpointError, ExportError, VerificationError, ValueError)

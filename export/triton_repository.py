@@ -40,6 +40,7 @@ from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, 
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.triton.config import FILES, Device, ModelConfig, WarmupSample
+from intrinsic_flow.media.atomic_file import replace_folder
 
 LOOP = "decompose"
 MODELS = (*NEEDED, LOOP)
@@ -121,7 +122,7 @@ def write_repository(
         weights: Path | None = None
         for model in models:
             weights = _write_model(model, folder / model.config.name, options.version, weights) or weights
-        _publish(folder, output, Path(temporary) / "old")
+        replace_folder(folder, output, Path(temporary) / "old")
     return [model.config for model in models]
 
 
@@ -309,18 +310,6 @@ def _check_target(output: Path, overwrite: bool) -> None:
         raise InputError(output, kind, "a model repository of intrinsic-flow, or a name that is free")
     if not overwrite:
         raise InputError(output, "a model repository", "a name that is free, or --overwrite")
-
-
-def _publish(folder: Path, output: Path, old: Path) -> None:
-    """Puts the finished folder in the place of `output`: two renames, the first undone if the second fails."""
-    if output.exists():
-        os.rename(output, old)
-    try:
-        os.rename(folder, output)
-    except BaseException:
-        if old.exists():
-            os.rename(old, output)
-        raise
 
 
 def parser() -> argparse.ArgumentParser:

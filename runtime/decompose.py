@@ -24,7 +24,7 @@ from functools import cache
 from intrinsic_flow.cli.arguments import Settings, parse
 from intrinsic_flow.cli.jobs import Plan, make_plan
 from intrinsic_flow.cli.progress import Counter, Progress, duration, open_standard_streams
-from intrinsic_flow.cli.run import failure_reason, load_model, run_job
+from intrinsic_flow.cli.run import failure_reason, run_job
 from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         @cache
         def model() -> Decomposer:
-            loaded = stack.enter_context(load_model(bundle, settings))
+            loaded = stack.enter_context(Decomposer.open(bundle, settings))
             choice = f", chosen: {loaded.engine.choice}" if loaded.engine.choice else ""
             progress.log(f"backend: {loaded.engine.describe()}{choice}")
             return loaded

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train.networks.config import NetworkConfig
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 from intrinsic_flow.train.networks.vae import AlbedoVAE
@@ -22,12 +22,8 @@ class CheckpointError(Exception):
 
 def save_checkpoint(run: Path, state: dict) -> None:
     """Write RUN/checkpoint.pt atomically. `state` holds tensors and plain values only."""
-    temporary = run / f".{CHECKPOINT}.{os.getpid()}"
-    try:
+    with replace_when_complete(run / CHECKPOINT) as temporary:
         torch.save(state, temporary)
-        os.replace(temporary, run / CHECKPOINT)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(run: str | Path, stage: str, device: torch.device | str = "cpu") -> dict:

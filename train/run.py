@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train.data.degrade import linear_to_srgb
 
 
@@ -61,9 +61,8 @@ class Run:
         for axis in axes.flat[len(names) :]:
             axis.axis("off")
         figure.tight_layout()
-        temporary = self.folder / f".losses.{os.getpid()}.png"
-        figure.savefig(temporary, dpi=80)
-        os.replace(temporary, self.folder / "losses.png")
+        with replace_when_complete(self.folder / "losses.png") as temporary:
+            figure.savefig(temporary, dpi=80)
         pyplot.close(figure)
 
     def grid(self, step: int, columns: list[Tensor]) -> None:

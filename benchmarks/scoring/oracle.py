@@ -70,9 +70,7 @@ class Oracle:
 
     def __init__(self, model: Decomposer) -> None:
         self._engine = StandInEngine(model.engine)
-        self._model = Decomposer(
-            model.bundle, self._engine, steps=model.steps, seed=model.seed, resolution=model.resolution
-        )
+        self._model = Decomposer(model.bundle, self._engine, model.options)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray) -> Layers:
         """An oracle is no method: TypeError."""
@@ -84,7 +82,7 @@ class Oracle:
         height, width = sample.mask.shape
         ours = self._decompose(sample, None)
         assert self._engine.found is not None, "the network has just run"
-        size = working_size.working_size(height, width, self._model.resolution)
+        size = working_size.working_size(height, width, self._model.options.resolution)
         found = from_nchw(self._engine.found)[: size.height, : size.width]
         valid = sample.mask[..., None].astype(np.float32).repeat(3, -1)
         share = working_size.resize(valid, size.height, size.width)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from torch.export import Dim
 
 from intrinsic_flow.decomposition.bundle import GraphSpec, TensorSpec
 from intrinsic_flow.export.weights import Slot, read_slots
+from intrinsic_flow.media.atomic_file import replace_when_complete
 
 DEFAULT_OPSET = 20
 # Below this a constant stays inside the graph; above it, one that is no stored weight is an error.
@@ -132,15 +131,8 @@ def set_interface(model: onnx.ModelProto, spec: GraphSpec) -> None:
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
     """Writes the graph as it is, external data untouched; the file appears complete or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=".graph-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replace_when_complete(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _dimension(dim: str, symbols: dict[str, Dim]) -> Dim:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_flow.backends.engine_file import PlanTensor, ShapeRange
+from intrinsic_flow.backends.tensorrt_log import error_log
 from intrinsic_flow.decomposition.bundle import GraphSpec, Precision
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.trt.errors import BuildError
@@ -42,11 +43,11 @@ class PlanBuilder:
             raise BuildError("--timing-cache: TensorRT for RTX measures nothing while it builds, so it has no use for one")
         self._target, self._trt = target, target.trt
         self._level, self._timing_cache = optimization_level, timing_cache
-        self._log = _log(self._trt)
+        self._log = error_log(self._trt)
         try:
             self._builder = self._trt.Builder(self._log)
         except (TypeError, RuntimeError) as error:  # pybind's way to say that the library returned none
-            raise BuildError(f"TensorRT makes no builder: {self._log.text() or error}") from error
+            raise BuildError(f"TensorRT makes no builder: {self._log.text(error)}") from error
 
     def build(
         self,
@@ -61,7 +62,7 @@ class PlanBuilder:
         Raises BuildError, InputError for a graph that the parser refuses.
         """
         trt = self._trt
-        self._log.clear()
+        self._log.forget()
         network = self._builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self._log)
         # From its file, since the weights are external data in a file beside it.
@@ -78,7 +79,7 @@ class PlanBuilder:
         if monitor is not None and monitor.error is not None:
             raise monitor.error
         if serialized is None:
-            raise BuildError(f"{spec.name}: TensorRT builds no engine: {self._log.text() or 'it gives no reason'}")
+            raise BuildError(f"{spec.name}: TensorRT builds no engine: {self._log.text()}")
         self._keep_timings(config)
         plan = bytes(serialized)
         tensors = tuple(
@@ -114,7 +115,7 @@ class PlanBuilder:
             for name, shape in shapes.items():
                 profile.set_shape(name, shape.min, shape.opt, shape.max)
             if config.add_optimization_profile(profile) < 0:
-                raise BuildError(f"TensorRT refuses a profile: {self._log.text() or dict(shapes)}")
+                raise BuildError(f"TensorRT refuses a profile: {self._log.text(dict(shapes))}")
         if self._timing_cache is not None:
             self._use_timings(config, self._timing_cache)
         return config
@@ -150,24 +151,3 @@ class PlanBuilder:
             raise BuildError(f"{graph}: found a plan that this GPU does not load: {self._log.text()}")
         text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
         return json.loads(text)
-
-
-def _log(trt: Any) -> Any:
-    """A logger that keeps errors, for the message if the build fails."""
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self._errors.append(" ".join(message.split()))
-
-        def text(self) -> str:
-            return "; ".join(dict.fromkeys(self._errors[-3:]))
-
-        def clear(self) -> None:
-            self._errors.clear()
-
-    return Log()

@@ -21,6 +21,7 @@ from intrinsic_flow.backends.cuda_program import Interface, Program, Tensors
 from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor, graph_precision
 from intrinsic_flow.backends.engine_files import NEEDED, find_plans
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
+from intrinsic_flow.backends.tensorrt_log import error_log
 from intrinsic_flow.decomposition.bundle import Bundle, GraphSpec, Precision
 from intrinsic_flow.errors import InputError, MissingExtraError
 
@@ -68,7 +69,7 @@ class TensorRt(CudaEngine):
         self._plans = find_plans(bundle, engines, flavor=flavor, version=version, gpu=gpu, precision=precision)
         super().__init__(Cuda(load_cudart(EXTRAS[flavor]), device), bundle)
         with self._owner:
-            self._log = _messages(self._trt)
+            self._log = error_log(self._trt)
             self._runtime = self._trt.Runtime(self._log)
             for graph in NEEDED:
                 self._graph(graph)
@@ -339,27 +340,6 @@ def _load_library(flavor: Flavor) -> Any:
         except (ImportError, OSError, RuntimeError) as error:
             reason = error
     raise MissingExtraError(_MODULES[flavor][0], EXTRAS[flavor]) from reason
-
-
-def _messages(trt: Any) -> Any:
-    """A logger that keeps the errors, for the message of the exception that follows."""
-
-    class Messages(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._lines: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self._lines.append(" ".join(message.split()))
-
-        def forget(self) -> None:
-            self._lines.clear()
-
-        def text(self) -> str:
-            return "; ".join(self._lines[-2:]) or "TensorRT gives no reason"
-
-    return Messages()
 
 
 def _within(shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]) -> bool:

@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.commands import call, command_parser
-from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Mode
-from intrinsic_flow.decomposition.product import ShadingKind
+from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, ModelOptions
 from intrinsic_flow.media.plate import INPUT, SPACES, chromaticities_of
 from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.output.float_layers import FloatOutput
@@ -39,30 +38,21 @@ class RawInput:
     rate: Fraction
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the user asked for, checked."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ModelOptions):
+    """What the user asked for, checked: how the model is run, and the rest."""
 
     inputs: tuple[Path | str, ...]
     output: Path | None
-    steps: int
-    seed: int
-    backend: str
     bundle: str | None
     colorspace: Literal["auto", "srgb", "linear"]
-    resolution: int
     format: ImageFormat | None
     half: bool
-    shading: ShadingKind
-    mode: Mode
     temporal: bool
     preview: bool
     overwrite: bool
     quiet: bool
-    threads: int | None
-    precision: Literal["fp32", "reduced"] | None = None
     engines: Path | None = None
-    device: int = 0
     codec: str | None = None
     crf: float = 16.0
     sequence: Literal["png", "png16", "exr"] | None = None

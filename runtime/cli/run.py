@@ -10,26 +10,8 @@ from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.image_job import run_image
 from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
-
-
-def load_model(bundle: Bundle, settings: Settings) -> Decomposer:
-    """The model as the settings want it. Raises as `Decomposer.load` does."""
-    return Decomposer.load(
-        bundle,
-        settings.backend,
-        settings.steps,
-        settings.seed,
-        resolution=settings.resolution,
-        shading=settings.shading,
-        mode=settings.mode,
-        threads=settings.threads,
-        precision=settings.precision,
-        engines=settings.engines,
-        device=settings.device,
-    )
 
 
 def run_job(

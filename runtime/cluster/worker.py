@@ -21,11 +21,10 @@ from typing import Any, cast
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.jobs import LAYERS, Job
 from intrinsic_flow.cli.progress import Notes
-from intrinsic_flow.cli.run import failure_reason, load_model, run_job
+from intrinsic_flow.cli.run import failure_reason, run_job
 from intrinsic_flow.cluster.manifest import Report, State
 from intrinsic_flow.cluster.storage import Storage, is_address
 from intrinsic_flow.cluster.units import Unit
-from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.output.left_over import staging_prefix
 
@@ -79,7 +78,7 @@ class Worker:
 
     def _load(self) -> Decomposer:
         if self._model is None:
-            self._model = load_model(Bundle.load(self._settings.bundle), self._settings)
+            self._model = Decomposer.open(self._settings.bundle, self._settings)
         return self._model
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from intrinsic_flow.decomposition.external_data import external_files
 from intrinsic_flow.decomposition.noise import TILE_SIDE, read_tile
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.json_file import anything, check_json, list_of, mapping, number, one_of, read_json, record, text, whole
+from intrinsic_flow.media.atomic_file import replace_when_complete
 
 FORMAT = "intrinsic-flow-bundle"
 VERSION = 2
@@ -253,15 +253,8 @@ def write_manifest(
     }
     _check_manifest(manifest, folder / MANIFEST)
     text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-    handle, temporary = tempfile.mkstemp(prefix=".bundle-", suffix=".json", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, folder / MANIFEST)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replace_when_complete(folder / MANIFEST) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return folder / MANIFEST
 
 

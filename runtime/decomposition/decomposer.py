@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 
@@ -19,17 +19,36 @@ from intrinsic_flow.decomposition.exposure import exposure_gain
 from intrinsic_flow.decomposition.inputs import ImageInput, read_input
 from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.decomposition.noise import cut
+from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, Mode, ModelOptions
 from intrinsic_flow.decomposition.product import ShadingKind, finish
 from intrinsic_flow.decomposition.result import Decomposition
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.decomposition.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
 from intrinsic_flow.media.color import luminance, srgb_to_linear
 
-DEFAULT_RESOLUTION = 256
+__all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode", "ModelOptions"]
 
-Mode = Literal["flow", "vae"]
 
-__all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode"]
+class _Changes(TypedDict, total=False):
+    """Options of a model whose backend is open."""
+
+    steps: int
+    seed: int
+    resolution: int
+    shading: ShadingKind
+    mode: Mode
+
+
+class _Keywords(TypedDict, total=False):
+    """Options that `load` takes by keyword."""
+
+    resolution: int
+    shading: ShadingKind
+    mode: Mode
+    threads: int | None
+    precision: Literal["fp32", "reduced"] | None
+    engines: str | os.PathLike[str] | None
+    device: int
 
 
 @dataclass(frozen=True)
@@ -51,33 +70,12 @@ class Decomposer:
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        engine: Engine,
-        *,
-        steps: int = 2,
-        seed: int = 0,
-        resolution: int = DEFAULT_RESOLUTION,
-        shading: ShadingKind = "rgb",
-        mode: Mode = "flow",
+        self, bundle: Bundle, engine: Engine, options: ModelOptions | None = None, **changes: Unpack[_Changes]
     ) -> None:
-        if steps < 1:
-            raise ValueError(f"steps {steps}, expected at least 1")
-        if seed < 0:
-            raise ValueError(f"seed {seed}, expected 0 or more")
-        if resolution < 32:
-            raise ValueError(f"resolution {resolution}, expected at least 32")
-        if shading not in ("rgb", "gray"):
-            raise ValueError(f"shading {shading!r}, expected rgb or gray")
-        if mode not in ("flow", "vae"):
-            raise ValueError(f"mode {mode!r}, expected flow or vae")
+        """options: with `changes`, those of them that differ. Raises ValueError for a bad one."""
         self.bundle = bundle
         self.engine = engine
-        self.steps = steps
-        self.seed = seed
-        self.resolution = resolution
-        self.shading: ShadingKind = shading
-        self.mode: Mode = mode
+        self.options = replace(options or ModelOptions(), **changes)
         self._tone_map = bundle.tone_map
 
     @classmethod
@@ -87,40 +85,29 @@ class Decomposer:
         backend: str = "auto",
         steps: int = 2,
         seed: int = 0,
-        *,
-        resolution: int = DEFAULT_RESOLUTION,
-        shading: ShadingKind = "rgb",
-        mode: Mode = "flow",
-        threads: int | None = None,
-        precision: Literal["fp32", "reduced"] | None = None,
-        engines: str | os.PathLike[str] | None = None,
-        device: int = 0,
+        **options: Unpack[_Keywords],
     ) -> Self:
-        """Opens a bundle and an engine for it; the networks themselves are loaded on the first image.
+        """Opens a bundle and a backend for it; the networks themselves are loaded on the first image.
 
-        bundle:     "small", "base", a bundle's folder, "hf:owner/name@revision", or None for the best shipped one.
-        backend:    one of `intrinsic_flow.backends.BACKENDS`; "auto" takes the fastest that this machine has.
-        steps:      Euler steps of the flow.
-        seed:       of the start noise: where in the bundle's tile it begins (`intrinsic_flow.decomposition.noise`).
-        resolution: short side, in pixels, at which the network runs; smaller images are not enlarged.
-        shading:    "rgb", or "gray" for one value per pixel (the light's colour then stays in the albedo).
-        mode:       "flow", or "vae": the image goes through the autoencoder as if it were an albedo, and a decoder that
-                    sees the image sees it: what the autoencoder alone carries.
-        threads:    CPU threads of the engine; None for all physical cores.
-        precision:  "fp32", or "reduced" for the backend's faster arithmetic; None for reduced where there is such.
-        engines:    folder of TensorRT plans; None for those in the bundle.
-        device:     CUDA's number of the GPU.
-        Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the engine's library,
-        RuntimeError without the device that it needs.
+        bundle: "small", "base", a bundle's folder, "hf:owner/name@revision", or None for the best shipped one. The others:
+        see `ModelOptions`. Raises as `open` does.
         """
+        return cls.open(bundle, ModelOptions(backend, steps, seed, **options))
+
+    @classmethod
+    def open(cls, bundle: str | os.PathLike[str] | Bundle | None, options: ModelOptions) -> Self:
+        """As `load`. Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the
+        backend's library, RuntimeError without the device that it needs."""
         loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        plans = None if engines is None else Path(engines)
-        engine = open_engine(loaded, backend, threads=threads, precision=precision, engines=plans, device=device)
-        try:
-            return cls(loaded, engine, steps=steps, seed=seed, resolution=resolution, shading=shading, mode=mode)
-        except BaseException:
-            engine.close()
-            raise
+        engine = open_engine(
+            loaded,
+            options.backend,
+            threads=options.threads,
+            precision=options.precision,
+            engines=None if options.engines is None else Path(options.engines),
+            device=options.device,
+        )
+        return cls(loaded, engine, options)
 
     def decompose(self, image: ImageInput) -> Decomposition:
         """Decomposes one image.
@@ -157,11 +144,7 @@ class Decomposer:
         return {
             "bundle": self.bundle.name,
             "engine": self.engine.describe(),
-            "mode": self.mode,
-            "shading": self.shading,
-            "steps": self.steps,
-            "seed": self.seed,
-            "resolution": self.resolution,
+            **{name: getattr(self.options, name) for name in ("mode", "shading", "steps", "seed", "resolution")},
         }
 
     def close(self) -> None:
@@ -182,20 +165,20 @@ class Decomposer:
         if state is None and self._in_one_call(image):
             guide, padded, gain = self._exposed(light, None)
             shading = self.engine.decompose(
-                padded, self._start_noise(*padded.shape[2:]), self.steps, guide, expose(light, gain)
+                padded, self._start_noise(*padded.shape[2:]), self.options.steps, guide, expose(light, gain)
             )
             full = unexposed(shading, gain)
         else:
             albedo, guide, gain = self._low_albedo(light, state)
             maps = self.engine.run("low_shading", {"albedo": albedo, "guide": guide})
-            if self.shading == "gray":
+            if self.options.shading == "gray":
                 maps["log_shading"] = _gray(maps["log_shading"])
             full = upsample_shading(self.engine, light, {**maps, "guide": guide}, gain)
-        return Decomposition(*finish(image, full, "float", self.shading), gain)
+        return Decomposition(*finish(image, full, "float", self.options.shading), gain)
 
     def _exposed(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
         """(H, W, 3) float32, not negative -> exposed at working resolution, `guide` and `image` of the graphs; the gain."""
-        size = working_size.working_size(light.shape[0], light.shape[1], self.resolution)
+        size = working_size.working_size(light.shape[0], light.shape[1], self.options.resolution)
         low = working_size.resize(light, size.height, size.width)
         gain = exposure_gain(low, self._tone_map)
         if state is not None:
@@ -216,18 +199,18 @@ class Decomposer:
     def _in_one_call(self, image: np.ndarray) -> bool:
         """Whether the engine may go from the image to the full shading, with nothing done here in between."""
         height, width = image.shape[:2]
-        return self.mode == "flow" and self.shading == "rgb" and height <= strip_rows(self.engine, width)
+        return self.options.mode == "flow" and self.options.shading == "rgb" and height <= strip_rows(self.engine, width)
 
     def _albedo(self, image: np.ndarray) -> np.ndarray:
         """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo of that shape, in [0, 1]."""
-        if self.mode == "vae":
+        if self.options.mode == "vae":
             z = self.engine.run("vae_encoder", {"albedo": image})["z"]
             return self.engine.run("decoder", {"z": z, "image": image})["albedo"]
-        return self.engine.network(image, self._start_noise(*image.shape[2:]), self.steps)
+        return self.engine.network(image, self._start_noise(*image.shape[2:]), self.options.steps)
 
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from."""
-        return cut(self.bundle.noise, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE, self.seed)
+        return cut(self.bundle.noise, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE, self.options.seed)
 
 
 def _light(image: np.ndarray) -> np.ndarray:

@@ -71,9 +71,9 @@ def decompose_clip(
                 on_frame(frames, max(expected, frames))
 
         settings = Settings(
-            inputs=(path,), output=folder, steps=options.steps, seed=options.seed, backend="auto", bundle=None,
+            inputs=(path,), output=folder, steps=options.steps, seed=options.seed, bundle=None,
             colorspace=options.colorspace, resolution=worker.resolution, format=None, half=False, shading=options.shading,
-            mode=options.mode, temporal=temporal, preview=True, overwrite=True, quiet=True, threads=None,
+            mode=options.mode, temporal=temporal, preview=True, overwrite=True, quiet=True,
         )  # fmt: skip
         model = worker.model(count, **options.for_model())
         log = Notes()

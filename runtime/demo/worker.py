@@ -27,7 +27,7 @@ class Worker:
     @property
     def resolution(self) -> int:
         """Short side at which the network runs."""
-        return self._base.resolution
+        return self._base.options.resolution
 
     def describe(self) -> str:
         """One line on the engine: library, version, provider, precision."""

@@ -1,4 +1,4 @@
-"""Files that appear under their final name only when they are complete."""
+"""Files and folders that appear under their final name only when they are complete."""
 
 from __future__ import annotations
 
@@ -28,4 +28,17 @@ def replace_when_complete(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        raise
+
+
+def replace_folder(folder: Path, target: Path, old: Path) -> None:
+    """Puts a finished folder in the place of `target`, which becomes `old` if it exists; the first of these two renames is
+    undone if the second fails."""
+    if target.exists():
+        os.rename(target, old)
+    try:
+        os.rename(folder, target)
+    except BaseException:
+        if old.exists():
+            os.rename(old, target)
         raise

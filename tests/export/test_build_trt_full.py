@@ -77,7 +77,12 @@ def fake_tensorrt(recorder):
             object.__setattr__(self, name, value)
 
     class ILogger:
-        INTERNAL_ERROR, ERROR, WARNING = range(3)
+        class Severity(enum.IntEnum):
+            INTERNAL_ERROR = 0
+            ERROR = 1
+            WARNING = 2
+
+        INTERNAL_ERROR, ERROR, WARNING = Severity
 
         def __init__(self):
             self.initialised = True

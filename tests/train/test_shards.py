@@ -8,7 +8,7 @@ import torch
 
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import ShardError, coded_views, views
-from intrinsic_flow.train.data.store import build_store, build_views, dull_reason, load_views, shard_paths
+from intrinsic_flow.train.data.store import build_views, dull_reason, load_views, shard_paths
 
 
 def test_shard_gives_back_what_was_rendered(shard_folder):
@@ -64,19 +64,6 @@ def test_store_keeps_what_a_truncated_shard_still_holds(shard_folder, tmp_path, 
     assert "broken archive" in caplog.text
 
 
-def test_store_pads_missing_light_groups_with_black():
-    store = build_store(procedural_views(2, 32))
-    assert store.layers.shape == (2, 2, 3, 3, 32, 32)
-    assert not store.layers[:, :, 2].any()
-    assert not store.light_share[:, 2].any()
-
-
-def test_a_store_refuses_views_of_different_sizes():
-    mixed = [*procedural_views(1, 32), *procedural_views(1, 64)]
-    with pytest.raises(ShardError, match="64x64"):
-        build_store(mixed)
-
-
 def test_views_of_different_sizes_are_grouped():
     small, large = list(procedural_views(3, 32)), list(procedural_views(2, 64, 3))
     views = build_views([small[0], large[0], small[1], small[2], large[1]])
@@ -101,7 +88,7 @@ def test_empty_data_is_refused(tmp_path):
     with pytest.raises(ShardError, match="no such folder"):
         shard_paths(tmp_path / "absent", "train")
     with pytest.raises(ShardError, match="no usable view"):
-        build_store([])
+        build_views([])
 
 
 def test_dull_views_are_recognised():

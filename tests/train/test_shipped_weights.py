@@ -10,7 +10,7 @@ import torch
 from intrinsic_flow.train.checkpoint import load_initial_weights
 from intrinsic_flow.train.data.augment import plain_batch
 from intrinsic_flow.train.data.procedural import procedural_views
-from intrinsic_flow.train.data.store import build_store
+from intrinsic_flow.train.data.store import build_views
 from intrinsic_flow.train.networks.config import CONFIGS
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 
@@ -26,7 +26,8 @@ def model() -> IntrinsicFlow:
 
 @pytest.fixture(scope="module")
 def batch():
-    return plain_batch(build_store(procedural_views(6, 128, seed=3)), torch.arange(6))
+    (store,) = build_views(procedural_views(6, 128, seed=3)).stores
+    return plain_batch(store, torch.arange(6))
 
 
 @torch.no_grad()

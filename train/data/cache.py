@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train.data.shards import ShardError
 from intrinsic_flow.train.data.store import Views, ViewStore, load_views
 
@@ -82,14 +82,10 @@ def _write(file: Path, stores: Sequence[ViewStore]) -> None:
         "keys": [store.keys for store in stores],
         "crc32": {name: _checksum(tensor) for name, tensor in tensors.items()},
     }
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replace_when_complete(file) as temporary:
             save_file(tensors, temporary, {"index": json.dumps(index)})
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise ShardError(f"{file}: found {error}, expected a folder with room for decoded views") from None
 

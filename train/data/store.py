@@ -147,27 +147,12 @@ def dull_reason(view: CodedView) -> str | None:
     return None
 
 
-def build_store(views: Iterable[tuple[str, CodedView]]) -> ViewStore:
-    """Stack coded views of one size, padded with black to MAX_LIGHT_GROUPS. ShardError: no views, views of different
-    sizes, or too many light groups.
-    """
-    built = build_views(views, padded=True)
-    if len(built.stores) > 1:
-        found = " and ".join(f"{width}x{height}" for height, width in built.sizes)
-        raise ShardError(f"views: found {found} pixels, expected one size")
-    return built.stores[0]
-
-
-def build_views(views: Iterable[tuple[str, CodedView]], padded: bool = False) -> Views:
-    """Stack coded views, one store for each size and number of light groups; padded: for each size, with MAX_LIGHT_GROUPS.
-
-    ShardError: no views, or too many light groups.
-    """
+def build_views(views: Iterable[tuple[str, CodedView]]) -> Views:
+    """Stack coded views, one store for each size and number of light groups. ShardError: no views, or too many groups."""
     groups: dict[tuple[tuple[int, ...], int], tuple[list[list[np.ndarray]], list[str]]] = {}
     for key, view in views:
-        depth = MAX_LIGHT_GROUPS if padded else len(view.shading)
-        rows, keys = groups.setdefault((view.mask.shape, depth), ([], []))
-        rows.append(_row(key, view, depth))
+        rows, keys = groups.setdefault((view.mask.shape, len(view.shading)), ([], []))
+        rows.append(_row(key, view))
         keys.append(key)
     if not groups:
         raise ShardError("the training data: found no usable view, expected at least one")
@@ -178,15 +163,12 @@ def build_views(views: Iterable[tuple[str, CodedView]], padded: bool = False) ->
     return Views(tuple(stores))
 
 
-def _row(key: str, view: CodedView, padded: int) -> list[np.ndarray]:
-    """One view as the store's arrays: albedo, layers of `padded` light groups, mask, code, light_share, isolated."""
-    height, width = view.mask.shape
+def _row(key: str, view: CodedView) -> list[np.ndarray]:
+    """One view as the store's arrays: albedo, layers, mask, code, light_share, isolated."""
     groups = len(view.shading)
     if groups > MAX_LIGHT_GROUPS:
         raise ShardError(f"view {key}: found {groups} light groups, expected at most {MAX_LIGHT_GROUPS}")
-    layers = np.zeros((2, padded, 3, height, width), np.uint8)
-    layers[0, :groups] = view.shading.transpose(0, 3, 1, 2)
-    layers[1, :groups] = view.residual.transpose(0, 3, 1, 2)
+    layers = np.stack([view.shading.transpose(0, 3, 1, 2), view.residual.transpose(0, 3, 1, 2)])
     code = np.zeros((2, MAX_LIGHT_GROUPS, 2), np.float32)
     code[0, :groups], code[1, :groups] = view.shading_code, view.residual_code
     share = np.zeros(MAX_LIGHT_GROUPS, np.float32)

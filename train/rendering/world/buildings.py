@@ -23,7 +23,6 @@ from intrinsic_flow.train.rendering.world.geometry import (
     panel,
     polygons,
     rotation,
-    sheet,
     surface,
     translation,
     tube,
@@ -427,9 +426,3 @@ def flat_sign(b: SceneBuilder, frame: np.ndarray, width: float, height: float) -
     label = b.material("label", gloss=0.5)
     b.add(box((width, 0.02, height), 0.002), b.plain_like(label), frame @ translation(0, -0.01), thing)
     b.add(panel(width * 0.98, height * 0.98), label, frame @ translation(0, -0.0205, height * 0.01), thing)
-
-
-def doormat(b: SceneBuilder, frame: np.ndarray) -> None:
-    """A mat or drain cover that lies flat."""
-    thing = b.add(box((0.7, 0.45, 0.015), 0.003), b.material("fabric"), frame)
-    b.add(sheet(0.66, 0.41), b.material("fabric"), frame @ translation(z=0.0155), thing)

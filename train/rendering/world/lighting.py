@@ -144,11 +144,6 @@ def flux(light: Light) -> float:
     return luminance * np.pi * light.width * light.height
 
 
-def with_flux(light: Light, power: float) -> Light:
-    """The light at another power."""
-    return replace(light, radiance=light.radiance * (power / flux(light)))
-
-
 def balance(b: SceneBuilder, groups: tuple[LightGroup, ...], power: float) -> None:
     """Scale the lights of some groups together so that they send out `power`."""
     total = sum(flux(light) for light in b.lights if light.group in groups)
