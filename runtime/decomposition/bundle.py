@@ -430,7 +430,7 @@ def resolve_bundle(bundle: str | os.PathLike[str] | None = None) -> Path:
     Raises InputError when there is no such folder, MissingExtraError without the hub's library.
     """
     if isinstance(bundle, str) and bundle.startswith(hub.PREFIX):
-        return hub.fetch(bundle, MANIFEST)
+        return hub.fetch(bundle, MANIFEST, lambda folder: checked_manifest(folder)["files"])
     if bundle is None:
         for name in SHIPPED:
             if (MODELS / name / MANIFEST).is_file():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from intrinsic_flow.errors import InputError, MissingExtraError
@@ -20,10 +21,11 @@ _ADDRESS = re.compile(rf"hf:({REPOSITORY_NAME})@([A-Za-z0-9][\w./-]*)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch(address: str, manifest_file: str) -> Path:
+def fetch(address: str, manifest_file: str, listed: Callable[[Path], Iterable[str]]) -> Path:
     """Folder of a bundle on the hub with all of its files; what else the repository holds is left there.
 
-    address: "hf:owner/name@revision", revision a commit, tag or branch. Without a connection a copy serves that is here.
+    address: "hf:owner/name@revision", revision a commit, tag or branch. listed: the files that the checked manifest in a
+    folder names. Without a connection a copy serves that is here.
     The files lie in HF_HOME/intrinsic-flow/ and not in the hub's own cache, whose files are links: OpenVINO and onnx refuse
     weights behind a link. The caller checks sizes and SHA-256. Raises InputError, MissingExtraError.
     """
@@ -42,7 +44,6 @@ def fetch(address: str, manifest_file: str) -> Path:
         )
     except ModuleNotFoundError as error:
         raise MissingExtraError("huggingface_hub", "hub") from error
-    from intrinsic_flow.decomposition.bundle import checked_manifest
 
     # HfHubHTTPError is one of those of the HTTP library below, which differs from version to version.
     unreachable: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
@@ -63,7 +64,7 @@ def fetch(address: str, manifest_file: str) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             with replace_when_complete(folder / manifest_file) as part:
                 shutil.copyfile(manifest, part)
-        files = [manifest_file, *checked_manifest(folder)["files"]]
+        files = [manifest_file, *listed(folder)]
         if not all((folder / file).is_file() for file in files):
             snapshot_download(repository, revision=folder.name, allow_patterns=files, local_dir=folder)
     except RevisionNotFoundError as error:

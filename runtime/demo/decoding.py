@@ -76,6 +76,10 @@ class VideoReaderApart:
     def notes(self) -> tuple[str, ...]:
         return self._notes + self._left_out
 
+    def frames_before(self, start: float) -> int:
+        """See `VideoSource`; 0, since it is read from the first frame."""
+        return 0
+
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """See `VideoSource`; from the first frame to the last only."""
         if start or end is not None or skip:

@@ -93,7 +93,7 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     seen = motion.visible | (at_rest & (little | ((structured | everywhere) & (kept > 0.5))))
     same = np.maximum(unchanged, like_light) * (seen & inside(flow))
     same[quiet] = 1
-    return Correspondence(flow, same.astype(np.float32), resting)
+    return Correspondence(flow, same.astype(np.float32), bool(resting))
 
 
 def _changed_everywhere(level: np.ndarray, kept: np.ndarray, structured: np.ndarray) -> bool:

@@ -192,7 +192,7 @@ def test_every_frame_of_a_stream_is_decomposed_as_it_comes(model, scene):
     assert drawn == [0]
     np.testing.assert_array_equal(first.albedo, model.decompose(scene).albedo)
     for result in results:
-        np.testing.assert_array_equal(result.albedo, first.albedo)
+        np.testing.assert_allclose(result.albedo, first.albedo, rtol=2e-6)  # held over time, up to rounding
     assert drawn == [0, 1, 2]
 
 
