@@ -12,7 +12,11 @@ from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.decomposition.bundle import Bundle, Precision
 
 Arithmetic = Literal["fp32", "reduced"]
-BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx")
+OpenVinoDevice = Literal["CPU", "GPU", "NPU"]
+#: Wired, and not tested on what they are for; "auto" never takes them.
+UNTESTED = ("webgpu", "coreml", "directml", "openvino-gpu", "openvino-npu")
+BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx", *UNTESTED)
+OPENVINO_DEVICES: dict[str, OpenVinoDevice] = {"openvino": "CPU", "openvino-gpu": "GPU", "openvino-npu": "NPU"}
 TENSORRT_FLAVORS: dict[str, Literal["tensorrt", "rtx"]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
@@ -60,10 +64,16 @@ def open_engine(
         from intrinsic_flow.backends.onnxruntime_cuda import OnnxRuntimeCuda
 
         return OnnxRuntimeCuda(bundle, precision=stored, device=device)
-    if backend == "openvino":
+    if backend in OPENVINO_DEVICES:
         from intrinsic_flow.backends.openvino_cpu import OpenVinoCpu
 
-        return OpenVinoCpu(bundle, threads=threads, precision=precision)
+        return OpenVinoCpu(bundle, threads=threads, precision=precision, device=OPENVINO_DEVICES[backend])
+    if backend in UNTESTED:
+        from intrinsic_flow.backends.onnxruntime_provider import OnnxRuntimeProvider
+
+        if precision == "reduced":
+            raise ValueError(f"precision 'reduced', expected 'fp32': FP16 was not tried on {backend}")
+        return OnnxRuntimeProvider(bundle, backend, threads=threads)
     from intrinsic_flow.backends.onnxruntime_cpu import OnnxRuntimeCpu
 
     return OnnxRuntimeCpu(bundle, threads=threads, spinning=spinning)

@@ -26,6 +26,8 @@ class OnnxRuntimeCpu(Engine):
     """
 
     name = "cpu"
+    #: ONNX Runtime's name of what runs the graphs.
+    provider = "CPUExecutionProvider"
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, spinning: bool = False) -> None:
         """threads: within an operator; None lets ONNX Runtime take the cores this process may use."""
@@ -54,7 +56,7 @@ class OnnxRuntimeCpu(Engine):
     def describe(self) -> str:
         """One line for logs and reports."""
         threads = f"threads {self._threads}" if self._threads else "threads by default"
-        return f"ONNX Runtime {self._onnxruntime.__version__}, CPUExecutionProvider, fp32, {threads}"
+        return f"ONNX Runtime {self._onnxruntime.__version__}, {self.provider}, fp32, {threads}"
 
     def close(self) -> None:
         """Drops the sessions and with them weights and thread pools."""
@@ -72,15 +74,21 @@ class OnnxRuntimeCpu(Engine):
         options.log_severity_level = 3
         path = self._bundle.path(graph)
         try:
-            session = ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(os.fspath(path), options, providers=self._select(options))
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             reason = " ".join(str(error).split())
             raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle") from error
         spec = self._bundle.spec(graph)
         check_interface([tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())], spec, path)
-        if session.get_providers()[0] != "CPUExecutionProvider":
-            raise RuntimeError(f"ONNX Runtime chose {session.get_providers()[0]} for {path.name}")
+        if session.get_providers()[0] != self.provider:
+            raise RuntimeError(
+                f"ONNX Runtime chose {session.get_providers()[0]} for {path.name}, asked for {self.provider}"
+            )
         return session
+
+    def _select(self, options: Any) -> list[str] | None:
+        """The providers to ask for; None where they were added to the session's options."""
+        return [self.provider]
 
 
 def _usable_threads() -> int:

@@ -33,7 +33,8 @@ def _core() -> Any:
 
 
 class OpenVinoCpu(Engine):
-    """Runs the FP32 graphs on OpenVINO's CPU plugin, which chooses the arithmetic's precision when it compiles them.
+    """Runs the FP32 graphs on OpenVINO's CPU plugin, or another one (`device`), which chooses the arithmetic's precision
+    when it compiles them.
 
     Graphs keep their dynamic shapes: compiled for one size they run a tenth faster, but each new size costs half a second.
     A graph that has seen MAX_SHAPES sizes is compiled anew, which bounds its memory.
@@ -47,11 +48,19 @@ class OpenVinoCpu(Engine):
     # It keeps more of the upsampler's intermediate results than ONNX Runtime does.
     strip_pixels = 1 << 20
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: CpuPrecision | None = None) -> None:
-        """threads: of one inference; None lets OpenVINO take the physical cores.
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        precision: CpuPrecision | None = None,
+        device: Literal["CPU", "GPU", "NPU"] = "CPU",
+    ) -> None:
+        """threads: of one inference on the CPU; None lets OpenVINO take the physical cores.
 
-        precision: None for reduced where this CPU has it and FP32 elsewhere. Raises MissingExtraError, and ValueError for
-        "reduced" on a CPU that has none.
+        precision: None for reduced where this processor has it and FP32 elsewhere. device: of OpenVINO; GPU and NPU are
+        wired and untested. Raises MissingExtraError, RuntimeError without the device, and ValueError for "reduced" on a
+        processor that has none.
         """
         try:
             import openvino
@@ -62,13 +71,18 @@ class OpenVinoCpu(Engine):
         self._bundle = bundle
         self._version = openvino.__version__.split("-")[0]
         self._core = _core()
-        has = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._device = device
+        if device != "CPU":
+            self.name = f"openvino-{device.lower()}"
+        if not any(found.split(".")[0] == device for found in self._core.available_devices):
+            raise RuntimeError(f"OpenVINO finds {', '.join(self._core.available_devices)}, no {device}")
+        has = self._core.get_property(device, "OPTIMIZATION_CAPABILITIES")
         reduced = next((hint for name, hint in _HINTS.items() if name in has), None)
         if precision == "reduced" and reduced is None:
-            raise ValueError("precision 'reduced', expected 'fp32': this CPU has neither BF16 nor FP16 arithmetic")
+            raise ValueError(f"precision 'reduced', expected 'fp32': this {device} has neither BF16 nor FP16 arithmetic")
         self._hint = "f32" if precision == "fp32" or reduced is None else reduced
         self._options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if threads is not None:
+        if threads is not None and device == "CPU":
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._threads = threads
         self._requests: dict[str, Any] = {}
@@ -107,7 +121,7 @@ class OpenVinoCpu(Engine):
     def describe(self) -> str:
         """One line for logs and reports."""
         threads = f"threads {self._threads}" if self._threads else "threads by default"
-        return f"OpenVINO {self._version}, CPU, {self.precision}, {threads}"
+        return f"OpenVINO {self._version}, {self._device}, {self.precision}, {threads}"
 
     def close(self) -> None:
         """Drops the compiled models and with them weights and thread pools."""
@@ -120,7 +134,7 @@ class OpenVinoCpu(Engine):
         hint = "f32" if graph in ("low_shading", "upsampler") else self._hint
         try:
             model = self._core.read_model(os.fspath(path))
-            compiled = self._core.compile_model(model, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": hint})
+            compiled = self._core.compile_model(model, self._device, {**self._options, "INFERENCE_PRECISION_HINT": hint})
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise InputError(path, f"a graph that does not load ({reason})", "an intact bundle") from error
@@ -132,4 +146,7 @@ class OpenVinoCpu(Engine):
         taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if taken != hint:
             raise RuntimeError(f"OpenVINO chose {taken} for {path.name}, asked for {hint}")
+        (ran_on,) = {name.split(".")[0] for name in compiled.get_property("EXECUTION_DEVICES")}
+        if ran_on != self._device:
+            raise RuntimeError(f"OpenVINO chose {ran_on} for {path.name}, asked for {self._device}")
         return compiled.create_infer_request()
