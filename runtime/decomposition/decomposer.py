@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack
 
+import cv2
 import numpy as np
 
 from intrinsic_flow.backends import open_engine
@@ -137,7 +138,7 @@ class Decomposer:
             if not isinstance(frame, Context):
                 yield self._attributed(self._decompose(_linear(pixels), state), source)
             elif state is not None:
-                self._low_albedo(_light(_linear(pixels)), state)
+                self._low_shading(_light(_linear(pixels)), state)
 
     def settings(self) -> dict[str, Any]:
         """Model, engine and options, as they stand in the JSON file beside an integer shading."""
@@ -169,11 +170,10 @@ class Decomposer:
             )
             full = unexposed(shading, gain)
         else:
-            albedo, guide, gain = self._low_albedo(light, state)
-            maps = self.engine.run("low_shading", {"albedo": albedo, "guide": guide})
-            if self.options.shading == "gray":
-                maps["log_shading"] = _gray(maps["log_shading"])
-            full = upsample_shading(self.engine, light, {**maps, "guide": guide}, gain)
+            maps, gain, factors = self._low_shading(light, state)
+            full = upsample_shading(self.engine, light, maps, gain)
+            if factors is not None:
+                full /= cv2.resize(factors, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return Decomposition(*finish(image, full, "float", self.options.shading), gain)
 
     def _exposed(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
@@ -195,6 +195,21 @@ class Decomposer:
             steady = state.steady(from_nchw(albedo)[: guide.shape[2], : guide.shape[3]])
             albedo = to_nchw(working_size.pad(steady))
         return albedo, guide, gain
+
+    def _low_shading(
+        self, light: np.ndarray, state: TemporalFilter | None
+    ) -> tuple[dict[str, np.ndarray], float, np.ndarray | None]:
+        """(H, W, 3) float32, not negative -> the upsampler's low-resolution inputs, the exposure's gain and, in a stream,
+        factors (h, w, 3) by which the albedo that comes of them is to be changed."""
+        albedo, guide, gain = self._low_albedo(light, state)
+        maps = {"guide": guide, **self.engine.run("low_shading", {"albedo": albedo, "guide": guide})}
+        if self.options.shading == "gray":
+            maps["log_shading"] = _gray(maps["log_shading"])
+        if state is None:
+            return maps, gain, None
+        low = from_nchw(guide)
+        shading = upsample_shading(self.engine, low, maps, 1.0)
+        return maps, gain, state.settle(low / np.maximum(shading, low + np.float32(1e-6)))
 
     def _in_one_call(self, image: np.ndarray) -> bool:
         """Whether the engine may go from the image to the full shading, with nothing done here in between."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -14,18 +15,18 @@ from intrinsic_flow.decomposition.temporal.surface import Correspondence, match
 from intrinsic_flow.decomposition.temporal.track import AlbedoTrack
 from intrinsic_flow.media.color import luminance
 
-BLOCK = 256
+BLOCK = 192
 # A light that is switched must reach the network's exposure at once: overexposed, it would take the light for albedo.
 GAIN_FRAMES, GAIN_RESET_STOPS = 16, 0.4
 #: A frame's result depends on this many frames before it and on no others.
-LOOK_BACK = 2 * BLOCK - 1 + GAIN_FRAMES - 1
+LOOK_BACK = 3 * BLOCK - 1 + GAIN_FRAMES - 1
 _LEAST_LOG = 1e-3
 _DARK = 0.02
 _WINDOW = (3, 3)
 
 
 class TemporalFilter:
-    """For every frame in turn: `expose`, then run the network on the exposed frame, then `steady`.
+    """For every frame in turn: `expose`, then run the network on the exposed frame, then `steady`, then `settle`.
 
     The albedo stays with its surfaces; whatever else changes in the image is light and shows in the shading at once, since
     the shading is the image divided by the albedo. At a scene cut everything starts anew.
@@ -52,7 +53,8 @@ class TemporalFilter:
     @staticmethod
     def resume_from(frame: int) -> int:
         """The frame at which a new filter has to begin so that it agrees with an old one from `frame` on."""
-        return max(0, (frame // BLOCK - 1) * BLOCK - (GAIN_FRAMES - 1))
+        # One block for the albedo under which the products came about that the older memory of `frame` holds.
+        return max(0, (frame // BLOCK - 2) * BLOCK - (GAIN_FRAMES - 1))
 
     def expose(self, low: np.ndarray, own_gain: float) -> float:
         """Takes the next frame at working resolution, (h, w, 3) float32 linear, and the gain that it would have alone.
@@ -87,11 +89,22 @@ class TemporalFilter:
         light = cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK)
         # Relative to the light of all frames, not to the frame's own.
         light /= np.float32(self._own_gain)
-        newer = self._newer.update(own, light, self._seen)
+        # As a factor, so that an albedo that agrees with what is remembered stays as it is to the bit.
+        return albedo * cv2.exp(self._remembered(lambda memory: memory.update(own, light, self._seen)) - own)
+
+    def settle(self, albedo: np.ndarray) -> np.ndarray:
+        """After `steady`: the albedo that image and shading give at working resolution, (h, w, 3) float32, positive ->
+        factors for it, (h, w, 3). Shading is fitted in windows, through which what moves reaches into what rests."""
+        own = cv2.log(np.clip(albedo, np.float32(_LEAST_LOG), 1))
+        return cv2.exp(self._remembered(lambda memory: memory.update_product(own, self._seen)) - own)
+
+    def _remembered(self, update: Callable[[AlbedoTrack], np.ndarray]) -> np.ndarray:
+        """What both memories say after an update; the weight of the newer one grows to 1 in the last frame of a block."""
+        newer = update(self._newer)
         if self._older is self._newer:
-            return albedo if self.cut else cv2.exp(newer)
-        older = self._older.update(own, light, self._seen)
-        return cv2.exp(older + np.float32((self._frame % BLOCK + 1) / BLOCK) * (newer - older))
+            return newer
+        older = update(self._older)
+        return older + np.float32((self._frame % BLOCK + 1) / BLOCK) * (newer - older)
 
 
 def _exposed(low: np.ndarray, gain: float) -> np.ndarray:

@@ -33,6 +33,9 @@ LITTLE_LIGHT = 0.25
 GLOBAL_CHANGE = 0.15
 GLOBAL_SHARE = 0.7
 _DARK = 0.02
+# Edges, as squares over those of noise, and the share of them that stands still before a camera at rest: people who pass
+# take up to a third of them along.
+EDGE, RESTING = 60, 0.6
 # Largest change of a channel that a pixel of a camera at rest shows between two frames if nothing happens there.
 QUIET = 0.025
 # Sides of square windows, in pixels at working resolution. Box filters, because there are a dozen of them a frame.
@@ -45,7 +48,7 @@ _STRUCTURE = np.stack([REC709_LUMINANCE, [1.7, -1.7, 0.0], [0.0, -1.7, 1.7]]).as
 class Correspondence:
     """flow: (h, w, 2) float32, the motion with what stands still set to exactly 0, so that nothing blurs by being warped
     again and again. same: (h, w) float32 in [0, 1], how surely a pixel shows the surface that it showed before. resting:
-    whether the camera is: most of what has structure stands still."""
+    whether the camera is: most edges stand still."""
 
     flow: np.ndarray
     same: np.ndarray
@@ -62,8 +65,9 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     floor = np.float32(STRUCTURE_NOISE**2)
     at_rest = (still <= REST * floor) | (moved > MOTION_GAIN * still)
     energy = _window(_squares(fine_now))
-    structured = energy > 4 * floor
-    resting = 2 * np.count_nonzero(at_rest & structured) >= np.count_nonzero(structured)
+    # Edges tell whether the camera moves: what is softer seems to rest in a slow pan.
+    edges = energy > EDGE * floor
+    resting = np.count_nonzero(at_rest & edges) >= RESTING * np.count_nonzero(edges)
     # The windows above reach beyond the outline of a thing that moves, into what rests beside it.
     quiet = resting & (cv2.blur(_largest(np.abs(log_now - log_before)), _SMALL) < QUIET)
     at_rest |= quiet

@@ -38,6 +38,9 @@ class AlbedoTrack:
         later, from behind another one, is learned."""
         self._to_learn = 0.0 if opening else LEARN
         self._mean: np.ndarray | None = None
+        self._product: np.ndarray | None = None
+        # How much of the frame's own fine detail went into the mean: of what moves all.
+        self._weights: np.ndarray | None = None
         # Of each pixel: frames in the mean, frames still to be learned from, and the light under which it was.
         self._state: np.ndarray | None = None
 
@@ -48,7 +51,7 @@ class AlbedoTrack:
         one; None where it does not.
         """
         if seen is None or self._mean is None or self._state is None:
-            self._mean = log_albedo
+            self._mean, self._product, self._weights = log_albedo, None, None
             first = 1.0 if self._to_learn else FIRST
             self._state = cv2.merge([np.full_like(light, first), np.full_like(light, self._to_learn), light])
             return self._mean
@@ -70,13 +73,22 @@ class AlbedoTrack:
         learning = np.clip(to_learn, 0, 1)
         news = np.maximum.reduce([_ramp(np.abs(change - everywhere), SAME_LIGHT, OTHER_LIGHT), learning, other, moving])
         weight = news / (1 + held)
+        self._weights = cv2.merge([np.maximum(weight, moving)] * 3)
         coarse = cv2.GaussianBlur(difference, (0, 0), _DETAIL)
-        fine = np.maximum(weight, moving)
-        self._mean = mean + cv2.merge([weight] * 3) * coarse + cv2.merge([fine] * 3) * (difference - coarse)
+        self._mean = mean + cv2.merge([weight] * 3) * coarse + self._weights * (difference - coarse)
         to_learn = np.maximum(np.maximum(to_learn, np.float32(LEARN) * other) - 1, 0)
         light = before * cv2.exp(everywhere + news * (change - everywhere))
         self._state = cv2.merge([held + news, to_learn, light])
         return self._mean
+
+    def update_product(self, log_albedo: np.ndarray, seen: Correspondence | None) -> np.ndarray:
+        """After `update`: what rests is held in the albedo (h, w, 3) that the frame's image and shading gave, too."""
+        if seen is None or self._product is None or self._weights is None:
+            self._product = log_albedo
+            return self._product
+        product = warp(self._product, seen.flow, cv2.INTER_CUBIC) if np.any(seen.flow) else self._product
+        self._product = product + self._weights * (log_albedo - product)
+        return self._product
 
 
 def _channel_mean(maps: np.ndarray) -> np.ndarray:

@@ -172,9 +172,10 @@ def test_frames_are_taken_from_start_to_end(decompose, tmp_path, clip, frames):
 
 @pytest.mark.parametrize("kind", ["video", "sequence"])
 def test_frames_of_a_chunk_are_those_of_the_whole_shot_to_the_byte(decompose, tmp_path, frames, monkeypatch, kind):
-    """Memories of four frames each: those of frame 14 begin at 8 and 12, and the exposure that they saw earlier."""
+    """Blocks of three frames: the memories of frame 14 begin at 9 and 12, what these rest on at 6, and the exposure that
+    it was seen under two frames earlier."""
     module = intrinsic_flow.decomposition.temporal.filter
-    monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(module, "BLOCK", 3)
     monkeypatch.setattr(module, "GAIN_FRAMES", 3)
     exposed: list[int] = []
     expose = module.TemporalFilter.expose
@@ -188,7 +189,7 @@ def test_frames_of_a_chunk_are_those_of_the_whole_shot_to_the_byte(decompose, tm
     assert len(exposed) == 20
     whole = {path.name: path.read_bytes() for path in sorted((tmp_path / "out/shot_albedo").iterdir())[14:]}
     assert decompose(source, "--sequence", "exr", "--start", start, output=tmp_path / "chunk")[0] == 0
-    assert len(exposed) == 20 + 20 - 6
+    assert len(exposed) == 20 + 20 - 4
     chunk = {path.name: path.read_bytes() for path in (tmp_path / "chunk/shot_albedo").iterdir()}
     if kind == "video":  # whose frames are numbered from the first one written
         assert sorted(chunk) == [f"shot_albedo.{number:04d}.exr" for number in range(first, first + 6)]

@@ -86,6 +86,21 @@ def test_a_thing_that_moves_does_not_change_the_albedo_of_the_room():
     assert np.log(steady[:, 75:]).std(axis=0).mean() < 0.001
 
 
+def test_the_albedo_that_image_and_shading_give_is_held_too():
+    """Whatever a moving thing does to the fitted shading of what rests is taken back."""
+    room, thing = texture(23), texture(24) * np.array([0.3, 0.5, 0.9], np.float32)
+    state, results = TemporalFilter(), []
+    for step in range(20):
+        albedo = room.copy()
+        albedo[30:60, 2 * step : 2 * step + 24] = thing[:30, :24]
+        state.expose(albedo * lamp(), 1.0)
+        fitted = state.steady(albedo) * np.float32(0.9 + 0.08 * np.sin(step))
+        factors = state.settle(fitted)
+        assert step or np.abs(factors - 1).max() < 1e-6
+        results.append(fitted * factors)
+    assert np.log(np.stack(results)[:, :, 75:]).std(axis=0).max() < 1e-3
+
+
 def test_what_comes_out_from_behind_a_thing_is_learned_from_several_frames():
     room, thing, truth = texture(22), np.full((40, 60, 3), 0.1, np.float32), []
     for step in range(40):
@@ -181,19 +196,21 @@ def test_an_object_that_enters_brings_its_own_albedo_and_uncovers_what_is_behind
 
 def test_a_filter_that_begins_at_the_look_back_gives_the_same_bytes(monkeypatch):
     monkeypatch.setattr(filter, "BLOCK", 24)
-    block, most = 24, 2 * 24 - 1 + GAIN_FRAMES - 1
+    block, most = 24, 3 * 24 - 1 + GAIN_FRAMES - 1
     wide, count, frame = texture(10, HEIGHT, WIDTH + 5 * block), 4 * block + 6, 3 * block + 5
     frames = [wide[:, i : i + WIDTH] * lamp(1 + 0.3 * np.sin(i / 9)) for i in range(count)]
     albedos = [FlickeringNetwork(seed=i)(frames[i]) for i in range(count)]
     begin = TemporalFilter.resume_from(frame)
     assert begin > 0 and frame - begin <= most
 
-    def outputs(first: int) -> dict[int, tuple[float, bytes]]:
+    def outputs(first: int) -> dict[int, tuple[float, bytes, bytes]]:
         state, results = TemporalFilter(first), {}
         for number in range(first, count):
             gain = state.expose(frames[number], 1 + 0.1 * np.cos(number))
             # The network's answer depends on the gain under which it sees the frame.
-            results[number] = gain, state.steady(albedos[number] * np.float32(0.5 * gain)).tobytes()
+            steady = state.steady(albedos[number] * np.float32(0.5 * gain))
+            factors = state.settle(steady * np.float32(1 + 0.1 * np.sin(number)))
+            results[number] = gain, steady.tobytes(), factors.tobytes()
         return results
 
     whole, resumed = outputs(0), outputs(begin)
@@ -201,8 +218,8 @@ def test_a_filter_that_begins_at_the_look_back_gives_the_same_bytes(monkeypatch)
 
 
 @pytest.mark.parametrize("frame", [0, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 5 * BLOCK + 7])
-def test_a_filter_begins_before_the_older_of_the_two_memories_that_a_frame_has(frame):
-    memory = max(0, frame // BLOCK - 1) * BLOCK
+def test_a_filter_begins_a_block_before_the_older_of_the_two_memories_that_a_frame_has(frame):
+    memory = max(0, frame // BLOCK - 2) * BLOCK
     begin = TemporalFilter.resume_from(frame)
     assert begin == max(0, memory - GAIN_FRAMES + 1) and frame - begin <= LOOK_BACK
 
