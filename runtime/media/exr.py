@@ -137,7 +137,7 @@ def read_exr(path: Path, colorspace: ColorSpace, max_pixels: int, layer: str | N
         pixels = carried(colors, matrix)
         notes.append("converted from the file's chromaticities to Rec.709 for the network")
     if data != display:
-        notes.append("data window differs from the display window: all of it decomposed")
+        notes.append("data window differs from the display window: EXR outputs keep both, others show the display window")
     plate = Plate(colors, chromaticities, data, display, half, compression, attributes)
     return Image(pixels, alpha_plane(alpha, 1.0, notes), "half" if half else "float", tuple(notes), plate)
 
