@@ -20,14 +20,13 @@ def open_source(job: Job, settings: Settings) -> VideoSource:
         return SequenceReader(
             job.path, files, settings.colorspace, settings.rate, exr_layer=settings.exr_layer, overscan=overscan
         )
+    whole, plates = settings.deinterlace, settings.sequence == "exr"
     if job.kind == "pipe":
         raw = settings.raw
         format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)
-        return VideoReader(
-            sys.stdin.buffer, settings.colorspace, name="standard input", raw=format, deinterlace=settings.deinterlace
-        )
+        return VideoReader(sys.stdin.buffer, settings.colorspace, name="standard input", raw=format, deinterlace=whole)
     if job.kind == "live":
         from intrinsic_flow.media.live import open_live
 
         return open_live(job.address, settings.colorspace)
-    return VideoReader(job.path, settings.colorspace, deinterlace=settings.deinterlace)
+    return VideoReader(job.path, settings.colorspace, deinterlace=whole, plates=plates)

@@ -19,7 +19,8 @@ class Frame:
     """One frame: `pixels` (H, W, 3) float32 RGB, linear light, Rec.709 primaries, as it is seen (rotation
     applied), negative in OpenEXR alone; `pts` its time in seconds from the file's clock, exact; `index` from 0,
     negative before what is wanted; `duration` in seconds where known; `number` in its sequence of image files, else the
-    index; `plate` of an OpenEXR file of such a sequence, whose data window may be a part of the `window` that all share.
+    index; `plate` of an OpenEXR file, and of a video of other primaries where that is wanted; its data window may be a
+    part of the `window` that all frames share.
     """
 
     pixels: np.ndarray

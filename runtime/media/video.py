@@ -36,6 +36,7 @@ from intrinsic_flow.media.color_tags import png_profile
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
 from intrinsic_flow.media.frames import Frame, VideoSource
 from intrinsic_flow.media.icc import MatrixProfile, parse_matrix_profile, profile_name
+from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_facts import Facts, chapters_of, metadata_of, static_hdr, timecode_of
 from intrinsic_flow.media.video_formats import RawFormat
 from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, open_file, open_stream, side_data
@@ -98,15 +99,17 @@ class VideoReader:
         name: str = "-",
         raw: RawFormat | None = None,
         deinterlace: bool = False,
+        plates: bool = False,
     ) -> None:
         """path: a file; or an open container, or a binary stream, called `name` in messages: Y4M, anything else that FFmpeg
         reads without seeking, or bare frames as `raw` describes them. deinterlace: interlaced frames become whole ones by
-        FFmpeg's bwdif, one for one.
+        FFmpeg's bwdif, one for one. plates: frames of other primaries than Rec.709's have these values as a `Plate` too,
+        for OpenEXR outputs.
         """
         if colorspace not in ("auto", "srgb", "linear"):
             raise ValueError(f"colorspace {colorspace!r}, expected auto, srgb or linear")
         self.notes: tuple[str, ...] = ()
-        self._deinterlace = deinterlace
+        self._deinterlace, self._plates = deinterlace, plates
         self._reopen = isinstance(path, (str, os.PathLike))
         self._before: dict[float, int] = {}
         if isinstance(path, (str, os.PathLike)):
@@ -241,9 +244,13 @@ class VideoReader:
                     duration = pending.duration * self._unit if pending.duration else None
                     if duration and self._grid and abs(duration - 1 / self._grid) <= Fraction(1, 1000):
                         duration = 1 / self._grid
-                    pixels = self._converter(pending, self._flip)
+                    light = self._converter(pending, self._flip)
+                    pixels, plate = self._converter.to_rec709(light), None
+                    if self._plates and pixels is not light and not self._converter.by_profile:
+                        whole = Window(0, 0, self.width, self.height)
+                        plate = Plate(light, PRIMARIES[self.tags.primaries], whole, whole, False, "zip")
                     alpha = np.ascontiguousarray(self._flip(alpha_of(pending))) if self.facts.alpha else None
-                    yield Frame(pixels, pts, index, duration, index, alpha)
+                    yield Frame(pixels, pts, index, duration, index, alpha, plate)
                 taken += pts >= since
             self._index += 1
             last = pts
@@ -448,7 +455,7 @@ def _color_tags(frame: av.VideoFrame, context: Any) -> ColorTags:
 
 
 class _FrameConverter:
-    """Decoded frame -> linear Rec.709 pixels.
+    """Decoded frame -> linear pixels in the video's primaries, and these -> Rec.709.
 
     8 bits go through swscale to RGB and a table of 256 values. More bits only have their chroma brought to
     full resolution by swscale, which is exact: its own step to 16-bit RGB is off by up to 0.8 of an 8-bit
@@ -477,6 +484,7 @@ class _FrameConverter:
         self._table = decode(np.arange(top + 1, dtype=np.float64) / top).astype(np.float32)
         self._hlg = colorspace == "auto" and tags.transfer == "hlg"
         matrix = to_rec709_matrix(PRIMARIES[tags.primaries]) if profile is None else profile.matrix
+        self.by_profile = profile is not None
         self._primaries = None if is_identity(matrix) else matrix.astype(np.float32)
         full = tags.range == "full"
         self._source_range = ColorRange.JPEG if full else ColorRange.MPEG
@@ -503,9 +511,11 @@ class _FrameConverter:
         pixels = cv2.LUT(np.ascontiguousarray(codes), self._table)
         if self._hlg:
             pixels = hlg_scene_to_display(pixels)
-        if self._primaries is not None:
-            pixels = np.maximum(cv2.transform(pixels, self._primaries), 0.0)
         return pixels
+
+    def to_rec709(self, light: np.ndarray) -> np.ndarray:
+        """The same array where it has these primaries; colours outside are clipped at 0."""
+        return light if self._primaries is None else np.maximum(cv2.transform(light, self._primaries), 0.0)
 
     def _deep_codes(self, frame: av.VideoFrame) -> np.ndarray:
         """YUV of more than 8 bits -> RGB codes (H, W, 3) uint16."""

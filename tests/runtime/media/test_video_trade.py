@@ -358,6 +358,32 @@ def test_mxf_holds_prores_with_timecode_and_sound(tmp_path):
         VideoWriter(tmp_path / "d.mxf", None, 64, 48, frame_rate=Fraction(12), codec="prores-mxf")
 
 
+def test_colours_beyond_rec709_reach_exr_files(decompose, tmp_path):
+    """A saturated BT.2020 green as FFmpeg decodes it, in linear light by NumPy."""
+
+    def green(size, layout):
+        frame = av.VideoFrame(*size, layout)
+        y, cb, cr = np.array([[0.2627, 0.678, 0.0593], [-0.13963, -0.36037, 0.5], [0.5, -0.45979, -0.04021]]) @ (
+            0.1,
+            0.8,
+            0.2,
+        )
+        for plane, value in zip(frame.planes, (64 + 876 * y, 512 + 896 * cb, 512 + 896 * cr)):
+            plane.update(memoryview(np.full((plane.height, plane.line_size // 2), round(value), np.uint16)))
+        return frame
+
+    tags = {"colorspace": 9, "color_range": 1, "color_trc": 14, "color_primaries": 9}
+    source = clip(tmp_path / "a.mkv", "ffv1", "yuv444p10le", (64, 48), draw=green, tags=tags)
+    code, log = decompose(source, "--sequence", "exr")
+    assert code == 0, log
+    files = [OpenEXR.File(str(tmp_path / f"out/a_{layer}/a_{layer}.0001.exr")) for layer in ("albedo", "shading")]
+    albedo, shading = (file.channels()["RGB"].pixels.astype(np.float64) for file in files)
+    assert files[0].header()["chromaticities"] == pytest.approx((0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329))
+    right = bt709_to_linear(np.array([0.1, 0.8, 0.2]))  # BT.2020's curve is BT.709's
+    assert np.abs(albedo * shading - right).max() < 3e-3
+    assert (first(source).pixels >= 0).all()
+
+
 def test_timecodes_of_image_sequences_are_kept_both_ways(decompose, tmp_path):
     ntsc = Fraction(30000, 1001)
     header = {"framesPerSecond": ntsc, "compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
