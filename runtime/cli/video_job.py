@@ -274,7 +274,7 @@ class _Run:
             "size": f"{source.width}x{source.height}",
             "bundle": model.bundle.name,
             "engine": model.engine.describe(),
-            **{name: getattr(model, name) for name in ("steps", "seed", "resolution", "shading", "mode")},
+            **{name: getattr(model.options, name) for name in ("steps", "seed", "resolution", "shading", "mode")},
             "stored as": self._store,
             "codec": self._codec.name,
             **{
