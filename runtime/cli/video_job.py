@@ -77,8 +77,11 @@ def run_video(
         )
         if outputs.all_exist():
             return None
-        stack.enter_context(outputs)
-        return run.to_files(model(), outputs)
+        with outputs:
+            written = run.to_files(model(), outputs)
+        # Only now, or a process killed before its outputs have their names would have lost what the earlier run did.
+        run.remove_partial()
+        return written
 
 
 class _Run:
@@ -175,8 +178,11 @@ class _Run:
                 self._tell(audio_notes)
             notes = [note for w in writers.values() if isinstance(w, VideoLayer) for note in w.writer.notes]
             self._tell([*notes, *self._left_out()])
-        remove_partial(job.folder, job.name, list(self._layers.values()))
         return [job.folder / name for name in self.names]
+
+    def remove_partial(self) -> None:
+        """Removes what an interrupted run has left."""
+        remove_partial(self._job.folder, self._job.name, list(self._layers.values()))
 
     def _encoder(self, writers: dict[str, LayerWriter], chunk: int) -> LayerEncoder:
         settings = self._settings
