@@ -82,11 +82,11 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
     own = ("--bundle", str(bundle))
     listed = [*(fast or (["onnxruntime-cpu"] if tiny else ["onnxruntime-cuda"]))]
 
-    def latency(size: int, batches: Sequence[int], rivals: Sequence[str], minutes: float, name: str) -> Part:
+    def latency(size: int, batches: Sequence[int], references: Sequence[str], minutes: float, name: str) -> Part:
         rounds = "2" if tiny else "20"
-        arguments = (*own, "--backends", *rivals, *listed, "--batch", *map(str, batches), "--resolution", str(size))
+        arguments = (*own, "--backends", *references, *listed, "--batch", *map(str, batches), "--resolution", str(size))
         arguments += ("--rounds", rounds, "--no-processes", "--report", "{out}/latency")
-        shows = f"milliseconds at {size} pixels, batch {', '.join(map(str, batches))}: {', '.join((*rivals, *listed))}"
+        shows = f"milliseconds at {size} pixels, batch {', '.join(map(str, batches))}: {', '.join((*references, *listed))}"
         return Part(name, shows, "benchmarks.latency", arguments, minutes, _latency_rows, ("torch", "matplotlib"), on)
 
     def video(size: str, minutes: float) -> Part:
@@ -246,12 +246,12 @@ def _read(path: Path) -> Any:
 
 def _parity_rows(out: Path) -> list[tuple[str, str]]:
     report, rows = _read(out / "parity.json"), []
-    for rung in report["rungs"]:
+    for entry in report["rungs"]:
         decibels = [
-            row["psnr_db"] for row in report["rows"] if row["rung"] == rung["name"] and row["graph"] == "end_to_end"
+            row["psnr_db"] for row in report["rows"] if row["rung"] == entry["name"] and row["graph"] == "end_to_end"
         ]
-        value = f"{rung['status']}{f', at least {min(decibels):.1f} dB end to end' if decibels else ''}"
-        rows.append((rung["name"], value if rung["status"] != "not run" else f"not run: {'; '.join(rung['why'])[:160]}"))
+        value = f"{entry['status']}{f', at least {min(decibels):.1f} dB end to end' if decibels else ''}"
+        rows.append((entry["name"], value if entry["status"] != "not run" else f"not run: {'; '.join(entry['why'])[:160]}"))
     return rows
 
 

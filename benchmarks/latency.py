@@ -29,17 +29,17 @@ import numpy as np
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
 from intrinsic_flow.benchmarks.timing.backends import ENGINES
-from intrinsic_flow.benchmarks.timing.candidate import CALLS_PER_ROUND, Contestant, Row, speedup, take_turns
+from intrinsic_flow.benchmarks.timing.candidate import CALLS_PER_ROUND, Candidate, Row, speedup, take_turns
 from intrinsic_flow.benchmarks.timing.report import Report, format_rows, write_report
 from intrinsic_flow.benchmarks.timing.workload import STAGES, Variant, Workload
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.errors import MissingExtraError
 
-RIVALS = ("torch-eager", "torch-compile")
-BACKENDS = (*RIVALS, *ENGINES)
+REFERENCES = ("torch-eager", "torch-compile")
+BACKENDS = (*REFERENCES, *ENGINES)
 REPORTS = Path(__file__).parent / "reports" / "latency"
-HEATS = 3
+TRIAL_ROUNDS = 3
 PHASE_CALLS = 20
 MIN_AGREEMENT_DB = 40.0
 MAX_DRIFT = 1.15
@@ -47,11 +47,11 @@ MAX_DRIFT = 1.15
 
 @dataclass
 class Entry:
-    """A variant in the rounds. contestants: by graph. heats: ms of the variants that it won against, by name."""
+    """A variant in the rounds. candidates: by graph. trials: ms of the variants that it won against, by name."""
 
     variant: Variant
-    heats: dict[str, float]
-    contestants: dict[str, Contestant] = field(default_factory=dict)
+    trials: dict[str, float]
+    candidates: dict[str, Candidate] = field(default_factory=dict)
 
 
 def measure(
@@ -80,7 +80,7 @@ def measure(
     for backend in backends:
         if backend not in BACKENDS:
             raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")
-        if backend in RIVALS and importlib.util.find_spec("torch") is None:
+        if backend in REFERENCES and importlib.util.find_spec("torch") is None:
             raise MissingExtraError("torch", "export")
     report: Report = {"environment": {}, "rows": [], "limits": [], "warnings": _load_warnings()}
     for resolution in resolutions:
@@ -115,14 +115,14 @@ def _measure_workload(
             for graph, call in entry.variant.calls.items():
                 frames = 1 if graph == "decompose" else workload.batch
                 row: Row = {**labels, "graph": graph, "batch": frames, "workload_batch": workload.batch}
-                entry.contestants[graph] = Contestant(row, call, frames)
+                entry.candidates[graph] = Candidate(row, call, frames)
         limits = _limits(entries, workload.threads)
-        contestants = [*(c for entry in entries for c in entry.contestants.values()), *limits.values()]
-        progress(f"{rounds} rounds of {len(contestants)} contestants")
-        take_turns(contestants, 1, 1)
-        for contestant in contestants:
-            contestant.times.clear()
-        take_turns(contestants, rounds)
+        candidates = [*(c for entry in entries for c in entry.candidates.values()), *limits.values()]
+        progress(f"{rounds} rounds of {len(candidates)} candidates")
+        take_turns(candidates, 1, 1)
+        for candidate in candidates:
+            candidate.times.clear()
+        take_turns(candidates, rounds)
         report["warnings"] += _disagreements(entries)
         rows = [row for entry in entries for row in _rows(bundle, entry, entries, limits, workload)]
     if processes:
@@ -130,7 +130,7 @@ def _measure_workload(
             if row["graph"] == "network":
                 progress(f"fresh process: {row['backend']} {row['precision']}")
                 # Torch's variants are named with their precision, since each exists in several.
-                name = f"{row['variant']} {row['precision']}" if row["backend"] in RIVALS else row["variant"]
+                name = f"{row['variant']} {row['precision']}" if row["backend"] in REFERENCES else row["variant"]
                 row |= fresh_process.measure(bundle, row["backend"], name, workload)
     report["rows"] += rows
     shared = {"batch": workload.batch, "resolution": workload.resolution, "steps": workload.steps}
@@ -146,9 +146,9 @@ def _qualify(
     warnings: list[str],
     progress: Callable[[str], None],
 ) -> list[Entry]:
-    """Opens a backend's variants and keeps the fastest of each precision by the median of HEATS turns; closes the rest."""
+    """Opens a backend's variants and keeps the fastest of each precision by the median of a few turns; closes the rest."""
     best: dict[str, tuple[float, Variant]] = {}
-    heats: dict[str, dict[str, float]] = {}
+    trials: dict[str, dict[str, float]] = {}
     for name in fresh_process.variant_names(backend):
         progress(f"opening {backend}, {name}")
         if backend == "torch-eager" and name.startswith("channels_last"):
@@ -160,12 +160,12 @@ def _qualify(
         variant = fresh_process.open_variant(bundle, backend, name, workload)
         kept = stack.enter_context(ExitStack())
         kept.callback(variant.close)
-        trial = Contestant({}, variant.calls["network"], 1)
+        trial = Candidate({}, variant.calls["network"], 1)
         take_turns([trial], 1, 1)
         trial.times.clear()
-        take_turns([trial], HEATS)
+        take_turns([trial], TRIAL_ROUNDS)
         time = float(np.median(trial.times))
-        heats.setdefault(variant.precision, {})[variant.name] = round(time, 2)
+        trials.setdefault(variant.precision, {})[variant.name] = round(time, 2)
         before = best.get(variant.precision)
         if before is None or time < before[0]:
             best[variant.precision] = (time, variant)
@@ -176,18 +176,18 @@ def _qualify(
             slower.close()
     if not best:
         raise RuntimeError(f"{backend}: no variant runs here")
-    return [Entry(variant, heats[precision]) for precision, (_, variant) in best.items()]
+    return [Entry(variant, trials[precision]) for precision, (_, variant) in best.items()]
 
 
-def _limits(entries: Sequence[Entry], threads: int) -> dict[tuple[str, str], Contestant]:
+def _limits(entries: Sequence[Entry], threads: int) -> dict[tuple[str, str], Candidate]:
     """The machine's limits for each precision and device in the rounds, by (precision, device); copies as ("copy", ...)."""
-    limits: dict[tuple[str, str], Contestant] = {}
+    limits: dict[tuple[str, str], Candidate] = {}
     for precision, device in dict.fromkeys((entry.variant.precision, entry.variant.device) for entry in entries):
-        limit = machine_limit.product_contestant(precision, device, threads)
+        limit = machine_limit.product_limit(precision, device, threads)
         if limit is not None:
             limits[precision, device] = limit
         if ("copy", device) not in limits and (device == "cpu" or limit is not None):
-            limits["copy", device] = machine_limit.copy_contestant(device)
+            limits["copy", device] = machine_limit.copy_limit(device)
     return limits
 
 
@@ -195,14 +195,14 @@ def _rows(
     bundle: Bundle,
     entry: Entry,
     entries: Sequence[Entry],
-    limits: dict[tuple[str, str], Contestant],
+    limits: dict[tuple[str, str], Candidate],
     workload: Workload,
 ) -> Iterable[Row]:
     cost = _gmac(bundle, workload)
     variant = entry.variant
     limit = limits.get((variant.precision, variant.device))
-    for graph, contestant in entry.contestants.items():
-        row = contestant.row()
+    for graph, candidate in entry.candidates.items():
+        row = candidate.row()
         if graph in cost:
             row["gmac_per_second"] = round(cost[graph] * 1e3 / row["p50_ms"], 1)
             if limit is not None:
@@ -210,16 +210,16 @@ def _rows(
                     row["gmac_per_second"] / machine_limit.limit_row(limit)["gmac_per_second"], 3
                 )
         if graph == "network":
-            row["variants_ms"] = entry.heats
+            row["variants_ms"] = entry.trials
             if variant.phases is not None:
                 parts = [variant.phases() for _ in range(PHASE_CALLS)]
                 row |= {name: round(float(np.median([part[name] for part in parts])), 3) for name in parts[0]}
-        for rival in entries:
-            other = rival.contestants.get(graph)
-            if variant.backend in RIVALS or rival.variant.backend not in RIVALS or other is None:
+        for reference in entries:
+            other = reference.candidates.get(graph)
+            if variant.backend in REFERENCES or reference.variant.backend not in REFERENCES or other is None:
                 continue
-            kind = rival.variant.backend.removeprefix("torch-")
-            row[f"speedup_over_{kind}_{rival.variant.precision}"] = round(speedup(contestant, other), 3)
+            kind = reference.variant.backend.removeprefix("torch-")
+            row[f"speedup_over_{kind}_{reference.variant.precision}"] = round(speedup(candidate, other), 3)
         yield row
 
 
@@ -250,7 +250,7 @@ def _disagreements(entries: Sequence[Entry]) -> list[str]:
     return warnings
 
 
-def _doubts(rows: Sequence[Row], limits: dict[tuple[str, str], Contestant]) -> list[str]:
+def _doubts(rows: Sequence[Row], limits: dict[tuple[str, str], Candidate]) -> list[str]:
     """Why the measurement may be a bad one, a line each."""
     warnings = []
     for row in rows:

@@ -27,8 +27,7 @@ from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL
 from intrinsic_flow.benchmarks.scoring.protocols import protocols_of
 from intrinsic_flow.commands import ROOT, command_parser, program
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export import build_onnx
-from intrinsic_flow.export import parity as parity_ladder
+from intrinsic_flow.export import build_onnx, parity
 from intrinsic_flow.media.atomic_file import replace_when_complete
 
 REPORTS = ROOT / "benchmarks" / "reports"
@@ -198,7 +197,7 @@ def _renew(options: argparse.Namespace) -> int:
     data = {"shards": options.shards, "mit": options.mit}
     (REPORTS / "parity").mkdir(exist_ok=True)
     check = ["--bundle", str(bundle), "--json", str(REPORTS / "parity" / f"{bundle.name}.json")]
-    if (options.run or any(data.values())) and (code := parity_ladder.main(check)):
+    if (options.run or any(data.values())) and (code := parity.main(check)):
         return code
     for report, (dataset, *_) in SETS.items():
         if data[dataset] and (code := score(report, data[dataset], bundle, options.workers)):

@@ -1,10 +1,10 @@
-"""Parity of a bundle along the ladder torch FP32 -> ONNX FP32 -> ONNX FP16 -> TensorRT, graph by graph and end to end.
+"""Parity of a bundle with PyTorch: ONNX FP32, ONNX FP16 and what else runs here, graph by graph and end to end.
 
     python -m export.parity
     python -m export.parity --bundle base --images photos/*.jpg --batch 1 4 --resolution 256 768x512 --json parity.json
-    python -m export.parity --rungs tensorrt            # fails where TensorRT cannot be run, instead of leaving it out
+    python -m export.parity --backends tensorrt         # fails where TensorRT cannot be run, instead of leaving it out
 
-Every rung is compared with PyTorch in FP32 from the same FP16-rounded weights, on photos, a procedural picture and seeded
+Each is compared with PyTorch in FP32 from the same FP16-rounded weights, on photos, a procedural picture and seeded
 random inputs. Each graph gets PyTorch's inputs, so that its error is its own; `end_to_end` is the whole loop. Limits: FP32
 graphs 1e-4; end to end 60 dB PSNR in FP16, 55 dB in BF16; nothing non-finite; no half-precision activation above 2^14.
 Exit code: 0 all that ran passed, 1 something failed, 2 wrong usage.
@@ -30,9 +30,9 @@ import torch
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.candidates import CANDIDATES, Candidate, open_candidate
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity_measures import Difference, difference
-from intrinsic_flow.export.references import RUNGS, Rung, open_rung
 from intrinsic_flow.export.verify import (
     BF16_MIN_PSNR,
     FP16_MIN_PSNR,
@@ -71,7 +71,7 @@ class Row:
 
 @dataclass
 class Result:
-    """What became of one rung. status: "passed", "failed" or "not run"; why: reason, or each failure in a line."""
+    """What became of one candidate. status: "passed", "failed" or "not run"; why: reason, or each failure in a line."""
 
     rung: str
     description: str = ""
@@ -85,20 +85,20 @@ class Result:
 
 
 def parity(
-    bundle: Bundle, cases: Sequence[Case], rungs: Sequence[str] = RUNGS, *, required: bool = False
+    bundle: Bundle, cases: Sequence[Case], names: Sequence[str] = CANDIDATES, *, required: bool = False
 ) -> dict[str, object]:
-    """Runs the ladder and returns the report, {"environment", "limits", "passed", "rungs", "rows", "half_tensors"}.
+    """Compares the candidates and returns the report, {"environment", "limits", "passed", "rungs", "rows", "half_tensors"}.
 
-    required: a rung that this machine cannot run fails.
+    required: a candidate that this machine cannot run fails.
     """
     model = load_model(bundle)
     with torch.inference_mode():
         truths = [reference(model, case) for case in cases]
     results = [_check_reference(cases, truths)]
     if results[0].status == "passed":
-        results += [_climb(name, bundle, cases, truths, required) for name in rungs]
+        results += [_check_candidate(name, bundle, cases, truths, required) for name in names]
     half = HalfTensors(bundle)
-    # Of PyTorch's inputs, whatever rungs there are: what overflows is a property of the graph.
+    # Of PyTorch's inputs, whatever candidates there are: what overflows is a property of the graph.
     graphs = [graph for graph in truths[0] if graph != "upsampler" and bundle.has(graph, "fp16")]
     for graph, (case, truth) in itertools.product(graphs, zip(cases, truths, strict=True)):
         half.run(graph, truth[graph][0], case.name)
@@ -132,19 +132,19 @@ def _check_reference(cases: Sequence[Case], truths: Sequence[Truth]) -> Result:
     return result
 
 
-def _climb(name: str, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], required: bool) -> Result:
+def _check_candidate(name: str, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], required: bool) -> Result:
     result = Result(name)
     try:
-        rung = open_rung(name, bundle)
+        candidate = open_candidate(name, bundle)
     except (ImportError, InputError, ValueError, RuntimeError, OSError) as error:
         result.status, result.why = ("failed" if required else "not run"), [" ".join(str(error).split())]
         return result
     try:
-        result.description = rung.describe()
+        result.description = candidate.describe()
         outside = []
         for case, truth in zip(cases, truths, strict=True):
             try:
-                result.rows += _compare(rung, case, truth, result)
+                result.rows += _compare(candidate, case, truth, result)
             except ValueError as error:  # shapes that an engine was not built for
                 outside.append(f"{case.name}: {error}")
         if outside and not result.rows:
@@ -154,19 +154,19 @@ def _climb(name: str, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Tr
     except (InputError, RuntimeError, OSError) as error:
         result.fail(" ".join(str(error).split()))
     finally:
-        rung.close()
+        candidate.close()
     return result
 
 
-def _compare(rung: Rung, case: Case, truth: Truth, result: Result) -> list[Row]:
+def _compare(candidate: Candidate, case: Case, truth: Truth, result: Result) -> list[Row]:
     rows = []
-    for graph in (*rung.graphs, "end_to_end"):
+    for graph in (*candidate.graphs, "end_to_end"):
         if graph == "end_to_end":
             expected = truth["decompose_2step"][1]
-            found = {"albedo": rung.network(case.image.numpy(), case.z.numpy())}
+            found = {"albedo": candidate.network(case.image.numpy(), case.z.numpy())}
         else:
             inputs, expected = truth[graph]
-            found = rung.run(graph, inputs)
+            found = candidate.run(graph, inputs)
         for tensor, wanted in expected.items():
             where = f"{graph}, {tensor} on {case.name}"
             if found[tensor].shape != wanted.shape:
@@ -174,15 +174,17 @@ def _compare(rung: Rung, case: Case, truth: Truth, result: Result) -> list[Row]:
             elif _not_finite({tensor: found[tensor]}):
                 result.fail(f"{where}: found non-finite values, expected finite ones")
             else:
-                row = Row(rung.name, case.name, graph, tensor, difference(found[tensor], wanted, albedo=tensor == "albedo"))
+                row = Row(
+                    candidate.name, case.name, graph, tensor, difference(found[tensor], wanted, albedo=tensor == "albedo")
+                )
                 rows.append(row)
-                if problem := _beyond_limits(row, rung.min_psnr):
+                if problem := _beyond_limits(row, candidate.min_psnr):
                     result.fail(f"{where}: {problem}")
     return rows
 
 
 def _beyond_limits(row: Row, min_psnr: float | None) -> str | None:
-    # The upsampler computes in FP32 on every rung.
+    # The upsampler computes in FP32 everywhere.
     if (min_psnr is None or row.graph == "upsampler") and row.difference.max > FP32_MAX_ERROR:
         return f"found error {row.difference.max:.2e}, expected at most {FP32_MAX_ERROR:.0e}"
     if min_psnr is not None and row.graph in END_TO_END and row.difference.psnr_db < min_psnr:
@@ -207,25 +209,25 @@ def _environment(bundle: Bundle) -> dict[str, object]:
 
 
 def format_report(report: Mapping[str, Any]) -> str:
-    """Tables for the terminal: the worst of all cases by rung, graph and tensor; the rungs; the largest FP16 tensors."""
+    """Tables for the terminal: the worst of all cases by backend, graph and tensor; backends; the largest FP16 tensors."""
     lines = [
-        f"{'rung':18s}{'graph':17s}{'tensor':12s}{'max':>9s}{'mean':>9s}{'p99':>9s}{'PSNR dB':>9s}{'1-cosine':>10s}"
+        f"{'backend':18s}{'graph':17s}{'tensor':12s}{'max':>9s}{'mean':>9s}{'p99':>9s}{'PSNR dB':>9s}{'1-cosine':>10s}"
         f"{'8-bit max':>11s}{'mean':>8s}"
     ]
     worst: dict[tuple[str, str, str], list[dict]] = {}
     for row in report["rows"]:
         worst.setdefault((row["rung"], row["graph"], row["tensor"]), []).append(row)
-    for (rung, graph, tensor), rows in worst.items():
+    for (name, graph, tensor), rows in worst.items():
         cells = "".join(f"{max(row[key] for row in rows):9.1e}" for key in ("max", "mean", "p99"))
         cells += f"{min(row['psnr_db'] for row in rows):9.1f}{1 - min(row['cosine'] for row in rows):10.1e}"
         if rows[0]["steps_max"] is not None:
             cells += f"{max(row['steps_max'] for row in rows):11d}{max(row['steps_mean'] for row in rows):8.4f}"
-        lines.append(f"{rung:18s}{graph:17s}{tensor:12s}{cells}")
+        lines.append(f"{name:18s}{graph:17s}{tensor:12s}{cells}")
     lines.append("")
-    for rung in report["rungs"]:
-        lines.append(f"{rung['name']:22s}{rung['status']:9s}{rung['description']}".rstrip())
-        lines += [f"    {why}" for why in rung["why"][:TOP_TENSORS]]
-        if more := len(rung["why"]) - TOP_TENSORS:
+    for entry in report["rungs"]:
+        lines.append(f"{entry['name']:22s}{entry['status']:9s}{entry['description']}".rstrip())
+        lines += [f"    {why}" for why in entry["why"][:TOP_TENSORS]]
+        if more := len(entry["why"]) - TOP_TENSORS:
             lines += [f"    and {more} more, in the JSON"] if more > 0 else []
     lines += ["", f"largest of {len(report['half_tensors'])} half-precision tensors (limit {LIMIT:.0f})"]
     for record in report["half_tensors"][:TOP_TENSORS]:
@@ -261,12 +263,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("export.parity", __doc__)
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
     parser.add_argument(
-        "--rungs",
+        "--backends",
         nargs="+",
-        choices=RUNGS,
-        metavar="RUNG",
-        help=f"to run, or fail: {', '.join(RUNGS)} (default: those that can run)",
+        choices=CANDIDATES,
+        metavar="BACKEND",
+        help=f"to run, or fail: {', '.join(CANDIDATES)} (default: those that can run)",
     )
+    # As it was called before.
+    parser.add_argument("--rungs", nargs="+", choices=CANDIDATES, dest="backends", help=argparse.SUPPRESS)
     parser.add_argument("--images", type=Path, nargs="*", metavar="FILE", help="photos (default: the project's examples)")
     parser.add_argument("--batch", type=_count, nargs="+", default=BATCHES, help="of random inputs (default: 1 2)")
     parser.add_argument(
@@ -277,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     images = sorted(EXAMPLES.glob("*.png")) if options.images is None else options.images
     bundle = Bundle.load(options.bundle)
     cases = make_cases(images, options.batch, options.resolution)
-    report = parity(bundle, cases, options.rungs or RUNGS, required=options.rungs is not None)
+    report = parity(bundle, cases, options.backends or CANDIDATES, required=options.backends is not None)
     if options.json:
         with replace_when_complete(options.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + os.linesep)

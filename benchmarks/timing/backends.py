@@ -1,4 +1,4 @@
-"""The runtime's engines as contestants of `benchmarks.latency`."""
+"""The runtime's backends as candidates of `benchmarks.latency`."""
 
 from __future__ import annotations
 

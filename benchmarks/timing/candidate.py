@@ -1,4 +1,4 @@
-"""Something to time, and what its times say: percentiles, ratios between contestants, whether they can be trusted."""
+"""Something to time, and what its times say: percentiles, ratios between candidates, whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Contestant:
+class Candidate:
     """What it is (the row's descriptive fields), how to call it once, and the times taken, in ms.
 
     frames: pictures per call. times: one list a round.
@@ -61,14 +61,14 @@ class Contestant:
         }
 
 
-def take_turns(contestants: Sequence[Contestant], rounds: int, calls: int = CALLS_PER_ROUND) -> None:
-    """Every contestant once a round, so that whatever the machine does meanwhile meets all of them."""
+def take_turns(candidates: Sequence[Candidate], rounds: int, calls: int = CALLS_PER_ROUND) -> None:
+    """Every candidate once a round, so that whatever the machine does meanwhile meets all of them."""
     for _ in range(rounds):
-        for contestant in contestants:
-            contestant.take_turn(calls)
+        for candidate in candidates:
+            candidate.take_turn(calls)
             time.sleep(PAUSE_SECONDS)
 
 
-def speedup(candidate: Contestant, reference: Contestant) -> float:
+def speedup(candidate: Candidate, reference: Candidate) -> float:
     """How many times faster the candidate is: the median of the ratio over the rounds, which both took part in."""
     return float(np.median(reference.round_medians() / candidate.round_medians()))

@@ -1,4 +1,4 @@
-"""What the machine can do at most, measured beside the contestants: a large matrix product and a large copy."""
+"""What the machine can do at most, measured beside the candidates: a large matrix product and a large copy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import importlib.util
 
 import numpy as np
 
-from intrinsic_flow.benchmarks.timing.candidate import Contestant, Row
+from intrinsic_flow.benchmarks.timing.candidate import Candidate, Row
 
 SIDE = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}
 
 
-def product_contestant(precision: str, device: str, threads: int) -> Contestant | None:
+def product_limit(precision: str, device: str, threads: int) -> Candidate | None:
     """C = A B of SIDE^3 multiply-accumulates in "fp32" (TF32 on GPUs), "bf16" or "fp16"; None where there is no way.
 
     By PyTorch, or by NumPy where that is missing, which has FP32 only and its own number of threads. On CPUs PyTorch
@@ -25,7 +25,7 @@ def product_contestant(precision: str, device: str, threads: int) -> Contestant 
         if (precision, device) != ("fp32", "cpu"):
             return None
         left, right, out = (np.ones((side, side), np.float32) for _ in range(3))
-        return Contestant({**labels, "gmac": side**3 / 1e9}, lambda: np.matmul(left, right, out=out), 1)
+        return Candidate({**labels, "gmac": side**3 / 1e9}, lambda: np.matmul(left, right, out=out), 1)
     import torch
 
     torch.set_num_threads(threads)
@@ -42,16 +42,16 @@ def product_contestant(precision: str, device: str, threads: int) -> Contestant 
             torch.mm(a, b, out=c)
             _wait(device)
 
-    return Contestant({**labels, "gmac": side**3 / 1e9}, call, 1)
+    return Candidate({**labels, "gmac": side**3 / 1e9}, call, 1)
 
 
-def copy_contestant(device: str) -> Contestant:
+def copy_limit(device: str) -> Candidate:
     """A copy of COPY_BYTES inside the device's memory; read and written bytes both count."""
     count = COPY_BYTES[device] // 4
     labels = {"backend": "limit", "graph": "copy", "precision": "", "device": device, "gigabytes": 2 * 4 * count / 1e9}
     if device == "cpu":
         source, target = np.ones(count, np.float32), np.zeros(count, np.float32)
-        return Contestant(labels, lambda: np.copyto(target, source), 1)
+        return Candidate(labels, lambda: np.copyto(target, source), 1)
     import torch
 
     a, b = torch.ones(count, device=device), torch.zeros(count, device=device)
@@ -60,12 +60,12 @@ def copy_contestant(device: str) -> Contestant:
         b.copy_(a)
         _wait(device)
 
-    return Contestant(labels, call, 1)
+    return Candidate(labels, call, 1)
 
 
-def limit_row(contestant: Contestant) -> Row:
-    """The contestant's row with what it reached in its fastest call: "gmac_per_second" or "gigabytes_per_second"."""
-    row = contestant.row()
+def limit_row(candidate: Candidate) -> Row:
+    """The candidate's row with what it reached in its fastest call: "gmac_per_second" or "gigabytes_per_second"."""
+    row = candidate.row()
     row.pop("frames_per_second")
     for unit in ("gmac", "gigabytes"):
         if unit in row:

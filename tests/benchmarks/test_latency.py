@@ -15,7 +15,7 @@ from intrinsic_flow.benchmarks import latency
 from intrinsic_flow.benchmarks.latency import main, measure
 from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
 from intrinsic_flow.benchmarks.timing import pytorch as latency_torch
-from intrinsic_flow.benchmarks.timing.candidate import Contestant, speedup
+from intrinsic_flow.benchmarks.timing.candidate import Candidate, speedup
 from intrinsic_flow.benchmarks.timing.report import format_rows, write_report
 from intrinsic_flow.benchmarks.timing.workload import Variant, Workload
 from intrinsic_flow.decomposition.bundle import Bundle
@@ -101,14 +101,14 @@ def test_cold_start_and_memory_are_those_of_a_fresh_process(report) -> None:
 
 
 def test_the_speedup_is_the_median_over_rounds() -> None:
-    ours = Contestant({}, lambda: None, 1, times=[[1, 1, 9], [10, 10, 10], [2, 2, 2]])
-    theirs = Contestant({}, lambda: None, 1, times=[[2, 2, 2], [15, 15, 15], [50, 50, 50]])
+    ours = Candidate({}, lambda: None, 1, times=[[1, 1, 9], [10, 10, 10], [2, 2, 2]])
+    theirs = Candidate({}, lambda: None, 1, times=[[2, 2, 2], [15, 15, 15], [50, 50, 50]])
     assert speedup(ours, theirs) == 2
 
 
 def test_times_that_other_work_disturbed_are_marked() -> None:
     def row(times: list[float]) -> dict[str, object]:
-        return Contestant({}, lambda: None, 1, times=[times]).row()
+        return Candidate({}, lambda: None, 1, times=[times]).row()
 
     assert not row([10, 11, 12, 13])["disturbed"]
     assert row([10, 11, 11, 30])["disturbed"]
@@ -118,10 +118,10 @@ def test_times_that_other_work_disturbed_are_marked() -> None:
 def test_doubtful_measurements_are_warned_of() -> None:
     row = {"backend": "x", "precision": "fp16", "graph": "network", "batch": 1, "resolution": 64, "disturbed": False}
     parts = {"h2d_ms": 1.0, "compute_ms": 4.0, "d2h_ms": 1.0, "enqueue_ms": 1.0}
-    steady = Contestant({"graph": "copy", "precision": ""}, lambda: None, 1, times=[[10.0]] * 4)
-    drifting = Contestant({"graph": "copy", "precision": ""}, lambda: None, 1, times=[[10.0]] * 2 + [[14.0]] * 2)
+    steady = Candidate({"graph": "copy", "precision": ""}, lambda: None, 1, times=[[10.0]] * 4)
+    drifting = Candidate({"graph": "copy", "precision": ""}, lambda: None, 1, times=[[10.0]] * 2 + [[14.0]] * 2)
 
-    def doubts(limit: Contestant = steady, **changes: object) -> str:
+    def doubts(limit: Candidate = steady, **changes: object) -> str:
         return "\n".join(latency._doubts([row | parts | changes], {("copy", "cpu"): limit}))
 
     assert doubts() == ""
@@ -177,7 +177,7 @@ def test_without_a_gpu_there_is_no_limit_of_one_and_no_phases(report) -> None:
         pytest.skip("this machine has a CUDA GPU")
     assert {row["device"] for row in report["limits"]} == {"cpu"}
     assert not any("compute_ms" in row or "device_mib" in row for row in report["rows"])
-    assert machine_limit.product_contestant("fp32", "cpu", 1) is not None
+    assert machine_limit.product_limit("fp32", "cpu", 1) is not None
 
 
 def test_the_report_has_table_chart_and_command(report, tmp_path) -> None:

@@ -71,7 +71,7 @@ def test_build_parity_scores_and_tables_follow_one_another_and_end_at_the_first_
         return run
 
     monkeypatch.setattr(renew.build_onnx, "main", step("build"))
-    monkeypatch.setattr(renew.parity_ladder, "main", step("parity"))
+    monkeypatch.setattr(renew.parity, "main", step("parity"))
     monkeypatch.setattr(renew, "score", step("score"))
     monkeypatch.setattr(renew, "write_tables", step("tables"))
     arguments = ["run", "-o", str(tmp_path / "small"), "--shards", "shards"]

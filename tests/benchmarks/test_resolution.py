@@ -1,4 +1,4 @@
-"""`benchmarks.resolution`: its measure of edges, the bilinear rival, and the command."""
+"""`benchmarks.resolution`: its measure of edges, the bilinear reference, and the command."""
 
 from __future__ import annotations
 

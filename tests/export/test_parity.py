@@ -1,4 +1,4 @@
-"""The parity ladder: what it measures, what makes it fail, and which rungs this machine runs."""
+"""Parity: what it measures, what makes it fail, and which backends this machine runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, describe_file
+from intrinsic_flow.export.candidates import CANDIDATES, open_candidate
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity import main, make_cases, parity
 from intrinsic_flow.export.parity_measures import difference
-from intrinsic_flow.export.references import RUNGS, open_rung
 from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case
 
-CPU_RUNGS = ("onnx-fp32", "onnx-fp16")
+ON_CPU = ("onnx-fp32", "onnx-fp16")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "objects.png"
 BLOCK = "vae.decoder.stage8.0.conv1"
 
@@ -80,14 +80,14 @@ def why(report: dict[str, object], rung: str) -> str:
     return "\n".join(next(entry for entry in report["rungs"] if entry["name"] == rung)["why"])
 
 
-def test_an_exported_bundle_passes_on_every_rung_that_this_machine_has(report) -> None:
+def test_an_exported_bundle_passes_on_every_backend_that_this_machine_has(report) -> None:
     failed = {entry["name"]: entry["why"] for entry in report["rungs"] if entry["status"] == "failed"}
     # Whether BF16 is near enough depends on the weights: the shipped ones are (test_openvino_cpu.py), random ones are not.
     failed.pop("openvino-reduced", None)
     assert not failed
     status = {entry["name"]: entry["status"] for entry in report["rungs"]}
-    assert list(status) == ["torch-fp32", *RUNGS, "half-precision range"]
-    assert all(status[name] == "passed" for name in ("torch-fp32", *CPU_RUNGS, "half-precision range"))
+    assert list(status) == ["torch-fp32", *CANDIDATES, "half-precision range"]
+    assert all(status[name] == "passed" for name in ("torch-fp32", *ON_CPU, "half-precision range"))
 
 
 def test_what_cannot_run_says_why(report) -> None:
@@ -110,7 +110,7 @@ def test_every_graph_is_compared_on_every_case(report, cases) -> None:
 
 def test_half_precision_is_further_away_than_full(report) -> None:
     ends = {
-        rung: [row for row in report["rows"] if row["rung"] == rung and row["graph"] == "end_to_end"] for rung in CPU_RUNGS
+        rung: [row for row in report["rows"] if row["rung"] == rung and row["graph"] == "end_to_end"] for rung in ON_CPU
     }
     assert all(row["max"] <= FP32_MAX_ERROR for row in ends["onnx-fp32"])
     assert all(row["psnr_db"] >= FP16_MIN_PSNR for row in ends["onnx-fp16"])
@@ -163,20 +163,20 @@ def test_a_nan_in_the_weights_fails_at_the_reference_and_names_the_tensor(broken
     def spoil(weights: dict[str, np.ndarray]) -> None:
         weights["encoder.stem.bias"][0] = np.nan
 
-    found = parity(broken(change_weights(spoil)), cases[:1], CPU_RUNGS)
+    found = parity(broken(change_weights(spoil)), cases[:1], ON_CPU)
     assert not found["passed"]
     assert "encoder, feature_8 on objects.png: found non-finite values" in why(found, "torch-fp32")
 
 
-def test_a_nan_in_one_graph_fails_on_its_rung_and_names_the_tensor(broken, cases) -> None:
-    found = parity(broken(change_output("decoder", np.nan)), cases[:1], CPU_RUNGS)
+def test_a_nan_in_one_graph_fails_on_its_backend_and_names_the_tensor(broken, cases) -> None:
+    found = parity(broken(change_output("decoder", np.nan)), cases[:1], ON_CPU)
     assert not found["passed"]
     assert "decoder, albedo on objects.png: found non-finite values" in why(found, "onnx-fp32")
     assert why(found, "onnx-fp16") == ""
 
 
 def test_a_graph_that_computes_something_else_fails(broken, cases) -> None:
-    found = parity(broken(change_output("velocity_step", 1.001)), cases[:1], CPU_RUNGS)
+    found = parity(broken(change_output("velocity_step", 1.001)), cases[:1], ON_CPU)
     assert not found["passed"]
     assert "velocity_step, z_next on objects.png: found error" in why(found, "onnx-fp32")
     assert "end_to_end, albedo" in why(found, "onnx-fp32")
@@ -207,10 +207,10 @@ def test_the_command_says_pass_or_fail_by_its_exit_code(exported_bundle, broken,
     assert capsys.readouterr().out.rstrip().endswith("FAILED")
 
 
-def test_a_rung_that_was_asked_for_must_run(exported_bundle, cases) -> None:
+def test_a_backend_that_was_asked_for_must_run(exported_bundle, cases) -> None:
     bundle = Bundle.load(exported_bundle)
     try:
-        open_rung("tensorrt", bundle).close()
+        open_candidate("tensorrt", bundle).close()
     except (ImportError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
     except Exception as error:
@@ -232,10 +232,10 @@ def test_wrong_usage_is_exit_code_2(flags, capsys) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["onnxruntime-cuda", "tensorrt", "tensorrt-rtx"])
-def test_gpu_rungs_keep_the_limits_on_the_default_bundle(name) -> None:
+def test_gpu_backends_keep_the_limits_on_the_default_bundle(name) -> None:
     bundle = Bundle.load()
     try:
-        open_rung(name, bundle).close()
+        open_candidate(name, bundle).close()
     except Exception as error:  # whatever says why this machine has none
         pytest.skip(f"{name}: {error}")
     found = parity(bundle, make_cases([EXAMPLE], (1, 2), ((256, 256),)), (name,), required=True)

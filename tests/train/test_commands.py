@@ -64,7 +64,8 @@ def test_run_folder_is_complete(flow_run, vae_run):
 
 
 def test_training_lowers_the_loss(tmp_path, tiny_options):
-    vae.train(VaeConfig(**{**tiny_options, "log_every": 10}, steps=60, learning_rate=2e-3, adversarial_start=1), tmp_path)
+    options = {**tiny_options, "log_every": 10, "validate_every": 60, "save_every": 60}
+    vae.train(VaeConfig(**options, steps=60, learning_rate=2e-3, adversarial_start=1), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     squared = [row["squared"] for row in rows if row["kind"] == "train"]
     assert squared[-1] < 0.6 * squared[0]
@@ -225,7 +226,8 @@ def test_each_switch_trains_and_is_kept_in_the_run(vae_run, tmp_path, tiny_optio
 
 def test_a_regression_is_trained_without_noise(vae_run, tmp_path, tiny_options):
     """Its velocity loss is the error of the one-step answer: lower after training on few views."""
-    options = {**tiny_options, "prediction": "regression", "learning_rate": 3e-3, "log_every": 10, "limit": 2}
+    rare = {"log_every": 10, "validate_every": 40, "save_every": 40}
+    options = {**tiny_options, **rare, "prediction": "regression", "learning_rate": 3e-3, "limit": 2}
     flow.train(FlowConfig(**options, steps=40, vae=str(vae_run)), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     velocity = [row["velocity"] for row in rows if row["kind"] == "train"]

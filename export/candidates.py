@@ -1,4 +1,4 @@
-"""The rungs of the parity ladder: the same graphs in other hands and precisions."""
+"""What parity compares with PyTorch: the same graphs in other libraries and precisions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.decomposition.bundle import Bundle, Precision, graph_specs
 from intrinsic_flow.export.verify import BF16_MIN_PSNR, FP16_MIN_PSNR, STEPS, run_loop, runner
 
-RUNGS = ("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+CANDIDATES = ("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
 
 
-class Rung(Protocol):
+class Candidate(Protocol):
     """A backend that computes a bundle's graphs. min_psnr: dB of the whole loop; None where the limits of FP32 hold."""
 
     name: str
@@ -38,7 +38,7 @@ class Rung(Protocol):
     def close(self) -> None: ...
 
 
-class OnnxRung:
+class OnnxCandidate:
     """The bundle's graphs of one precision on ONNX Runtime's CPU provider."""
 
     def __init__(self, bundle: Bundle, precision: Precision):
@@ -61,7 +61,7 @@ class OnnxRung:
         del self._run
 
 
-class EngineRung:
+class BackendCandidate:
     """One of the runtime's engines in reduced precision."""
 
     def __init__(self, name: str, bundle: Bundle, engine: Engine, graphs: tuple[str, ...]):
@@ -82,20 +82,20 @@ class EngineRung:
         self._engine.close()
 
 
-def open_rung(name: str, bundle: Bundle) -> Rung:
-    """Opens a rung. Raises MissingExtraError, InputError, ValueError or RuntimeError that say why there is none here."""
-    openers: dict[str, Callable[[], Rung]] = {
-        "onnx-fp32": lambda: OnnxRung(bundle, "fp32"),
-        "onnx-fp16": lambda: OnnxRung(bundle, "fp16"),
+def open_candidate(name: str, bundle: Bundle) -> Candidate:
+    """Opens a candidate. Raises MissingExtraError, InputError, ValueError or RuntimeError that say why there is none."""
+    openers: dict[str, Callable[[], Candidate]] = {
+        "onnx-fp32": lambda: OnnxCandidate(bundle, "fp32"),
+        "onnx-fp16": lambda: OnnxCandidate(bundle, "fp16"),
         "openvino-reduced": lambda: _engine(name, bundle, "openvino", precision="reduced"),
     }
     backend = "cuda" if name == "onnxruntime-cuda" else name
     return openers.get(name, lambda: _engine(name, bundle, backend))()
 
 
-def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["reduced"] | None = None) -> Rung:
+def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["reduced"] | None = None) -> Candidate:
     engine = open_engine(bundle, backend, precision=precision)
     # The loop as one file is for ONNX libraries; TensorRT's engines have no plan of it and run the loop themselves.
     merged = backend.startswith("tensorrt") or not bundle.has("decompose_2step")
     graphs = ("encoder", "velocity_step", "decoder", *(() if merged else ("decompose_2step",)), "low_shading", "upsampler")
-    return EngineRung(name, bundle, engine, graphs)
+    return BackendCandidate(name, bundle, engine, graphs)
