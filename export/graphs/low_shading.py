@@ -4,8 +4,7 @@ An albedo has errors of some hundredths. In the blue of a red door, where image 
 quotient is noise, and the light would turn violet. What a channel says about the colour of the light therefore counts by
 its albedo a, as a / (a + NEUTRAL); the rest is neutral light of the brightness that the luminances give. (The posterior
 mean of a channel's log-light under a normal prior around neutral, with an error of the square-root coded albedo that is
-the same everywhere, has this form.) Measured with the run that `train/recipes/flow_cpu_image.yaml` made first: shading's
-LMSE of balanced renders .0607 -> .0573, albedo .0516 -> .0512; NEUTRAL .02 and .12 are no better on the whole.
+the same everywhere, has this form.) What it brings, and why NEUTRAL has its value, is in docs/design-log.md.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 MIN_LIGHT = 1e-4
 MIN_LOW_ALBEDO = 1e-3
 # Linear albedo at which half of a channel's colour of light is believed.
-NEUTRAL = 0.05
+NEUTRAL = 0.15
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 

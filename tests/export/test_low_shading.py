@@ -15,10 +15,10 @@ def as_guide(exposed):
 
 
 def log_low_shading(exposed, albedo):
-    """(B, 3, H, W) float64: each channel's own log-shading by a / (a + .05), the luminances' by the rest."""
+    """(B, 3, H, W) float64: each channel's own log-shading by a / (a + .15), the luminances' by the rest."""
     light, albedo = np.maximum(exposed, 1e-4), np.maximum(albedo, 1e-3).astype(np.float64)
     bright, reflecting = (np.tensordot([0.2126, 0.7152, 0.0722], rgb, (0, 1)) for rgb in (light, albedo))
-    own = albedo / (albedo + 0.05)
+    own = albedo / (albedo + 0.15)
     return own * np.log(light / albedo) + (1 - own) * np.log(bright / reflecting)[:, None]
 
 
