@@ -25,7 +25,7 @@ from pathlib import Path
 import onnx
 
 from intrinsic_flow.cli.progress import Progress
-from intrinsic_flow.commands import CHECKOUT, ROOT, command_parser
+from intrinsic_flow.commands import CHECKOUT, ROOT, command_parser, program
 from intrinsic_flow.decomposition.bundle import MANIFEST, SIDE_MULTIPLE, Bundle
 from intrinsic_flow.decomposition.hub import REPOSITORY_NAME
 from intrinsic_flow.errors import InputError
@@ -118,6 +118,7 @@ def _license_text() -> str:
     return text
 
 
+@program("export.hub_repository", interrupted="interrupted: nothing was published")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     parser = command_parser("export.hub_repository", __doc__)
@@ -133,12 +134,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = write_repository(bundle, options.output, repository=options.repository, license=options.license)
     except ValueError as error:
         parser.error(str(error))
-    except (InputError, OSError) as error:
-        progress.error(f"export.hub_repository: {' '.join(str(error).split())}")
-        return 1
-    except KeyboardInterrupt:
-        progress.error("interrupted: nothing was published")
-        return 130
     size = sum((options.output / file).stat().st_size for file in files)
     progress.log(f"{options.output}: {len(files)} files, {size / 1e6:.1f} MB; publish them with")
     progress.log(f"hf upload {options.repository} {options.output} .")

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 import pytest
 
 from intrinsic_flow.backends.cuda_memory import CudaError
@@ -21,6 +22,16 @@ def picture():
         return rng.random((batch, 3, height, width), np.float32), noise
 
     return make
+
+
+@pytest.fixture(scope="session")
+def unloadable_graph() -> bytes:
+    """An intact ONNX file with an operator that nothing knows."""
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, (1,))
+    node = onnx.helper.make_node("NoSuchOperator", ["x"], ["y"])
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (1,))
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "unloadable", [value], [output]), ir_version=10)
+    return model.SerializeToString()
 
 
 @pytest.fixture

@@ -59,10 +59,10 @@ def replace_graph(folder, name, data):
 
 
 @pytest.mark.parametrize("backend", ON_CPU)
-def test_a_graph_that_does_not_load_is_named(own_bundle, backend):
-    replace_graph(own_bundle, "encoder.onnx", b"no graph at all")
+def test_a_graph_that_does_not_load_is_named(own_bundle, backend, unloadable_graph):
+    replace_graph(own_bundle, "encoder.onnx", unloadable_graph)
     engine = open_engine(Bundle.load(own_bundle), backend)
-    with pytest.raises(InputError, match=r"encoder\.onnx: found no ONNX file") as caught:
+    with pytest.raises(InputError, match=r"encoder\.onnx: found a graph that does not load") as caught:
         engine.run("encoder", {"image": np.zeros((1, 3, 32, 32), np.float32)})
     assert "\n" not in str(caught.value)
 

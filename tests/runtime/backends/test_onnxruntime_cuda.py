@@ -256,10 +256,10 @@ def test_missing_cuda_bindings_name_the_extra(half_bundle, gpu, monkeypatch):
         open_engine(half_bundle, "cuda")
 
 
-def test_a_graph_that_does_not_load_is_named(own_bundle, gpu):
-    (own_bundle / "decoder.onnx").write_bytes(b"no graph")
+def test_a_graph_that_does_not_load_is_named(own_bundle, gpu, unloadable_graph):
+    (own_bundle / "decoder.onnx").write_bytes(unloadable_graph)
     rewrite_manifest(own_bundle)
-    with pytest.raises(InputError, match=r"decoder\.onnx: found no ONNX file"):
+    with pytest.raises(InputError, match=r"decoder\.onnx: found a graph that does not load"):
         open_engine(Bundle.load(own_bundle), "cuda")
     gc.collect()
     assert gpu.cuda.live() == []
