@@ -89,8 +89,7 @@ class Door:
         elif not visitor:
             await _refuse(scope, receive, send)
         elif reading and (match := _FILE.fullmatch(path)):
-            known = await anyio.to_thread.run_sync(self._workspace.readable, visitor, match[1])
-            await (self._app if known else _refuse)(scope, receive, _private(send))
+            await self._file(visitor, match[1], scope, receive, _private(send))
         elif method == "GET" and (match := _HEARTBEAT.fullmatch(path)):
             await self._page(visitor, match[1], scope, receive, send)
         elif method == "GET" and path == f"{API}/queue/data":
@@ -109,6 +108,27 @@ class Door:
                 await self._event(visitor, request, scope, receive, send, queue=False)
         else:
             await _refuse(scope, receive, send)
+
+    async def _file(self, visitor: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """A file that goes between the look and the reading, since its page has closed, is refused as if it never was."""
+        readable = partial(anyio.to_thread.run_sync, self._workspace.readable, visitor, path)
+        if not await readable():
+            await _refuse(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except (OSError, RuntimeError):  # Starlette raises a plain RuntimeError for a file that is not there
+            if await readable():
+                raise
+            if not started:
+                await _refuse(scope, receive, send)
 
     async def _page(self, visitor: str, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """A page is open as long as this request is."""

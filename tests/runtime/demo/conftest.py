@@ -15,6 +15,8 @@ import av
 import numpy as np
 import pytest
 
+from intrinsic_flow.demo.workspace import Workspace
+
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -62,9 +64,17 @@ def running_demo(temporary: Path, *options: str) -> Iterator[tuple[str, int]]:
     assert list(temporary.glob("intrinsic-flow-demo-*")) == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(tiny_bundle, tmp_path_factory):
     """Address and temporary folder of a running demo."""
     temporary = tmp_path_factory.mktemp("demo")
     with running_demo(temporary, "--bundle", str(tiny_bundle)) as (address, _):
         yield address, temporary
+
+
+@pytest.fixture
+def workspace():
+    workspace = Workspace()
+    yield workspace
+    workspace.close()
+    assert not workspace.root.exists()

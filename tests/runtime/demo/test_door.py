@@ -233,3 +233,39 @@ def test_the_visitors_cookie_is_for_the_server_alone(server):
     behind = visitor.client.get("/", headers={"x-forwarded-proto": "https"}).headers["set-cookie"]
     assert "SameSite=None; Secure; Partitioned" in behind and plain.split(";")[0] != behind.split(";")[0]
     visitor.close()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_file_whose_page_closes_while_it_is_sent_ends_without_an_error(workspace, begun, caplog):
+    """The page closes between the door's look and the reading, or after the first bytes."""
+    from starlette.responses import FileResponse
+
+    from intrinsic_flow.demo.door import COOKIE, Door
+
+    name, messages = "v" * 32, []
+
+    async def send(message) -> None:
+        messages.append(message)
+        if begun and message["type"] == "http.response.start":
+            workspace.end("session")
+
+    async def serve(scope, receive, send) -> None:
+        if not begun:
+            workspace.end("session")
+        await FileResponse(path)(scope, receive, send)
+
+    workspace.enter(name, "session")
+    path = workspace.fresh("session", "photo") / "albedo.png"
+    path.write_bytes(b"x" * 100_000)
+    headers = [(b"cookie", f"{COOKIE}={name}".encode())]
+    scope = {
+        "type": "http",
+        "asgi": {"spec_version": "2.4"},
+        "method": "GET",
+        "path": f"{API}/file={path}",
+        "headers": headers,
+    }
+    asyncio.run(Door(serve, demo=None, workspace=workspace, max_upload=1)(scope, None, send))
+    statuses = [message["status"] for message in messages if message["type"] == "http.response.start"]
+    assert statuses == [200 if begun else 404]
+    assert not caplog.records

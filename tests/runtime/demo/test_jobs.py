@@ -17,7 +17,7 @@ from intrinsic_flow.demo.clip import VideoLimits, decompose_clip
 from intrinsic_flow.demo.editing import Light, Recolour
 from intrinsic_flow.demo.photo import PREVIEW_SIDE, Options, decompose_photo
 from intrinsic_flow.demo.worker import Worker
-from intrinsic_flow.demo.workspace import SessionEnded, Workspace
+from intrinsic_flow.demo.workspace import SessionEnded
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.media.video import VideoReader
@@ -226,14 +226,6 @@ def test_a_visitor_who_leaves_stops_the_clip(worker, clip, tmp_path):
     with pytest.raises(Left):
         in_process_clip(clip, Options(), worker, out, VideoLimits(10**6, 5), on_frame=leave)
     assert list(out.iterdir()) == []
-
-
-@pytest.fixture
-def workspace():
-    workspace = Workspace()
-    yield workspace
-    workspace.close()
-    assert not workspace.root.exists()
 
 
 def test_sessions_have_folders_of_their_own_that_end_with_them(workspace):
