@@ -15,9 +15,9 @@ from intrinsic_flow.train.rendering.world.geometry import (
     box,
     cylinder,
     lumpy_waves,
+    resized,
     rotation,
     rounded_box,
-    scaled,
     superquadric,
     translation,
     tube,
@@ -275,7 +275,7 @@ def library_model(b: SceneBuilder, size: float | None = None) -> Prop:
     prop = Prop()
     gloss = 0.5 if b.chance(0.4) else 0.0
     for part in model.parts:
-        prop.add(scaled(part.mesh, size), b.model_material(part.color, part.texture, gloss))
+        prop.add(resized(part.mesh, size), b.model_material(part.color, part.texture, gloss))
     return prop
 
 

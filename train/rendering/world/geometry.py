@@ -57,6 +57,11 @@ def scaled(mesh: Mesh, factors: float | Vector) -> Mesh:
     return Mesh(mesh.vertices * each, mesh.faces, mesh.uv * np.prod(each) ** (1 / 3), mesh.smooth)
 
 
+def resized(mesh: Mesh, factor: float) -> Mesh:
+    """A model larger by one factor: its picture, which uv (0, 0)..(1, 1) shows whole, grows with it; its normals stay."""
+    return replace(mesh, vertices=mesh.vertices * factor)
+
+
 def shifted_uv(mesh: Mesh, offset: Vector, quarter_turn: bool = False) -> Mesh:
     """The mesh with other places of the texture on it."""
     uv = mesh.uv[:, ::-1] * (-1, 1) if quarter_turn else mesh.uv

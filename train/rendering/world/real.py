@@ -12,7 +12,7 @@ from intrinsic_flow.train.rendering.scene import Color, Material
 from intrinsic_flow.train.rendering.world import clutter
 from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
 from intrinsic_flow.train.rendering.world.foliage import leaf_cloud
-from intrinsic_flow.train.rendering.world.geometry import rotation, scaled, translation
+from intrinsic_flow.train.rendering.world.geometry import resized, rotation, translation
 from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
 
 FURNITURE = ("furniture_cc0", "furniture_ccby", "polyhaven")
@@ -115,7 +115,7 @@ def prop_of(b: SceneBuilder, model: Model, folder: str, scale: float = 1.0) -> P
         kind = _made_of(part, folder)
         if folder == "people" or part.name not in same:
             same[part.name] = b.add_material(_material(b, part, kind, hair), "model")
-        prop.add(part.mesh if scale == 1.0 else scaled(part.mesh, scale), same[part.name])
+        prop.add(resized(part.mesh, scale), same[part.name])
     return prop
 
 

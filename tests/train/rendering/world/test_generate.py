@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from intrinsic_flow.train.rendering.scene import Environment, RectangleLight, Re
 from intrinsic_flow.train.rendering.world.builder import MAX_TRIANGLES, SceneBuilder
 from intrinsic_flow.train.rendering.world.generate import KINDS, compose, generate
 from intrinsic_flow.train.rendering.world.geometry import box, face_normals, moved, translation
+from intrinsic_flow.train.rendering.world.real import prop_of
 from intrinsic_flow.train.rendering.world.rooms import room_scene
 
 SEEDS = range(60)
@@ -61,6 +63,18 @@ def test_all_kinds_of_scene_come_up(made):
     kinds = Counter(scene.kind for scene, _ in made)
     assert kinds["room"] > 4 and kinds["portrait"] > 3 and kinds["scans"] > 3 and len(kinds) >= 9
     assert set(kinds) <= set(KINDS)
+
+
+@pytest.mark.parametrize("folder", ["people", "ycb"])
+def test_models_of_another_size_keep_their_pictures_and_normals(folder):
+    b = SceneBuilder(5, PlainLibrary())
+    model = PlainLibrary().real_model(b.rng, folder)
+    up = np.tile([0.0, 0.0, 1.0], (len(model.parts[0].mesh.vertices), 1))
+    part = replace(model.parts[0], mesh=replace(model.parts[0].mesh, smooth=True, normals=up))
+    mesh, _ = prop_of(b, Model("thing", (part,)), folder, 1.25).pieces[0]
+    np.testing.assert_allclose(mesh.vertices, 1.25 * part.mesh.vertices)
+    np.testing.assert_array_equal(mesh.uv, part.mesh.uv)
+    np.testing.assert_array_equal(mesh.normals, up)
 
 
 @pytest.mark.parametrize("kind", ["portrait", "people", "scans", "pattern", "print", "dappled", "color"])
