@@ -66,6 +66,7 @@ def test_every_graph_agrees_with_torch_on_a_batch(exported_bundle, random_model)
         ("velocity_step", {"prediction": "regression"}),
         ("encoder", {"input_encoding": "linear"}),
         ("encoder", {"input_encoding": "log"}),
+        ("encoder", {"pretrained_encoder": "efficientnet_lite0"}),
         ("decoder", {"decoder_image": True}),
     ],
 )

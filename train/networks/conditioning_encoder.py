@@ -22,7 +22,6 @@ def encode_image(image: Tensor, encoding: str) -> Tensor:
     log: log(1 + 50 x) / log(51), like the eye's over 1.7 decades (0.01 becomes 0.10, 0.1 becomes 0.46; sqrt: 0.10, 0.32),
     with a finite slope at black, where sqrt blows up noise.
     """
-    image = image.clamp(0, 1)
     if encoding == "log":
         return torch.log1p(_LOG_GAIN * image) / math.log1p(_LOG_GAIN)
     return image.sqrt() if encoding == "sqrt" else image
@@ -66,6 +65,8 @@ class ConditioningEncoder(nn.Module):
         return True
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # Once: torch 2.13's exporter loses the bounds of a second clamp of the same tensor.
+        image = image.clamp(0, 1)
         h = self.stem(F.pixel_unshuffle(encode_image(image, self.encoding) * 2 - 1, 4))
         h = self.stages[0](h)
         known = [] if self.pretrained is None else self.pretrained(F.avg_pool2d(encode_image(image, "sqrt"), 2))
