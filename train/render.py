@@ -44,8 +44,6 @@ from intrinsic_flow.train.worker_pool import JobFailed, PoolError, WorkerPool
 # A scene of 256x256 takes seconds, and minutes on a machine that many share; anything longer hangs.
 _SECONDS_A_VIEW = 300
 _MOST_PIXELS = 2048 * 2048
-# Larger pictures are not traced at twice their size: that would take gigabytes, and their shadows spread over more pixels.
-_MOST_ENLARGED = 1024 * 1024
 _SAMPLES_STEP = BUCKETS * Quality.enlargement**2
 # So many scenes in a row do not fail by chance.
 _MOST_FAILURES = 8
@@ -65,6 +63,16 @@ def _size(text: str) -> tuple[int, int]:
 _size.__name__ = "size"
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected a share between 0 and 1")
+    return value
+
+
+_share.__name__ = "share"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("train.render", __doc__)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the shards")
@@ -80,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=positive, default=48, help="frames of a clip (default: 48)")
     parser.add_argument("--fps", type=float, default=24.0, help="frames per second that a clip stands for (default: 24)")
     parser.add_argument("--size", type=_size, default=(256, 256), help="side, or WIDTHxHEIGHT, in pixels (default: 256)")
+    parser.add_argument(
+        "--large-share",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the scenes at twice the size, with hard shadows and fine print (default: 0)",
+    )
     parser.add_argument(
         "--samples",
         type=positive,
@@ -112,7 +127,8 @@ def _scene_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[s
     """Seeds that are not done, until there are views enough."""
     seed = arguments.seed
     while made["views"] < arguments.views:
-        job = SceneJob(seed, arguments.views_per_scene, arguments.relights, tuple(arguments.kinds))
+        kinds = tuple(arguments.kinds)
+        job = SceneJob(seed, arguments.views_per_scene, arguments.relights, kinds, arguments.large_share)
         if not staging.is_done(job.split, job.unit):
             yield job
         seed += 1
@@ -136,8 +152,7 @@ def _jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -
 
 def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress) -> Counter[str]:
     """Render until the folder holds what was asked for; returns what was left out, by reason."""
-    enlargement = Quality.enlargement if arguments.size[0] * arguments.size[1] <= _MOST_ENLARGED else 1
-    quality = Quality(arguments.size, arguments.samples, arguments.noise, enlargement=enlargement)
+    quality = Quality(samples=arguments.samples, noise=arguments.noise).at(*arguments.size)
     counts = staging.counts()
     made = Counter(views=counts["train"].views + counts["val"].views, clips=counts["clip"].units)
     if made["views"] or made["clips"]:
@@ -146,7 +161,8 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
     left = max(0, arguments.views - made["views"]) + arguments.frames * max(0, arguments.clips - made["clips"])
     counter = ProgressCounter(progress, "rendered", left, "views")
     longest = max(arguments.frames if arguments.clips else 0, arguments.views_per_scene * (1 + arguments.relights))
-    timeout = _SECONDS_A_VIEW * longest * max(1.0, arguments.size[0] * arguments.size[1] / 65536)
+    pixels = arguments.size[0] * arguments.size[1] * (4 if arguments.large_share else 1)
+    timeout = _SECONDS_A_VIEW * longest * max(1.0, pixels / 65536)
     waiting = failures = 0
     begun, fresh = time.monotonic(), 0
     start_arguments = (arguments.assets, quality, 0)
@@ -204,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "samples": arguments.samples,
         "noise": arguments.noise,
         "assets": arguments.assets is not None,
+        **({"large_share": arguments.large_share} if arguments.large_share else {}),
         **({"kinds": sorted(arguments.kinds)} if arguments.kinds else {}),
     }
     staging = open_staging(arguments.output, "render", settings)

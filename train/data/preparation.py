@@ -97,7 +97,7 @@ def open_staging(folder: str, name: str, settings: dict) -> Staging:
     """The output folder, for a run with these settings (what the views depend on; `size` among them).
 
     They are remembered under `name`, so that a resumed run cannot mix views that were made differently. InputError: the
-    folder holds others, or views of another size (a training run needs one size), or cannot be used.
+    folder holds others, or views of another size, or cannot be used.
     """
     try:
         staging = Staging(folder)

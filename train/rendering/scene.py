@@ -53,7 +53,9 @@ class Material:
     normal incidence (0.04 for common dielectrics, 0 = no coat). metallic: 1 = no diffuse reflection, the coat's
     reflectance is the colour. kind: what it is made of, a name of `train.data.shards` (skin, wood, print, ...).
     cutoff: where the texture's alpha (0..1) is below it, there is nothing. clear: light goes straight through, times the
-    colour, but for what the coat reflects like a mirror.
+    colour, but for what the coat reflects like a mirror. transmission: what light from behind gives, scattered through a
+    thin sheet (a leaf, a curtain, a lamp's shade), as a share of what the same light from the front would; it takes on
+    the albedo and is shading.
     """
 
     color: Color = (1.0, 1.0, 1.0)
@@ -68,6 +70,7 @@ class Material:
     kind: str = "other"
     cutoff: float = 0.0
     clear: bool = False
+    transmission: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

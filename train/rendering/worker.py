@@ -25,6 +25,8 @@ from intrinsic_flow.train.rendering.world.relight import relit
 
 # Seeds of scenes that only validate. A scene's split is a function of its seed, whatever the options are.
 VALIDATION_EVERY = 16
+# Kinds with hard shadows and fine print, for networks that sharpen.
+FINE = ("sunlit", "pattern", "print", "dappled", "scans", "street")
 # Share of the scenes that are seen through a lens that darkens towards the corners.
 VIGNETTED = 0.3
 
@@ -37,13 +39,20 @@ def split_of(seed: int) -> str:
 @dataclass(frozen=True)
 class SceneJob:
     """Views of one scene. relights: further renders of each view under other light, albedo and camera unchanged. kinds: of
-    scenes that may be drawn (`generate.KINDS`); empty for all.
+    scenes that may be drawn (`generate.KINDS`); empty for all. large_share: of the scenes, which are of FINE kinds and are
+    rendered at twice the size.
     """
 
     seed: int
     views: int
     relights: int = 0
     kinds: tuple[str, ...] = ()
+    large_share: float = 0.0
+
+    @property
+    def large(self) -> bool:
+        """Whether this scene is one of the large ones: a function of its seed and the share."""
+        return bool(np.random.default_rng([self.seed, 6]).random() < self.large_share)
 
     @property
     def unit(self) -> str:
@@ -128,7 +137,11 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
         with_gains,
     )
 
-    scene = generate(job.seed, library, job.kinds)
+    kinds = job.kinds
+    if job.large:
+        quality = quality.at(2 * quality.size[0], 2 * quality.size[1])
+        kinds = tuple(kind for kind in FINE if kind in kinds) or kinds if kinds else FINE
+    scene = generate(job.seed, library, kinds)
     assembled = assemble(scene)
     rng = np.random.default_rng([job.seed, 1])
     cameras = choose_cameras(scene, assembled, job.views, quality.size, rng)

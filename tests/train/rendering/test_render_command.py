@@ -17,7 +17,7 @@ import pytest
 from intrinsic_flow.train import render
 from intrinsic_flow.train.data.shards import raw_views, views
 from intrinsic_flow.train.data.store import load_views, shard_paths
-from intrinsic_flow.train.rendering.worker import VALIDATION_EVERY, split_of
+from intrinsic_flow.train.rendering.worker import FINE, VALIDATION_EVERY, SceneJob, split_of
 
 pytestmark = pytest.mark.usefixtures("backend")
 FAST = ["--size", "64", "--samples", "16", "--noise", "9", "--workers", "1", "--quiet"]
@@ -37,6 +37,16 @@ def test_views_are_training_views(rendered):
     assert len(store) >= 4
     assert list(store.sizes) == [(64, 64)]
     assert not list((rendered / "shards" / ".staging" / "train").glob("*.tar"))
+
+
+def test_a_share_of_the_scenes_is_twice_as_large(tmp_path):
+    options = ["-o", str(tmp_path), "--views", "1", "--views-per-scene", "1", "--size", "32", "--large-share", "1"]
+    assert render.main([*options, *FAST[2:]]) == 0
+    ((_, view),) = views(tmp_path / "train-00000.tar")
+    assert view.mask.shape == (64, 64) and view.meta["kind"] in FINE
+    jobs = [SceneJob(seed, 1, large_share=0.1) for seed in range(1000)]
+    assert 70 < sum(job.large for job in jobs) < 130
+    assert not any(SceneJob(seed, 1).large for seed in range(100))
 
 
 def test_image_is_the_sum_of_its_layers_and_albedo_is_plausible(rendered):
@@ -141,6 +151,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         (["--size", "3x4x5"], "WIDTHxHEIGHT"),
         (["--samples", "24"], "expected a multiple of 16"),
         (["--workers", "0"], "expected at least 1"),
+        (["--large-share", "2"], "expected a share between 0 and 1"),
     ],
 )
 def test_wrong_usage_is_named(tmp_path, capsys, options, message):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intrinsic_flow.train.rendering.appearance.vivid import vivid, vivid_color
+from intrinsic_flow.train.rendering.appearance.vivid import detailed, vivid, vivid_color
 from intrinsic_flow.train.rendering.scene import Material, Texture
 
 
@@ -30,3 +30,14 @@ def test_a_texture_is_changed_once_and_skin_not_at_all():
     assert saturation(after) > saturation(before) * 1.1
     assert strong[0].color == pytest.approx((1, 1, 1))
     assert vivid([cloth], 1.0)[0].texture.pixels == pytest.approx(pixels, abs=1)
+
+
+def test_fine_contrast_grows_and_drawn_edges_do_not():
+    grain = (
+        0.3 * np.exp(0.1 * np.random.default_rng(0).normal(size=(64, 64, 1))).astype(np.float32) * np.ones(3, np.float32)
+    )
+    finer = detailed(grain, 1.5)
+    assert np.log(finer).std() == pytest.approx(1.4 * np.log(grain).std(), rel=0.1)
+    np.testing.assert_allclose(finer.mean(), grain.mean(), rtol=0.01)
+    letter = np.where(np.arange(64)[None, :, None] < 32, 0.05, 0.8).astype(np.float32) * np.ones((64, 1, 3), np.float32)
+    assert np.abs(np.log(detailed(letter, 1.5) / letter)).max() < 0.1

@@ -30,12 +30,12 @@ class Range:
 ANY_HUE = (0.0, 360.0)
 
 PRIORS: dict[str, tuple[Range, ...]] = {
-    # Rooms are mostly off-white; a real colour is one in five.
+    # Rooms are mostly off-white; a real colour is one in three.
     "wall": (
-        Range(5, (0.86, 0.945), (0.0, 0.018), (60, 110)),
+        Range(3.5, (0.86, 0.945), (0.0, 0.018), (60, 110)),
         Range(2, (0.80, 0.92), (0.015, 0.045), (50, 105)),
         Range(1, (0.76, 0.9), (0.01, 0.04), (140, 270)),
-        Range(1.2, (0.45, 0.82), (0.03, 0.1), ANY_HUE),
+        Range(2.6, (0.45, 0.82), (0.03, 0.1), ANY_HUE),
         Range(0.4, (0.35, 0.65), (0.0, 0.02), ANY_HUE),
     ),
     "ceiling": (Range(5, (0.88, 0.945), (0.0, 0.012), (60, 120)), Range(1, (0.78, 0.9), (0.0, 0.03), (50, 110))),

@@ -85,7 +85,7 @@ def view_entropy(
 
 
 # Of cameras, how many have a lens that leaves what is far or near out of focus: of people and small things, of others.
-_WITH_LENS = {"portrait": 0.7, "scans": 0.5, "tabletop": 0.4, "people": 0.25, "specimen": 0.25}
+_WITH_LENS = {"portrait": 0.6, "scans": 0.35, "tabletop": 0.35, "people": 0.25, "specimen": 0.25}
 _OTHERS_WITH_LENS = 0.1
 # Metres: the radius of a fast portrait lens.
 _WIDEST = 0.02

@@ -40,4 +40,4 @@ def denoised_shading(diffuse: np.ndarray, albedo: np.ndarray, normal: np.ndarray
 
 def denoised_residual(residual: np.ndarray, albedo: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Residual of one group in buckets (B, H, W, 3) -> (H, W, 3) float32. MissingExtraError: pyoidn is not installed."""
-    return _denoise(robust_mean(residual), normal, albedo, "balanced")
+    return _denoise(robust_mean(residual), normal, albedo, "fast")

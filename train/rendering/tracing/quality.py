@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # A pixel's samples fall into so many equal buckets, of which `fireflies` takes robust means.
 BUCKETS = 4
+# Pixels; larger pictures would take gigabytes, and their shadows' edges spread over more pixels anyway.
+MOST_ENLARGED = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Quality:
         paths = BUCKETS * self.enlargement**2
         if self.samples < paths or self.samples % paths:
             raise ValueError(f"samples: found {self.samples}, expected a positive multiple of {paths}")
+
+    def at(self, height: int, width: int) -> Quality:
+        """The same for pictures of another size; those beyond MOST_ENLARGED are not traced at twice theirs."""
+        return replace(self, size=(height, width), enlargement=2 if height * width <= MOST_ENLARGED else 1)
 
     @property
     def traced_size(self) -> tuple[int, int]:

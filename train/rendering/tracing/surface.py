@@ -5,8 +5,9 @@ code depends on how many there are or how large they are, so that one compiled k
 
 The base is not darkened by the coat: diffuse light is exactly albedo x irradiance / pi, and everything else of a
 reflection is the coat's, never negative. (An energy-conserving coat would make the shading depend on the coat, and with
-it what a photograph's shading means.) The coat is Walter et al. 2007, "Microfacet Models for Refraction through Rough
-Surfaces", with Schlick's Fresnel term and visible normals sampled (Heitz 2018).
+it what a photograph's shading means.) A thin sheet's base also scatters light through, Lambertian on the other side. The
+coat is Walter et al. 2007, "Microfacet Models for Refraction through Rough Surfaces", with Schlick's Fresnel term and
+visible normals sampled (Heitz 2018).
 
 Import after `llvm.start_backend`.
 """
@@ -31,6 +32,8 @@ MAX_SLOPE = 8.0
 MIN_ALPHA = 0.01
 # Bounds of albedo: a black surface has no shading, and light in a white one never ends.
 MIN_ALBEDO, MAX_ALBEDO = 0.01, 0.9
+# What a sheet sends back and through in sum stays below this.
+_MOST_SCATTERED = 0.95
 
 _COLOR, _TILING, _COAT, _TEXELS, _SLOPES = 0, 4, 8, 0, 4
 
@@ -56,12 +59,14 @@ def _pack_relief(relief: Relief | None) -> np.ndarray:
 class Hit:
     """Surface properties where rays hit, arrays of one width. frame: shading frame, z on the side of the ray.
     base: (3) diffuse albedo (0 for metals). specular: (3) the coat's reflectance at normal incidence. alpha: GGX.
+    through: as `Material.transmission`.
     """
 
     frame: mi.Frame3f
     base: mi.Color3f
     specular: mi.Color3f
     alpha: mi.Float
+    through: mi.Float
 
 
 class MaterialTable:
@@ -92,7 +97,8 @@ class MaterialTable:
             tile = material.relief_tile or material.tile
             floats[row, 5] = 1.0 / tile if tile else 1.0
             floats[row, 6:8] = material.cutoff, material.clear
-            floats[row, 8:11] = max(material.roughness**2, MIN_ALPHA), material.specular, material.metallic
+            coat = max(material.roughness**2, MIN_ALPHA), material.specular
+            floats[row, 8:12] = *coat, material.metallic, material.transmission
             height, width = texture.pixels.shape[:2] if texture is not None else (1, 1)
             integers[row, :4] = place(texture, _pack_texture(texture)), width, height, texture is None or texture.tileable
             height, width = relief.slopes.shape[:2] if relief is not None else (1, 1)
@@ -156,7 +162,7 @@ class MaterialTable:
         material = dr.gather(mi.UInt32, self._face_materials, si.prim_index, active)
         red, green, blue, strength = self._row(mi.Float, self._floats, 12, material, _COLOR, active)
         scale, relief_scale, _, _ = self._row(mi.Float, self._floats, 12, material, _TILING, active)
-        alpha, specular, metallic, _ = self._row(mi.Float, self._floats, 12, material, _COAT, active)
+        alpha, specular, metallic, through = self._row(mi.Float, self._floats, 12, material, _COAT, active)
         texels = self._row(mi.UInt32, self._integers, 8, material, _TEXELS, active)
         slopes = self._row(mi.UInt32, self._integers, 8, material, _SLOPES, active)
 
@@ -167,6 +173,8 @@ class MaterialTable:
         color *= mi.Color3f(red, green, blue)
         # Not dr.clip: its maximum trips an instruction-selection bug of LLVM 19.
         color = dr.select(color > MIN_ALBEDO, dr.select(color < MAX_ALBEDO, color, MAX_ALBEDO), MIN_ALBEDO)
+
+        room = _MOST_SCATTERED / dr.max(color) - 1
 
         u_slope, v_slope = mi.Float(0.0), mi.Float(0.0)
         for code, weight in self._corners(si.uv * relief_scale, slopes, active):
@@ -179,6 +187,7 @@ class MaterialTable:
             base=color * (1 - metallic),
             specular=dr.lerp(mi.Color3f(specular), color, metallic),
             alpha=alpha,
+            through=dr.select(through < room, through, dr.select(room > 0, room, 0.0)),
         )
 
 
@@ -222,10 +231,12 @@ def _coat_share(hit: Hit, cos_in: mi.Float) -> mi.Float:
 def evaluate(hit: Hit, wi: mi.Vector3f, wo: mi.Vector3f, active: mi.Bool) -> tuple[mi.Float, mi.Color3f, mi.Float]:
     """For directions in `hit.frame`, wi towards the viewer and wo towards the light: (lambert, coat, pdf).
 
-    lambert: cos / pi, to be multiplied by `hit.base`; coat: BSDF times cosine; pdf: density of `sample` per solid angle.
+    lambert: cos / pi, to be multiplied by `hit.base`, and less for light from behind; coat: BSDF times cosine; pdf: density
+    of `sample` per solid angle.
     """
-    active &= (wi.z > 0) & (wo.z > 0)
-    lambert = dr.select(active, wo.z * dr.inv_pi, 0.0)
+    active &= wi.z > 0
+    lambert = dr.select(active, dr.select(wo.z > 0, wo.z, -wo.z * hit.through) * dr.inv_pi, 0.0)
+    front = active & (wo.z > 0)
     half = dr.normalize(wi + wo)
     distribution = mi.MicrofacetDistribution(mi.MicrofacetType.GGX, hit.alpha, True)
     cosine = dr.dot(wi, half)
@@ -233,18 +244,24 @@ def evaluate(hit: Hit, wi: mi.Vector3f, wo: mi.Vector3f, active: mi.Bool) -> tup
     masking = distribution.G(wi, wo, half)
     coat = _fresnel(hit.specular, cosine) * (density * masking / (4 * dr.select(wi.z > 1e-4, wi.z, 1e-4)))
     share = _coat_share(hit, wi.z)
-    coat_pdf = distribution.pdf(wi, half) / (4 * dr.select(cosine > 1e-4, cosine, 1e-4))
-    pdf = dr.lerp(lambert, coat_pdf, share)
-    return lambert, dr.select(active, coat, 0.0), dr.select(active, pdf, 0.0)
+    coat_pdf = dr.select(cosine > 1e-4, distribution.pdf(wi, half) / (4 * cosine), 0.0)
+    pdf = dr.lerp(lambert / (1 + hit.through), coat_pdf, share)
+    # A sheet also has what the coat sends below the horizon.
+    active &= (wo.z > 0) | (hit.through > 0)
+    return lambert, dr.select(front, coat, 0.0), dr.select(active, pdf, 0.0)
 
 
 def sample(hit: Hit, wi: mi.Vector3f, choice: mi.Float, point: mi.Point2f) -> mi.Vector3f:
-    """Draw a direction wo in `hit.frame`; it may lie below the horizon, where `evaluate` is 0."""
+    """Draw a direction wo in `hit.frame`; the coat's may lie below the horizon."""
     distribution = mi.MicrofacetDistribution(mi.MicrofacetType.GGX, hit.alpha, True)
     half, _ = distribution.sample(wi, point)
     reflected = mi.reflect(wi, half)
     diffuse = mi.warp.square_to_cosine_hemisphere(point)
-    return dr.select(choice < _coat_share(hit, wi.z), reflected, diffuse)
+    share = _coat_share(hit, wi.z)
+    # What is left of the choice is uniform again: whether the base sends the light back or through.
+    rest = (choice - share) / dr.select(share < 1, 1 - share, 1.0)
+    diffuse.z *= dr.select(rest * (1 + hit.through) < hit.through, -1.0, 1.0)
+    return dr.select(choice < share, reflected, diffuse)
 
 
 class MaterialBSDF(mi.BSDF):

@@ -35,8 +35,12 @@ T = TypeVar("T")
 MAX_TRIANGLES = 450_000
 # Optional things are left out above this, so that what has to come (walls, people, the last lamp) still fits.
 ENOUGH_TRIANGLES = 220_000
+# Light through thin sheets (`Material.transmission`): leaves send through about as much as they send back.
+THROUGH = (0.25, 0.9)
 # Strength of a scene's colours (see `vivid`): mean and standard deviation of its log.
-VIVIDNESS = (0.4, 0.25)
+VIVIDNESS = (0.55, 0.25)
+# Contrast of its textures finer than some texels: lowest and highest factor.
+DETAIL = (1.1, 1.7)
 
 
 @dataclass(frozen=True)
@@ -224,12 +228,13 @@ class SceneBuilder:
         plain: float | None = None,
         gloss: float | None = None,
         tile_scale: float = 1.0,
+        thin: bool = False,
     ) -> int:
         """Index of a material for a role of PRIORS.
 
         fresh: probability of a new one where the scene has some of this role (rooms repeat their materials). color: a
         uniform colour instead of a draw. plain, gloss: probabilities in place of the role's. tile_scale: on the
-        metres of a repeat.
+        metres of a repeat. thin: a sheet that light shines through, as leaves always are.
         """
         same = [index for index, other in enumerate(self._roles) if other == role]
         if color is not None:
@@ -252,6 +257,8 @@ class SceneBuilder:
         metallic = float(role == "metal" and self.chance(0.45))
         kind = MADE_OF.get(role, role)
         made = Material(tint, texture, tile, relief, tile, strength, roughness, specular, metallic, kind)
+        if thin or role == "leaf":
+            made = replace(made, transmission=float(rng.uniform(*THROUGH)))
         return self.add_material(made, role)
 
     def plain_like(self, index: int) -> int:
@@ -345,7 +352,7 @@ class SceneBuilder:
             self.seed,
             kind,
             self.parts,
-            vivid(self.materials, float(np.exp(self.rng.normal(*VIVIDNESS)))),
+            vivid(self.materials, float(np.exp(self.rng.normal(*VIVIDNESS))), self.rng.uniform(*DETAIL)),
             self.lights,
             self.sun,
             self.environment,

@@ -100,7 +100,7 @@ def curtains(b: SceneBuilder, hole: Opening, ceiling: float) -> Prop:
     rod_z = min(hole.z + hole.height + rng.uniform(0.06, 0.2), ceiling - 0.04)
     to_floor = b.chance(0.6) or hole.z < 0.45
     low = rng.uniform(0.01, 0.05) if to_floor else hole.z - rng.uniform(0.08, 0.2)
-    cloth = b.material("fabric")
+    cloth = b.material("fabric", thin=True)
     reach = hole.width / 2 + 0.15
     metal = b.material(b.choice(["metal", "wood"]), fresh=0.5)
     y = -0.1
@@ -127,7 +127,7 @@ def blind(b: SceneBuilder, hole: Opening) -> Prop:
     cover = b.material(b.choice(["plastic", "wood", "metal"]), plain=0.8)
     prop.add(box((width, 0.05, 0.04), 0.003), cover, translation(0, 0.03, hole.height - 0.04))
     if b.chance(0.4):
-        cloth = b.material("fabric")
+        cloth = b.material("fabric", thin=True)
         prop.add(box((width, 0.002, drop - 0.03)), cloth, translation(0, 0.03, hole.height - drop))
         prop.add(box((width, 0.012, 0.02), 0.003), cover, translation(0, 0.03, hole.height - drop - 0.01))
         return prop

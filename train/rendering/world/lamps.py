@@ -49,7 +49,8 @@ def shaded_lamp(b: SceneBuilder, color: np.ndarray, power: float, height: float)
     else:
         prop.add(cylinder(size * 0.6, 0.018, 0.004, 36), skin)
         prop.add(cylinder(0.009, stem_top - 0.016, 0, 12), skin, translation(z=0.016))
-    cover = b.material(b.choice(["fabric", "paper", "fabric", "metal"]), plain=0.7)
+    made_of = b.choice(["fabric", "paper", "fabric", "metal"])
+    cover = b.material(made_of, plain=0.7, thin=made_of != "metal")
     narrow = size * rng.uniform(0.5, 1.0)
     prop.add(shade(size, narrow, tall, b.choice([0, 0, 20])), cover, translation(z=height - tall))
     prop.lights.append(bulb((0, 0, height - tall * 0.5), min(0.035, narrow * 0.4), power, color))
@@ -78,7 +79,8 @@ def pendant(b: SceneBuilder, color: np.ndarray, power: float, drop: float, group
         return prop
     size = rng.uniform(0.12, 0.28)
     tall = size * rng.uniform(0.5, 1.2)
-    skin = b.material(b.choice(["metal", "fabric", "paper", "ceramic"]), plain=0.8)
+    made_of = b.choice(["metal", "fabric", "paper", "ceramic"])
+    skin = b.material(made_of, plain=0.8, thin=made_of in ("fabric", "paper"))
     prop.add(tube(np.array([[0, 0, -0.02], [0, 0, -drop + tall]]), 0.003, 6), dark)
     if b.chance(0.5):
         profile = smooth_profile([(size, 0), (size * 0.8, tall * 0.55), (0.03, tall)], 14)

@@ -10,7 +10,7 @@ import numpy as np
 from intrinsic_flow.train.rendering.appearance.gltf import Model, ModelPart
 from intrinsic_flow.train.rendering.scene import Color, Material
 from intrinsic_flow.train.rendering.world import clutter
-from intrinsic_flow.train.rendering.world.builder import Prop, SceneBuilder
+from intrinsic_flow.train.rendering.world.builder import THROUGH, Prop, SceneBuilder
 from intrinsic_flow.train.rendering.world.foliage import leaf_cloud
 from intrinsic_flow.train.rendering.world.geometry import resized, rotation, translation
 from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
@@ -104,6 +104,7 @@ def _material(b: SceneBuilder, part: ModelPart, kind: str, hair: Color) -> Mater
         kind=kind,
         cutoff=part.cutoff,
         clear=part.clear,
+        transmission=rng.uniform(*THROUGH) if kind == "foliage" and part.cutoff else 0.0,
     )
 
 

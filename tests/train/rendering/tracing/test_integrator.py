@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from intrinsic_flow.train.rendering.scene import Camera, Environment, Material, Scene, Sun
+from intrinsic_flow.train.rendering.scene import Camera, Environment, Material, Mesh, Part, Scene, Sun
 from tests.train.rendering.conftest import INSIDE, box, window_room
 
 SIDE, SAMPLES = 32, 1024
@@ -82,6 +82,17 @@ class TestAgainstPathTracer:
         assert image.mean() == pytest.approx(truth.mean(), rel=0.01)
         np.testing.assert_allclose(blocks(image), blocks(truth), rtol=0.05)
 
+    def test_a_sheet_lit_from_behind(self):
+        sky = np.linspace(2.0, 0.2, 16, dtype=np.float32)[:, None, None] * np.ones((16, 32, 3), np.float32)
+        sun = Sun(np.array([0.0, -0.8, -0.6]), np.array([6.0, 5.0, 4.0]), 0.0)
+        materials = [Material((0.4, 0.3, 0.2)), Material((0.2, 0.4, 0.1), specular=0.0, transmission=0.7)]
+        parts = [box((0, 0, -0.1), (20, 20, 0.2), 0, 0), box((0, 0, 0.5), (1, 1e-4, 1), 1, 1)]
+        scene = Scene(0, "street", parts, materials, [], sun, Environment(sky), lambda rng: None)
+        camera = Camera(np.array([0.0, -3.0, 1.0]), np.array([0.0, 0.0, 0.5]), 30.0)
+        layers, truth = layers_of(scene, camera), reference(scene, camera)
+        assert layers.image.mean() == pytest.approx(truth.mean(), rel=0.01)
+        np.testing.assert_allclose(blocks(layers.image), blocks(truth), rtol=0.05)
+
 
 @pytest.mark.usefixtures("backend")
 class TestLayers:
@@ -109,6 +120,18 @@ class TestLayers:
             np.testing.assert_allclose(layers.albedo, np.broadcast_to(material.color, layers.albedo.shape), rtol=1e-3)
             shading = layers.diffuse.mean(0)[0] / layers.albedo
             np.testing.assert_allclose(shading.mean((0, 1)), 0.7, rtol=0.01)
+
+    def test_light_through_a_leaf_is_shading(self):
+        # One sheet seen from below, the sky only above it: its shading is the transmitted share of the sky's radiance.
+        sky = np.concatenate([np.full((8, 32, 3), 0.7), np.full((8, 32, 3), 1e-6)]).astype(np.float32)
+        corners = np.array([[-9, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0]], float)
+        leaf = Part(Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]]), corners[:, :2], smooth=False), 0, 0)
+        material = Material((0.2, 0.4, 0.1), specular=0.0, transmission=0.6)
+        scene = Scene(0, "street", [leaf], [material], [], None, Environment(sky), lambda rng: None)
+        layers = layers_of(scene, Camera(np.array([0.5, 0.0, -3.0]), np.array([0.0, 0.0, 0.0]), 30.0), samples=256)
+        np.testing.assert_allclose(layers.albedo.mean((0, 1)), material.color, rtol=1e-3)
+        np.testing.assert_allclose((layers.diffuse.mean(0)[0] / layers.albedo).mean((0, 1)), 0.6 * 0.7, rtol=0.03)
+        assert layers.residual.max() == 0
 
     def test_matte_surfaces_have_no_residual(self):
         scene = window_room(sun=False, portal=False)

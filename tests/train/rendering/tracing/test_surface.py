@@ -13,6 +13,7 @@ MATERIALS = {
     "matte": Material((0.5, 0.4, 0.3), specular=0.0),
     "glossy": Material((0.5, 0.4, 0.3), roughness=0.3),
     "metal": Material((0.8, 0.7, 0.5), roughness=0.5, metallic=1.0),
+    "sheet": Material((0.5, 0.4, 0.3), roughness=0.5, transmission=0.6),
 }
 
 
@@ -39,12 +40,12 @@ def interaction(u, v):
     return si
 
 
-def directions(count: int = 200_000):
-    """Uniform over the hemisphere."""
+def directions(count: int = 400_000):
+    """Uniform over the sphere."""
     import mitsuba as mi
 
     rng = np.random.default_rng(0)
-    z = rng.uniform(0, 1, count)
+    z = rng.uniform(-1, 1, count)
     angle, radius = rng.uniform(0, 2 * np.pi, count), np.sqrt(1 - z * z)
     return mi.Vector3f(*(np.float32(x) for x in (radius * np.cos(angle), radius * np.sin(angle), z)))
 
@@ -63,7 +64,7 @@ def test_density_integrates_to_one_or_less(name, angle):
     from intrinsic_flow.train.rendering.tracing.surface import evaluate
 
     _, _, pdf = evaluate(hit_of(MATERIALS[name]), incoming(angle), directions(), mi.Bool(True))
-    total = 2 * np.pi * np.array(pdf).mean()
+    total = 4 * np.pi * np.array(pdf).mean()
     # What the coat sends below the horizon is missing.
     assert 0.9 < total < 1.02
 
@@ -83,7 +84,7 @@ def test_sampling_agrees_with_integration(name, angle):
         return hit.base * lambert + coat, pdf
 
     value, _ = reflected(directions())
-    integral = 2 * np.pi * np.array(value).mean(1)
+    integral = 4 * np.pi * np.array(value).mean(1)
     rng = np.random.default_rng(1)
     choice, x, y = (mi.Float(rng.uniform(0, 1, 200_000).astype(np.float32)) for _ in range(3))
     value, pdf = reflected(sample(hit, wi, choice, mi.Point2f(x, y)))
@@ -100,9 +101,11 @@ def test_base_reflects_its_albedo_and_metal_has_no_base():
     for name, material in MATERIALS.items():
         hit = hit_of(material)
         lambert, coat, _ = evaluate(hit, incoming(30), wo, mi.Bool(True))
-        diffuse = 2 * np.pi * np.array(hit.base * lambert).mean(1)
-        expected = np.zeros(3) if name == "metal" else material.color
+        diffuse = 4 * np.pi * np.array(hit.base * lambert).mean(1)
+        expected = np.zeros(3) if name == "metal" else np.array(material.color) * (1 + material.transmission)
         np.testing.assert_allclose(diffuse, expected, rtol=0.02)
+        through = np.array(lambert)[np.array(wo.z) < 0]
+        assert (through.max() > 0) == (name == "sheet")
         assert np.array(coat).min() >= 0
         assert (np.array(coat).max() > 0) == (name != "matte")
 
@@ -166,3 +169,9 @@ def test_faces_have_their_own_materials():
     si = interaction([0.5] * 3, [0.5] * 3)
     si.prim_index = dr.arange(mi.UInt32, 3)
     np.testing.assert_allclose(np.array(table.lookup(si, mi.Bool(True)).base)[0], [0.6, 0.1, 0.6], rtol=1e-3)
+
+
+def test_a_sheet_never_scatters_more_than_it_gets():
+    white = hit_of(Material((0.8, 0.8, 0.8), transmission=0.9))
+    assert float(white.through[0]) == pytest.approx(0.95 / 0.8 - 1, rel=1e-4)
+    assert float(hit_of(Material((0.3, 0.3, 0.3), transmission=0.9)).through[0]) == pytest.approx(0.9)
