@@ -3,9 +3,9 @@
     python -m train.inspect_shards shards/ --sheet sheet.png
     python -m train.inspect_shards shards/ more/train-00007.tar --photos photos/ --json report.json
 
-Counts by split, kind and light; statistics of albedo, image and light (median over views, 5th and 95th percentile in
-brackets); the same image statistics for a folder of ordinary photographs; a contact sheet of image | albedo | shading |
-residual. A broken shard or view is named and skipped.
+Counts by split, kind and light; statistics of albedo, image and light (median over the views of the most frequent size,
+5th and 95th percentile in brackets); the same image statistics for a folder of ordinary photographs; a contact sheet of
+image | albedo | shading | residual. A broken shard or view is named and skipped.
 
 Exit code: 0 all is well, 1 some shards or views are broken, 2 wrong usage.
 """
@@ -73,8 +73,8 @@ class SplitReport:
     decode_errors: list[float] = field(default_factory=list)
     shares: dict[str, list[float]] = field(default_factory=dict)
     residual: list[float] = field(default_factory=list)
-    pictures: list[PictureStatistics] = field(default_factory=list)
-    albedos: list[AlbedoStatistics] = field(default_factory=list)
+    pictures: dict[str, list[PictureStatistics]] = field(default_factory=dict)
+    albedos: dict[str, list[AlbedoStatistics]] = field(default_factory=dict)
     with_surfaces: int = 0
     materials: dict[str, float] = field(default_factory=dict)
 
@@ -99,12 +99,14 @@ class SplitReport:
         self.with_surfaces += bool(view.materials)
         for name, share in view.materials.items():
             self.materials[name] = self.materials.get(name, 0.0) + share
-        self.pictures.append(view.picture)
+        self.pictures.setdefault(view.size, []).append(view.picture)
         if view.albedo is not None:
-            self.albedos.append(view.albedo)
+            self.albedos.setdefault(view.size, []).append(view.albedo)
 
     def to_dict(self) -> dict[str, object]:
-        """For the report; statistics are null without any view."""
+        """For the report; statistics are of the views of the most frequent size, and null without any."""
+        size = self.sizes.most_common(1)[0][0] if self.sizes else ""
+        pictures, albedos = self.pictures.get(size), self.albedos.get(size)
         return {
             "shards": self.shards,
             "megabytes": round(self.bytes / 1e6, 2),
@@ -121,8 +123,8 @@ class SplitReport:
             "decode_error": summary(self.decode_errors),
             "light_share": {name: summary(shares) for name, shares in sorted(self.shares.items())},
             "residual_share": summary(self.residual),
-            "image": picture_summary(self.pictures) if self.pictures else None,
-            "albedo": albedo_summary(self.albedos) if self.albedos else None,
+            "image": picture_summary(pictures) if pictures else None,
+            "albedo": albedo_summary(albedos) if albedos else None,
         }
 
 

@@ -57,6 +57,16 @@ def test_the_report_counts_what_is_there(folder, tmp_path, capsys):
     assert "train: 4 views of 2 scenes in 1 shards" in capsys.readouterr().out
 
 
+def test_statistics_are_of_the_most_frequent_size(folder, tmp_path):
+    _, alone = report_of(tmp_path, str(folder), "--split", "train")
+    ((_, view),) = procedural_views(1, 128, 9)
+    write_tar(folder / "train-00001.tar", [("large_0", encode_view(view.decode()))])
+    _, mixed = report_of(tmp_path, str(folder), "--split", "train")
+    assert mixed["splits"]["train"]["sizes"] == {"64x64": 4, "128x128": 1}
+    for layer in ("image", "albedo"):
+        assert mixed["splits"]["train"][layer] == alone["splits"]["train"][layer]
+
+
 def test_one_split_or_one_shard(folder, tmp_path, capsys):
     _, report = report_of(tmp_path, str(folder), "--split", "val")
     assert list(report["splits"]) == ["val"]

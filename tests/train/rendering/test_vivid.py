@@ -15,13 +15,16 @@ def test_colours_are_stronger_at_the_same_luminance_and_grey_stays_grey():
     brick = np.array([0.30, 0.18, 0.12])
     strong = vivid_color(brick, 1.6)
     np.testing.assert_allclose(strong @ [0.2126, 0.7152, 0.0722], brick @ [0.2126, 0.7152, 0.0722], rtol=1e-5)
-    np.testing.assert_allclose(strong[0] / strong[2], (0.30 / 0.12) ** 1.6, rtol=1e-5)
+    # A saturation of .6 leaves 1 - .36 of the strength.
+    np.testing.assert_allclose(strong[0] / strong[2], (0.30 / 0.12) ** (1 + 0.6 * 0.64), rtol=1e-5)
+    pure = np.array([0.5, 0.02, 0.01])
+    np.testing.assert_allclose(vivid_color(pure, 1.6), pure, rtol=0.1)
     np.testing.assert_allclose(vivid_color(np.full(3, 0.4), 1.6), 0.4, rtol=1e-5)
     assert vivid_color(np.array([0.9, 0.05, 0.02]), 2.0).max() <= 0.9
 
 
 def test_a_texture_is_changed_once_and_skin_not_at_all():
-    pixels = np.random.default_rng(0).integers(40, 200, (8, 8, 3)).astype(np.uint8)
+    pixels = np.random.default_rng(0).integers(110, 200, (8, 8, 3)).astype(np.uint8)
     shared = Texture(pixels, True)
     cloth, wood, skin = (Material(texture=shared, kind=kind) for kind in ("cloth", "wood", "skin"))
     strong = vivid([cloth, wood, skin], 1.5)

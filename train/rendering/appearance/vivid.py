@@ -25,10 +25,14 @@ _SURROUNDINGS, _EDGE = 3.0, 0.5
 
 
 def vivid_color(albedo: np.ndarray, strength: float) -> np.ndarray:
-    """(..., 3) float32 linear Rec.709 of the same luminance, but for channels above 0.9 (or their own value)."""
+    """(..., 3) float32 linear Rec.709 of the same luminance, but for channels above 0.9 (or their own value). What is
+    colourful already gets little more: no paint is purer than the purest.
+    """
     albedo = np.asarray(albedo, np.float32)
     gray = np.maximum(albedo @ _LUMINANCE, _DARKEST)[..., None]
-    stronger = gray * (np.maximum(albedo, _DARKEST) / gray) ** strength
+    known = np.maximum(albedo, _DARKEST)
+    saturation = 1 - known.min(-1, keepdims=True) / known.max(-1, keepdims=True)
+    stronger = gray * (known / gray) ** (1 + (strength - 1) * (1 - saturation**2))
     # The power brightens a strong colour: its luminance is put back.
     stronger = stronger * (gray / np.maximum(stronger @ _LUMINANCE, _DARKEST)[..., None])
     return np.minimum(stronger, np.maximum(albedo, _BRIGHTEST))
