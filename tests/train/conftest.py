@@ -16,6 +16,7 @@ from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.config import FlowConfig, VaeConfig
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import CodedView
+from intrinsic_flow.train.run import Run
 
 TINY = {
     "data": "procedural",
@@ -70,6 +71,12 @@ def write_shard(path: Path, views: list[tuple[str, dict[str, bytes]]]) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch) -> None:
+    """A test's own run draws no losses.png, which takes longer than its steps; the session's runs below do."""
+    monkeypatch.setattr(Run, "plot", lambda run: None)
+
+
 @pytest.fixture(scope="session")
 def encode_view() -> Callable[[CodedView], dict[str, bytes]]:
     return view_members
@@ -100,7 +107,7 @@ def shard_folder(tmp_path_factory) -> Path:
 def vae_run(tmp_path_factory) -> Path:
     """A finished tiny train.vae run of 8 steps."""
     folder = tmp_path_factory.mktemp("runs") / "vae"
-    vae.train(VaeConfig(**TINY, steps=8, adversarial_start=0.5), folder)
+    vae.train(VaeConfig(**{**TINY, "validate_every": 8}, steps=8, adversarial_start=0.5), folder)
     return folder
 
 
@@ -108,5 +115,5 @@ def vae_run(tmp_path_factory) -> Path:
 def flow_run(tmp_path_factory, vae_run) -> Path:
     """A finished tiny train.flow run of 8 steps."""
     folder = tmp_path_factory.mktemp("runs") / "flow"
-    flow.train(FlowConfig(**TINY, steps=8, vae=str(vae_run)), folder)
+    flow.train(FlowConfig(**{**TINY, "validate_every": 8}, steps=8, vae=str(vae_run)), folder)
     return folder

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -17,10 +16,11 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from intrinsic_flow.train import flow, stopping, vae
+from intrinsic_flow.train import command, flow, loop, schedule, stopping, vae
 from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, load_run
 from intrinsic_flow.train.config import FlowConfig, VaeConfig, config_from_dict, read_yaml
 from intrinsic_flow.train.data.procedural import procedural_views
+from tests.train.two_processes import Clock
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
@@ -190,14 +190,22 @@ def test_init_from_something_else_is_named(tmp_path, tiny_options):
         flow.train(FlowConfig(**tiny_options, steps=1), tmp_path / "run", init=str(tmp_path / "absent"))
 
 
-def test_time_limit_holds_schedule_and_saving(tmp_path, tiny_options):
-    began = time.monotonic()
-    vae.train(VaeConfig(**tiny_options, time_limit="20s"), tmp_path)
-    assert time.monotonic() - began < 20
+def test_time_limit_holds_schedule_and_saving(tmp_path, tiny_options, monkeypatch):
+    clock, validate = Clock(0.2), vae.validate
+
+    def slow_validation(*arguments):
+        clock.seconds += 1.5
+        return validate(*arguments)
+
+    for module in (vae, loop, schedule):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(vae, "validate", slow_validation)
+    vae.train(VaeConfig(**tiny_options, time_limit="40s"), tmp_path)
+    assert 30 < clock.seconds < 40
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     train_rows = [row for row in rows if row["kind"] == "train"]
     assert train_rows[-1]["learning_rate"] < 0.1 * max(row["learning_rate"] for row in train_rows)
-    assert load_checkpoint(tmp_path, "vae")["step"] >= train_rows[-1]["step"]
+    assert load_checkpoint(tmp_path, "vae")["step"] >= train_rows[-1]["step"] > 8
 
 
 def test_shards_train_too(shard_folder, tmp_path, tiny_options):
@@ -280,23 +288,28 @@ def test_compiled_networks_train_alike(tmp_path, tiny_options, monkeypatch):
     assert rows[1] == pytest.approx(rows[0], rel=1e-3)
 
 
-def run_command(*arguments):
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "found"),
+    ("stage", "arguments", "found"),
     [
-        (["train.vae", "--data", "no/such/folder", "--steps", "1", "--perceptual-network", "none"], "no/such/folder"),
-        (["train.vae", "--steps", "1"], "--perceptual-weights"),
-        (["train.flow", "--steps", "1", "--perceptual-network", "none"], "--vae"),
-        (["train.flow", "--steps", "1", "--perceptual-network", "none", "--vae", "no/such/run"], "no/such/run"),
+        (vae, ["--steps", "1"], "--perceptual-weights"),
+        (flow, ["--steps", "1", "--perceptual-network", "none"], "--vae"),
+        (flow, ["--steps", "1", "--perceptual-network", "none", "--vae", "no/such/run"], "no/such/run"),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(tmp_path, arguments, found):
-    result = run_command(*arguments, "-o", str(tmp_path / "run"))
+def test_wrong_usage_is_one_line_and_status_2(tmp_path, capsys, handled_signals, stage, arguments, found):
+    with pytest.raises(SystemExit) as ended:
+        command.exit_with_one_line(lambda: stage.main([*arguments, "-o", str(tmp_path / "run")]))
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.count("\n") == 1 and found in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_usage_ends_the_process_so_too(tmp_path):
+    arguments = ["--data", "no/such/folder", "--steps", "1", "--perceptual-network", "none", "-o", str(tmp_path / "run")]
+    result = subprocess.run([sys.executable, "-m", "train.vae", *arguments], capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
-    assert result.stderr.count("\n") == 1 and found in result.stderr
+    assert result.stderr.count("\n") == 1 and "no/such/folder" in result.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -1,4 +1,4 @@
-"""Training in two gloo processes, started by torchrun, beside the same training in one."""
+"""Training in two gloo processes beside the same training in one; where a process ends early, started by torchrun."""
 
 from __future__ import annotations
 
@@ -22,22 +22,49 @@ from intrinsic_flow.train.perceptual import import_torchvision_models
 REPOSITORY = Path(__file__).parents[2]
 
 
-def torchrun(*arguments, processes=2) -> subprocess.Popen:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+def torchrun(*arguments) -> subprocess.Popen:
+    """Two processes of a script, or of "-m" and a module."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     return subprocess.Popen(
         [*launcher, *map(str, arguments)],
         cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def finish(process: subprocess.Popen) -> str:
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors
-    return errors
+class TwoProcesses:
+    """`two_processes.py`, which loads torch once for all trainings."""
+
+    def __init__(self, process: subprocess.Popen):
+        self.process = process
+
+    def start(self, module: str, *arguments: object, ticks: tuple[float, float] | None = None) -> None:
+        print(json.dumps([module, [*map(str, arguments)], ticks]), file=self.process.stdin, flush=True)
+
+    def end(self) -> tuple[list[int], str]:
+        """Both exit statuses, and what they wrote to standard error."""
+        return json.loads(self.process.stdout.readline())
+
+    def finish(self) -> str:
+        statuses, errors = self.end()
+        assert statuses == [0, 0], errors
+        return errors
+
+
+@pytest.fixture(scope="module")
+def two():
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.train.two_processes"],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield TwoProcesses(process)
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
@@ -69,6 +96,7 @@ def options(tiny_options, tmp_path_factory) -> dict:
         "buckets": ("64", "32x64"),
         "batch": 5,
         "log_every": 1,
+        "validate_every": 1000,
         "steps": 6,
         "learning_rate": 1e-4,
     }
@@ -79,11 +107,11 @@ def write(path: Path, config) -> Path:
     return path
 
 
-def test_two_processes_train_the_vae_as_one_does(options, tmp_path):
+def test_two_processes_train_the_vae_as_one_does(options, two, tmp_path):
     config = VaeConfig(**options, adversarial_start=0.5)
-    process = torchrun("train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", tmp_path / "two")
+    two.start("train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", tmp_path / "two")
     vae.train(config, tmp_path / "one")
-    finish(process)
+    two.finish()
     assert_same_losses(tmp_path / "one", tmp_path / "two", 6)
     assert {"adversarial", "discriminator", "perceptual"} <= set(losses_of(tmp_path / "two")[-1])
     one, two = (load_checkpoint(tmp_path / run, "vae") for run in ("one", "two"))
@@ -93,11 +121,11 @@ def test_two_processes_train_the_vae_as_one_does(options, tmp_path):
             assert (value - other).abs().mean() < 1e-4, name
 
 
-def test_two_processes_train_the_flow_as_one_does_and_resume(options, vae_run, tmp_path):
+def test_two_processes_train_the_flow_as_one_does_and_resume(options, vae_run, two, tmp_path):
     config = FlowConfig(**options, vae=str(vae_run), gradient_weight=0.5, shading_gradient_weight=0.1, decoded_share=0.2)
-    process = torchrun("train.flow", "--config", write(tmp_path / "c.yaml", config), "-o", tmp_path / "two")
+    two.start("train.flow", "--config", write(tmp_path / "c.yaml", config), "-o", tmp_path / "two")
     flow.train(config, tmp_path / "one")
-    errors = finish(process)
+    errors = two.finish()
     assert errors.count("done after 6 steps") == 1
     assert_same_losses(tmp_path / "one", tmp_path / "two", 6)
     assert {"decoded", "gradient", "shading_gradient", "perceptual"} <= set(losses_of(tmp_path / "two")[-1])
@@ -105,19 +133,21 @@ def test_two_processes_train_the_flow_as_one_does_and_resume(options, vae_run, t
     saved = yaml.safe_load((tmp_path / "two" / "config.yaml").read_text())
     for run in ("one", "two"):
         (tmp_path / run / "config.yaml").write_text(yaml.safe_dump(saved | {"steps": 8}))
-    process = torchrun("train.flow", "--resume", tmp_path / "two")
+    two.start("train.flow", "--resume", tmp_path / "two")
     flow.main(["--resume", str(tmp_path / "one")])
-    finish(process)
+    two.finish()
     assert load_checkpoint(tmp_path / "two", "flow")["step"] == 8
     assert_same_losses(tmp_path / "one", tmp_path / "two", 8)
 
 
-def test_all_processes_stop_at_the_time_limit(tiny_options, tmp_path):
-    config = VaeConfig(**{**tiny_options, "log_every": 1}, time_limit="12s")
-    process = torchrun("train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", tmp_path / "run")
-    finish(process)
+def test_all_processes_stop_at_the_time_limit(tiny_options, two, tmp_path):
+    """Also where the clock of one goes twice as fast."""
+    config = VaeConfig(**{**tiny_options, "log_every": 1, "validate_every": 1000}, time_limit="20s")
+    file = write(tmp_path / "c.yaml", config)
+    two.start("train.vae", "--config", file, "-o", tmp_path / "run", ticks=(0.2, 0.4))
+    two.finish()
     state = load_checkpoint(tmp_path / "run", "vae")
-    assert state["step"] == len(losses_of(tmp_path / "run")) and state["seconds"] < 12
+    assert 8 < state["step"] == len(losses_of(tmp_path / "run")) and 12 < state["seconds"] < 20
 
 
 def ours(errors: str) -> list[str]:
@@ -125,19 +155,19 @@ def ours(errors: str) -> list[str]:
     return [line for line in errors.splitlines() if line.startswith("error: ")]
 
 
-def test_wrong_usage_is_told_once(tiny_options, tmp_path):
-    process = torchrun("train.vae", "--data", tmp_path / "absent", "--steps", 1, "--perceptual-network", "none", "-o", "x")
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0
+def test_wrong_usage_is_told_once(two, tmp_path):
+    two.start("train.vae", "--data", tmp_path / "absent", "--steps", 1, "--perceptual-network", "none", "-o", "x")
+    statuses, errors = two.end()
+    assert statuses == [2, 2]
     assert len(ours(errors)) == 1 and "absent" in ours(errors)[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_ends_all_processes_with_one_line_and_the_run_goes_on(tiny_options, tmp_path, number):
     seldom = {"save_every": 10**6, "validate_every": 10**6, "log_every": 1}
     config = VaeConfig(**{**tiny_options, **seldom}, steps=100000)
     run = tmp_path / "run"
-    process = torchrun("train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", run)
+    process = torchrun("-m", "train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", run)
     deadline = time.monotonic() + 60
     while not ((run / "metrics.jsonl").is_file() and losses_of(run)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -163,14 +193,7 @@ def test_a_process_that_dies_ends_the_others_with_one_line(tiny_options, tmp_pat
         "command.exit_with_one_line(vae.main)\n"
     )
     config = write(tmp_path / "c.yaml", VaeConfig(**tiny_options, steps=4))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    result = subprocess.run(
-        [*launcher, "--config", str(config), "-o", str(tmp_path / "run")],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode != 0
-    assert len(ours(result.stderr)) == 1 and "--resume" in ours(result.stderr)[0]
+    process = torchrun(script, "--config", config, "-o", tmp_path / "run")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert len(ours(errors)) == 1 and "--resume" in ours(errors)[0]
