@@ -6,14 +6,17 @@ python docs/commands.py --check     # exit code 1 where the page is out of date
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import os
 import re
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import generated
+
+from intrinsic_flow.commands import run_as
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "commands.md"
@@ -43,23 +46,23 @@ def commands() -> list[str]:
 
 def help_of(module: str) -> str:
     """Its --help, the same under every version of Python and in every terminal. Raises RuntimeError if it has none."""
-    result = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": str(WIDTH), "NO_COLOR": "1"},
-    )
-    if result.returncode:
-        raise RuntimeError(f"python -m {module} --help: exit code {result.returncode}: {result.stderr.strip()[-300:]}")
-    return _REPEATED.sub(r"\1, \3", result.stdout).rstrip()
+    main = importlib.import_module(run_as(module)).main
+    written = io.StringIO()
+    sys.argv = [module, "--help"]
+    try:
+        with contextlib.redirect_stdout(written):
+            main()
+    except SystemExit as ended:
+        if not ended.code:
+            return _REPEATED.sub(r"\1, \3", written.getvalue()).rstrip()
+    raise RuntimeError(f"{module} --help: found no exit code 0")
 
 
 def page() -> str:
     """The page's text."""
+    os.environ.update(COLUMNS=str(WIDTH), NO_COLOR="1")
     names = commands()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        texts = list(pool.map(help_of, names))
+    texts = [help_of(name) for name in names]
     contents = "\n".join(f"- [`{name}`](#{name.replace('.', '')})" for name in names)
     sections = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in zip(names, texts, strict=True)]
     return "\n".join([_INTRODUCTION, contents, "", *sections])
