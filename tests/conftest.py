@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,62 @@ import pytest
 # Set before torch or ONNX Runtime load: tests run small problems, where spinning worker threads cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+#: The files that take longest: processes that begin with them come to the same end.
+LONG_FILES = (
+    "tests/test_static_checks.py",
+    "tests/train/test_commands.py",
+    "tests/runtime/demo/test_browser.py",
+    "tests/train/rendering/test_render_command.py",
+    "tests/train/rendering/tracing/test_integrator.py",
+    "tests/export/test_graphs.py",
+    "tests/train/test_distributed.py",
+    "tests/runtime/cluster/test_cluster.py",
+    "tests/train/rendering/tracing/test_views.py",
+    "tests/web/test_page.py",
+    "tests/runtime/cli/test_decompose.py",
+    "tests/train/rendering/world/test_generate.py",
+    "tests/benchmarks/test_experiments.py",
+    "tests/benchmarks/test_latency.py",
+    "tests/export/test_build_onnx.py",
+    "tests/integrations/test_comfyui.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist would begin with the files of the most tests; the longest have few.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = {file: number for number, file in enumerate(LONG_FILES)}
+        items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Calls `make(folder)` for a name once in a run of the tests, whichever of its processes comes first; the folder.
+
+    Nobody may change what is in it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, begun = root / "made" / name, root / "made" / f"{name}.begun"
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(begun, ignore_errors=True)
+                make(begun)
+                begun.rename(folder)
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +95,8 @@ def random_model():
 
 
 @pytest.fixture(scope="session")
-def exported_bundle(random_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_bundle(random_model, made_once) -> Path:
     """The bundle that export.build_onnx makes of `random_model`. Read only: built once for all tests."""
     from intrinsic_flow.export.build_onnx import build_bundle
 
-    folder = tmp_path_factory.mktemp("exported") / "tiny"
-    build_bundle(random_model, folder, source={"run": "random"})
-    return folder
+    return made_once("bundle", lambda folder: build_bundle(random_model, folder, name="tiny", source={"run": "random"}))

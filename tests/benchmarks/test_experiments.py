@@ -23,6 +23,7 @@ from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.config import VaeConfig
 from intrinsic_flow.train.networks.model import IntrinsicFlow
+from intrinsic_flow.train.run import Run
 
 OPTIONS = {
     "data": "procedural",
@@ -35,6 +36,14 @@ OPTIONS = {
     "device": "cpu",
     "steps": 2,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_plots():
+    """Drawing losses.png takes longer than the runs' steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "plot", lambda run: None)
+        yield
 
 
 @pytest.fixture(scope="module")

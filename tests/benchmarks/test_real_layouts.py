@@ -151,7 +151,9 @@ def test_arap_duplicates_are_listed_and_left_out_where_the_protocol_says(
     make.arap(data, "third", ".hdr", scale=1 / 179, seed=5)
     assert ArapDataset(data).duplicates() == {"third": "first"}
     assert list(ArapDataset(data, unique=True).names) == ["first", "second"]
-    counts = {p: rows_of(tmp_path, "arap", data, "--protocol", p)["image", "albedo"]["n"] for p in ("flowiid", "careaga")}
+    quick = ("--methods", "trivial")
+    rows = {p: rows_of(tmp_path, "arap", data, "--protocol", p, *quick) for p in ("flowiid", "careaga")}
+    counts = {protocol: row["image", "albedo"]["n"] for protocol, row in rows.items()}
     assert counts == {"flowiid": 3, "careaga": 2}
     assert "duplicates (left out): third = first" in capsys.readouterr().out
     described = json.loads((tmp_path / "scores.json").read_text())["data"]
@@ -161,8 +163,7 @@ def test_arap_duplicates_are_listed_and_left_out_where_the_protocol_says(
 
 def test_arap_protocols_differ_on_the_same_answers(tmp_path: Path, make) -> None:
     data = tmp_path / "arap"
-    for number, name in enumerate(["a", "b", "c"]):
-        make.arap(data, name, seed=number)
+    make.arap(data, "a", seed=0)
     flowiid, careaga = (rows_of(tmp_path, "arap", data, "--protocol", p) for p in ("flowiid", "careaga"))
     for key in (("retinex", "albedo"), ("constant", "shading")):
         assert flowiid[key]["lmse"] != pytest.approx(careaga[key]["lmse"], rel=1e-3)

@@ -104,16 +104,14 @@ def shard_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def vae_run(tmp_path_factory) -> Path:
+def vae_run(made_once) -> Path:
     """A finished tiny train.vae run of 8 steps."""
-    folder = tmp_path_factory.mktemp("runs") / "vae"
-    vae.train(VaeConfig(**{**TINY, "validate_every": 8}, steps=8, adversarial_start=0.5), folder)
-    return folder
+    config = VaeConfig(**{**TINY, "validate_every": 8}, steps=8, adversarial_start=0.5)
+    return made_once("vae", lambda folder: vae.train(config, folder))
 
 
 @pytest.fixture(scope="session")
-def flow_run(tmp_path_factory, vae_run) -> Path:
+def flow_run(made_once, vae_run) -> Path:
     """A finished tiny train.flow run of 8 steps."""
-    folder = tmp_path_factory.mktemp("runs") / "flow"
-    flow.train(FlowConfig(**{**TINY, "validate_every": 8}, steps=8, vae=str(vae_run)), folder)
-    return folder
+    config = FlowConfig(**{**TINY, "validate_every": 8}, steps=8, vae=str(vae_run))
+    return made_once("flow", lambda folder: flow.train(config, folder))

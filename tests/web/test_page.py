@@ -116,7 +116,6 @@ def test_layers_are_those_of_the_command_line(visit, tmp_path):
 
 def test_bad_files_are_one_line_and_the_photo_stays(visit, tmp_path):
     page = visit()
-    take(page, ROOM)
     small = tmp_path / "small.png"
     cv2.imwrite(str(small), np.full((40, 50, 3), 90, np.uint8))
     take(page, small)

@@ -58,7 +58,7 @@ def write_clip(path: Path, frames: list[np.ndarray], rate: int = 25) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def frames(scene) -> list[np.ndarray]:
     """Twelve frames of the scene, moving, 64 x 96."""
     display = np.clip(scene / 2.5, 0, 1)
@@ -412,14 +412,18 @@ def test_a_clip_that_cannot_be_encoded_fails_and_leaves_nothing(decompose, tmp_p
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def long_clip(frames, tmp_path_factory) -> Path:
+    """Long enough for the encoder to write its first bytes well before the end."""
+    return write_clip(tmp_path_factory.mktemp("long") / "clip.mp4", frames * 120)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_a_video_keeps_what_was_written_under_partial_names(
-    tiny_bundle, tmp_path, frames, number
+    tiny_bundle, tmp_path, long_clip, number
 ):
-    # Long enough for the encoder to write its first bytes well before the end.
-    clip = write_clip(tmp_path / "clip.mp4", frames * 300)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "runtime.decompose", str(clip), "-o", str(out), "--bundle", str(tiny_bundle)]
+    command = [sys.executable, "-m", "runtime.decompose", str(long_clip), "-o", str(out), "--bundle", str(tiny_bundle)]
     command += ["--backend", "cpu", "--resolution", "64"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
