@@ -23,10 +23,10 @@ _MOST_BELIEVED = 30.0
 _SPREAD = 0.05
 
 
-def _surroundings(light: np.ndarray) -> np.ndarray:
-    """(H, W) -> 75th percentile of a 5x5 window around each pixel."""
+def _surroundings(light: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(H, W) -> (N,) 75th percentile of a 5x5 window around each pixel of `where` (H, W)."""
     padded = cv2.copyMakeBorder(light, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (_WINDOW, _WINDOW)).reshape(*light.shape, -1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (_WINDOW, _WINDOW))[where].reshape(-1, _WINDOW**2)
     rank = round(0.75 * (_WINDOW**2 - 1))
     return np.partition(windows, rank, axis=-1)[..., rank]
 
@@ -38,7 +38,10 @@ def robust_mean(buckets: np.ndarray, weight: np.ndarray | None = None) -> np.nda
     """
     brightness = buckets.mean(-1)
     second = np.partition(brightness, -2, axis=0)[-2]
-    limit = np.maximum(OWN_FACTOR * second, SURROUNDINGS_FACTOR * _surroundings(second))
+    limit = OWN_FACTOR * second
+    # The surroundings count where a bucket is beyond its pixel's own limit.
+    beyond = brightness.max(0) > limit
+    limit[beyond] = np.maximum(limit[beyond], SURROUNDINGS_FACTOR * _surroundings(second, beyond))
     scale = np.minimum(1.0, limit / np.maximum(brightness, 1e-12))[..., None]
     kept = (buckets * scale).mean(0)
     if weight is None:
