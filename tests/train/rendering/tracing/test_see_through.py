@@ -64,6 +64,15 @@ def test_a_cut_out_is_as_if_it_were_not_there(backend, open_wall):
         assert first.mean() == pytest.approx(second.mean(), rel=0.06)
 
 
+def test_what_lies_right_behind_a_hole_is_seen(backend, open_wall):
+    # As skin under hair: a tenth of a millimetre.
+    hole = Texture(np.full((4, 4, 3), 128, np.uint8), tileable=True, alpha=np.zeros((4, 4), np.uint8))
+    sheet = Part(upright(-2, 2, 1.0 - 1e-4, 0, 1), 1, 1)
+    seen = rendered(scene([sheet], [Material((1.0, 1.0, 1.0), hole, cutoff=0.5)]))
+    np.testing.assert_allclose(seen.albedo, open_wall.albedo, atol=0.01)
+    np.testing.assert_allclose(seen.diffuse.mean(0)[0].mean(), open_wall.diffuse.mean(0)[0].mean(), rtol=0.02)
+
+
 def test_a_pane_dims_what_is_behind_and_mirrors_the_rest(backend, open_wall):
     pane = Material((0.5, 0.7, 0.9), clear=True)
     seen = rendered(scene([Part(upright(-1.9, 1.9, -1.0, 0, 1), 1, 1)], [pane]))
