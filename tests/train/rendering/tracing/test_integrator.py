@@ -10,7 +10,7 @@ import pytest
 from intrinsic_flow.train.rendering.scene import Camera, Environment, Material, Mesh, Part, Scene, Sun
 from tests.train.rendering.conftest import INSIDE, box, window_room
 
-SIDE, SAMPLES = 32, 1024
+SIDE, SAMPLES = 32, 512
 
 
 def layers_of(scene: Scene, camera: Camera = INSIDE, samples: int = SAMPLES, seed: int = 1, **options):
