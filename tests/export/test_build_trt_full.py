@@ -23,6 +23,7 @@ from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import choose_target, import_library
 from intrinsic_flow.export.trt.tensor_types import check_engine
+from tests.runtime.backends.tensorrt_api import VERSIONS, differences, published
 
 H200 = Gpu("NVIDIA H200", 90, (13, 1), 140 << 30)
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 89, (13, 1), 24 << 30)
@@ -97,7 +98,7 @@ def fake_tensorrt(recorder):
         ELEMENTWISE = 2
 
     class NetworkDefinitionCreationFlag(enum.IntEnum):
-        STRONGLY_TYPED = 1
+        STRONGLY_TYPED = 0 if recorder.version.startswith("11") else 1
 
     class BuilderFlag(enum.Enum):  # FP16, BF16, INT8 and OBEY_PRECISION_CONSTRAINTS are gone in 11
         TF32 = 0
@@ -114,24 +115,24 @@ def fake_tensorrt(recorder):
     class LayerInformationFormat(enum.Enum):
         JSON = 0
 
-    class Profile(Strict):
+    class IOptimizationProfile(Strict):
         def __init__(self):
             self._shapes = {}
 
-        def set_shape(self, name, least, best, largest):
-            assert all(isinstance(shape, tuple) for shape in (least, best, largest))
-            assert all(a <= b <= c for a, b, c in zip(least, best, largest, strict=True))
-            assert name not in self._shapes
-            self._shapes[name] = (least, best, largest)
+        def set_shape(self, input, min, opt, max):
+            assert all(isinstance(shape, tuple) for shape in (min, opt, max))
+            assert all(a <= b <= c for a, b, c in zip(min, opt, max, strict=True))
+            assert input not in self._shapes
+            self._shapes[input] = (min, opt, max)
 
-    class Cache:
+    class ITimingCache:
         def __init__(self, content):
             self.content = content
 
         def serialize(self):
             return self.content + b"+timings"
 
-    class Config(Strict):
+    class IBuilderConfig(Strict):
         allowed = ("builder_optimization_level", "hardware_compatibility_level", "profiling_verbosity", "progress_monitor")
 
         def __init__(self):
@@ -149,11 +150,11 @@ def fake_tensorrt(recorder):
             self._profiles.append(profile)
             return len(self._profiles) - 1
 
-        def create_timing_cache(self, content):
-            return Cache(bytes(content))
+        def create_timing_cache(self, serialized_timing_cache):
+            return ITimingCache(bytes(serialized_timing_cache))
 
         def set_timing_cache(self, cache, ignore_mismatch):
-            assert isinstance(cache, Cache) and ignore_mismatch is False
+            assert isinstance(cache, ITimingCache) and ignore_mismatch is False
             if b"other device" in cache.content:
                 return False
             self._cache = cache
@@ -162,7 +163,7 @@ def fake_tensorrt(recorder):
         def get_timing_cache(self):
             return self._cache
 
-    class Network:
+    class INetworkDefinition:
         def __init__(self, flags):
             assert flags == 1 << NetworkDefinitionCreationFlag.STRONGLY_TYPED
             self.parsed = None
@@ -186,13 +187,13 @@ def fake_tensorrt(recorder):
         num_errors = 1
 
         def __init__(self, network, logger):
-            assert isinstance(network, Network) and logger.initialised
+            assert isinstance(network, INetworkDefinition) and logger.initialised
             self._network = network
 
-        def parse_from_file(self, path):
+        def parse_from_file(self, model):
             if "parse" in recorder.failures:
                 return False
-            name = path.rsplit("/", 1)[-1]
+            name = model.rsplit("/", 1)[-1]
             precision = "fp16" if ".fp16." in name else "fp32"
             spec = Bundle.load("small").spec(name.split(".")[0], precision)
             dtype = "float16" if precision == "fp16" and "weak" not in recorder.failures else "float32"
@@ -218,13 +219,13 @@ def fake_tensorrt(recorder):
                 raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def create_network(self, flags=0):
-            return Network(flags)
+            return INetworkDefinition(flags)
 
         def create_builder_config(self):
-            return Config()
+            return IBuilderConfig()
 
         def create_optimization_profile(self):
-            return Profile()
+            return IOptimizationProfile()
 
         def build_serialized_network(self, network, config):
             assert network.parsed is not None and config._profiles
@@ -252,7 +253,7 @@ def fake_tensorrt(recorder):
             recorder.runtimes += 1
             self.engine_host_code_allowed = False
 
-        def deserialize_cuda_engine(self, plan):
+        def deserialize_cuda_engine(self, serialized_engine):
             network, config = recorder.builds[-1]
             if BuilderFlag.VERSION_COMPATIBLE in config._flags and not self.engine_host_code_allowed:
                 return None
@@ -268,15 +269,36 @@ def fake_tensorrt(recorder):
             name, kind = ("mul", "PointWiseV2") if pointwise else ("conv", "CaskConvolution")
             layer = {"Name": name, "LayerType": kind, "Inputs": [tensor], "Outputs": [tensor]}
             text = json.dumps({"Layers": [layer]})
-            inspector = types.SimpleNamespace(get_engine_information=lambda form: text)
-            return types.SimpleNamespace(create_engine_inspector=lambda: inspector)
+            return ICudaEngine(text)
+
+    class ICudaEngine:
+        def __init__(self, text):
+            self._text = text
+
+        def create_engine_inspector(self):
+            return EngineInspector(self._text)
+
+    class EngineInspector:
+        def __init__(self, text):
+            self._text = text
+
+        def get_engine_information(self, format):
+            assert format is LayerInformationFormat.JSON
+            return self._text
 
     for part in (
         *(ILogger, IProgressMonitor, LayerType, NetworkDefinitionCreationFlag, BuilderFlag, HardwareCompatibilityLevel),
-        *(ProfilingVerbosity, LayerInformationFormat, OnnxParser, Builder, Runtime),
+        *(ProfilingVerbosity, LayerInformationFormat, OnnxParser, Builder, Runtime, ICudaEngine, EngineInspector),
+        *(IOptimizationProfile, ITimingCache, IBuilderConfig, INetworkDefinition),
     ):
         setattr(trt, part.__name__, part)
+    trt.ITensor, trt.ILayer = Tensor, Layer
     return trt
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_fake_has_only_what_each_version_publishes(version):
+    assert differences(fake_tensorrt(Recorder(version, H200)), published()[version]) == []
 
 
 @pytest.fixture(params=["10.12.0.36", "11.4.0.106"])

@@ -72,9 +72,9 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
                 raise Violation("a logger without its base class's __init__")
             self.logger = logger
 
-        def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+        def deserialize_cuda_engine(self, serialized_engine: bytes) -> Engine | None:
             try:
-                return Engine(json.loads(data), self.logger)
+                return Engine(json.loads(serialized_engine), self.logger)
             except ValueError:
                 self.logger.log(Severity.ERROR, "magic tag does\nnot match")
                 return None
@@ -96,18 +96,19 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
         def get_tensor_dtype(self, name: str) -> DataType:
             return DataType(self.tensors[name]["dtype"])
 
-        def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
-            return [tuple(shape) for shape in self.profiles[profile][name]]
+        def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[tuple[int, ...]]:
+            return [tuple(shape) for shape in self.profiles[profile_index][name]]
 
         def create_runtime_config(self) -> SimpleNamespace:
             if not rtx:
                 raise AttributeError("create_runtime_config")
             return SimpleNamespace(dynamic_shapes_kernel_specialization_strategy=Strategy.LAZY)
 
-        def create_execution_context(self, config: SimpleNamespace | None = None) -> Context:
+        def create_execution_context(self, runtime_config: SimpleNamespace | None = None) -> Context:
             if cuda.current != self.device:
                 raise Violation("a context under another device than its plan's")
-            if rtx and (config is None or config.dynamic_shapes_kernel_specialization_strategy is not Strategy.EAGER):
+            strategy = getattr(runtime_config, "dynamic_shapes_kernel_specialization_strategy", None)
+            if rtx and strategy is not Strategy.EAGER:
                 raise Violation("results that change when specialised kernels arrive")
             return Context(self)
 
@@ -125,10 +126,10 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
             self.engine.logger.log(Severity.ERROR, reason)
             return False
 
-        def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
-            if not 0 <= profile < len(self.engine.profiles) or stream not in cuda.streams:
-                return self._no(f"no profile {profile} or no stream {stream}")
-            self.profile = self.engine.profiles[profile]
+        def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+            if not 0 <= profile_index < len(self.engine.profiles) or stream_handle not in cuda.streams:
+                return self._no(f"no profile {profile_index} or no stream {stream_handle}")
+            self.profile = self.engine.profiles[profile_index]
             self.shapes.clear()
             return True
 
@@ -161,21 +162,21 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
                             raise RuntimeError(f"shapes of {name} and the other inputs contradict each other")
             return tuple(dim if isinstance(dim, int) else _split(dim)[0] * sizes.get(_split(dim)[1], -1) for dim in shape)
 
-        def set_tensor_address(self, name: str, address: int) -> bool:
-            if name not in self.engine.tensors or type(address) is not int or not address or address % ALIGNMENT:
-                return self._no(f"address {address} of {name}")
-            self.addresses[name] = address
+        def set_tensor_address(self, name: str, memory: int) -> bool:
+            if name not in self.engine.tensors or type(memory) is not int or not memory or memory % ALIGNMENT:
+                return self._no(f"address {memory} of {name}")
+            self.addresses[name] = memory
             return True
 
-        def execute_async_v3(self, stream: int) -> bool:
-            if type(stream) is not int:
+        def execute_async_v3(self, stream_handle: int) -> bool:
+            if type(stream_handle) is not int:
                 raise TypeError("stream handle, expected an int")
-            if stream == 0:
+            if stream_handle == 0:
                 raise Violation("the default stream")
             try:
-                found = cuda.stream(stream)
+                found = cuda.stream(stream_handle)
             except _Refused:
-                return self._no(f"no stream {stream}")
+                return self._no(f"no stream {stream_handle}")
             tensors = self.engine.tensors
             missing = [name for name in tensors if name not in self.addresses]
             if missing or self.infer_shapes():
@@ -212,12 +213,13 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
                         raise Violation(f"{name} {values.shape}, inferred {shape}")
                     cuda.view(address, values.size * dtype.itemsize)[:] = values.astype(dtype).view(np.uint8).reshape(-1)
 
-            cuda.enqueue(stream, compute)
+            cuda.enqueue(stream_handle, compute)
             return True
 
     module = SimpleNamespace(
         __version__=version, Runtime=Runtime, ILogger=ILogger, TensorIOMode=TensorIOMode, DataType=DataType
     )
+    module.ICudaEngine, module.IExecutionContext = Engine, Context
     module.nptype = lambda kind: np.dtype(kind.value).type
     if rtx:
         module.DynamicShapesKernelSpecializationStrategy = Strategy

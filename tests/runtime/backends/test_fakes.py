@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import SimpleNamespace
 
 import onnxruntime
 import pytest
 
 from tests.runtime.backends.fake_cuda import CaptureMode, CopyKind, FakeCuda, Status
 from tests.runtime.backends.fake_onnxruntime import IOBinding, fake_onnxruntime
-from tests.runtime.backends.fake_tensorrt import fake_tensorrt, write_plan  # noqa: F401
+from tests.runtime.backends.fake_tensorrt import fake_tensorrt
+from tests.runtime.backends.tensorrt_api import VERSIONS, describe, differences, published
 
 
 def test_cudas_functions_and_constants_are_those_of_the_bindings():
@@ -45,16 +47,29 @@ def test_onnxruntimes_methods_and_arguments_are_those_of_the_package():
     assert hasattr(onnxruntime.RunOptions, "add_run_config_entry")
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tensorrts_classes_methods_and_arguments_are_those_that_each_version_publishes(version):
+    assert differences(fake_tensorrt(FakeCuda(late=False), version=version), published()[version]) == []
+
+
 @pytest.mark.parametrize("module", ["tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt"])
 def test_tensorrts_classes_and_methods_are_those_of_the_bindings(module):
     real = pytest.importorskip(module, reason=f"{module} is not installed", exc_type=ImportError)
     fake = fake_tensorrt(FakeCuda(late=False), rtx="rtx" in module)
     assert all(hasattr(real, name) for name in vars(fake))
-    context = {"set_optimization_profile_async", "set_input_shape", "infer_shapes", "get_tensor_shape"}
-    context |= {"set_tensor_address", "execute_async_v3"} | ({"is_stream_capturable"} if "rtx" in module else set())
-    engine = {"num_io_tensors", "num_optimization_profiles", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype"}
-    engine |= {"get_tensor_profile_shape", "create_execution_context"}
-    engine |= {"create_runtime_config"} if "rtx" in module else set()
-    assert context <= set(dir(real.IExecutionContext)) and engine <= set(dir(real.ICudaEngine))
-    assert {"ERROR", "INTERNAL_ERROR"} <= set(dir(real.ILogger.Severity))
+    assert differences(fake, describe(real)) == []
+    if "rtx" in module:
+        assert ["stream"] in describe(real)["classes"]["IExecutionContext"]["methods"]["is_stream_capturable"]
+        assert "dynamic_shapes_kernel_specialization_strategy" in describe(real)["classes"]["IRuntimeConfig"]["attributes"]
     assert real.nptype(real.DataType.HALF) is fake.nptype(fake.DataType.HALF)
+
+
+def test_what_no_version_publishes_is_found():
+    api = published()["11.4.0.106"]
+    fake = fake_tensorrt(FakeCuda(late=False))
+    fake.Runtime.deserialize_engine = lambda self, data: None
+    fake.ICudaEngine.get_tensor_name = lambda self, place: None
+    fake.BuilderFlag = SimpleNamespace(__members__={"FP16": 0, "TF32": 7})
+    found = differences(fake, api)
+    assert found[0].startswith("Runtime.deserialize_engine(data), published None")
+    assert found[1:] == ["ICudaEngine.get_tensor_name(place), published [['index']]", "BuilderFlag.FP16"]
