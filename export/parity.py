@@ -3,6 +3,7 @@
     python -m export.parity
     python -m export.parity --bundle base --images photos/*.jpg --batch 1 4 --resolution 256 768x512 --json parity.json
     python -m export.parity --backends tensorrt         # fails where TensorRT cannot be run, instead of leaving it out
+    python -m export.parity --polygraphy                # also each TensorRT plan beside ONNX Runtime on its own graph
 
 Each is compared with PyTorch in FP32 from the same FP16-rounded weights, on photos, a procedural picture and seeded
 random inputs. Each graph gets PyTorch's inputs, so that its error is its own; `end_to_end` is the whole loop. Limits: FP32
@@ -27,12 +28,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from intrinsic_flow.backends.engine_file import FLAVORS, Flavor
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.candidates import CANDIDATES, Candidate, open_candidate
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity_measures import Difference, difference
+from intrinsic_flow.export.side_by_side import Agreement, check_plans, failures
+from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.verify import (
     BF16_MIN_PSNR,
     FP16_MIN_PSNR,
@@ -85,11 +89,17 @@ class Result:
 
 
 def parity(
-    bundle: Bundle, cases: Sequence[Case], names: Sequence[str] = CANDIDATES, *, required: bool = False
+    bundle: Bundle,
+    cases: Sequence[Case],
+    names: Sequence[str] = CANDIDATES,
+    *,
+    required: bool = False,
+    polygraphy: bool = False,
 ) -> dict[str, object]:
     """Compares the candidates and returns the report, {"environment", "limits", "passed", "rungs", "rows", "half_tensors"}.
 
-    required: a candidate that this machine cannot run fails.
+    required: a candidate that this machine cannot run fails. polygraphy: also each TensorRT plan beside ONNX Runtime on
+    its own graph, as "side_by_side" and rungs of their own.
     """
     model = load_model(bundle)
     with torch.inference_mode():
@@ -97,6 +107,9 @@ def parity(
     results = [_check_reference(cases, truths)]
     if results[0].status == "passed":
         results += [_check_candidate(name, bundle, cases, truths, required) for name in names]
+    agreements: list[Agreement] = []
+    if polygraphy:
+        results += [_check_plans(flavor, bundle, cases, truths, agreements) for flavor in FLAVORS]
     half = HalfTensors(bundle)
     # Of PyTorch's inputs, whatever candidates there are: what overflows is a property of the graph.
     graphs = [graph for graph in truths[0] if graph != "upsampler" and bundle.has(graph, "fp16")]
@@ -119,6 +132,7 @@ def parity(
         "passed": all(result.status != "failed" for result in results),
         "rungs": [{"name": x.rung, "description": x.description, "status": x.status, "why": x.why} for x in results],
         "rows": [row.to_dict() for result in results for row in result.rows],
+        "side_by_side": [asdict(agreement) for agreement in agreements],
         "half_tensors": [asdict(record) for record in tensors],
     }
 
@@ -155,6 +169,22 @@ def _check_candidate(name: str, bundle: Bundle, cases: Sequence[Case], truths: S
         result.fail(" ".join(str(error).split()))
     finally:
         candidate.close()
+    return result
+
+
+def _check_plans(
+    flavor: Flavor, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], agreements: list[Agreement]
+) -> Result:
+    result = Result(f"{flavor} by Polygraphy")
+    inputs = {graph: {case.name: truth[graph][0] for case, truth in zip(cases, truths, strict=True)} for graph in truths[0]}
+    try:
+        result.description, found = check_plans(bundle, flavor, inputs)
+    except (ImportError, InputError, BuildError, RuntimeError, OSError) as error:
+        result.status, result.why = "not run", [" ".join(str(error).split())]
+        return result
+    agreements += found
+    for line in failures(found):
+        result.fail(line)
     return result
 
 
@@ -276,12 +306,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--resolution", type=_size, nargs="+", default=SIZES, help="of random inputs (default: 256 96x64 256x384)"
     )
+    parser.add_argument(
+        "--polygraphy",
+        action="store_true",
+        help="also each TensorRT plan beside ONNX Runtime on its own graph",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     options = parser.parse_args(arguments)
     images = sorted(EXAMPLES.glob("*.png")) if options.images is None else options.images
     bundle = Bundle.load(options.bundle)
     cases = make_cases(images, options.batch, options.resolution)
-    report = parity(bundle, cases, options.backends or CANDIDATES, required=options.backends is not None)
+    names, required = options.backends or CANDIDATES, options.backends is not None
+    report = parity(bundle, cases, names, required=required, polygraphy=options.polygraphy)
     if options.json:
         with replace_when_complete(options.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + os.linesep)
