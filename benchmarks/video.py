@@ -332,6 +332,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WIDTHxHEIGHT",
         help="--speed on clips of these sizes made for it",
     )
+    parser.add_argument("--frames", type=int, metavar="N", help="of --speed (default: 60)")
+    parser.add_argument(
+        "--hardware-codecs",
+        action="store_true",
+        help="--speed also by NVDEC and NVENC, and on the GPU without codecs and copies; or why not",
+    )
     parser.add_argument("--memory", action="store_true", help="peak memory of a 30 s and a 120 s clip made for it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment as JSON")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write video.json and video.md into this folder")
@@ -345,6 +351,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if not args.videos and not args.clip and not args.memory and not args.made:
         parser.error("found no input, expected a VIDEO, --clip, --made or --memory")
+    if args.frames is not None and args.frames < 1:
+        parser.error(f"argument --frames: found {args.frames}, expected at least 1")
     if args.chunk and not args.videos:
         parser.error("argument --chunk: expected a VIDEO")
     if args.speed and not args.videos and not args.made:
@@ -381,13 +389,14 @@ def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
     if args.speed or args.made or args.memory:
         from intrinsic_flow.benchmarks.videos import speed as video_speed
 
+        measured = {"count": args.frames, "hardware": args.hardware_codecs}
         if args.speed and args.videos:
-            rows += video_speed.stages(args.videos[0], bundle, **options)
+            rows += video_speed.stages(args.videos[0], bundle, **options, **measured)
         for size in args.made:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"made-{size[0]}x{size[1]}.mp4"
-                video_speed.texture_clip(path, size, video_speed.FRAMES)
-                rows += video_speed.stages(path, bundle, **options)
+                video_speed.texture_clip(path, size, args.frames or video_speed.FRAMES)
+                rows += video_speed.stages(path, bundle, **options, **measured)
         if args.memory:
             rows += video_speed.memory(bundle, args.backend)
     return [{**row, **common} for row in rows]

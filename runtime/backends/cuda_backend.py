@@ -4,18 +4,55 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.backends.cuda_memory import Cuda, DeviceArray
-from intrinsic_flow.backends.cuda_program import Pending, Program, Streams
-from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.backends.cuda_program import Interface, Pending, Program, Streams, Tensors
+from intrinsic_flow.backends.engine_file import graph_precision
+from intrinsic_flow.decomposition.bundle import Bundle, Precision
 
 MAX_PROGRAMS = 6
+
+Spec = tuple[tuple[int, ...], np.dtype]
+
+
+class Part(Protocol):
+    """A graph for one set of input shapes."""
+
+    @property
+    def inputs(self) -> Mapping[str, Spec]:
+        """Shape and dtype by name."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Spec]:
+        """Shape and dtype by name."""
+        ...
+
+    def enqueue(self, tensors: Tensors, stream: Any) -> None:
+        """Puts one run over those of these tensors that the graph has on a stream."""
+        ...
+
+    def capturable(self, stream: Any) -> bool:
+        """Whether a run on this stream may be captured, once one was made."""
+        ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """Encoder, steps and decoder. `enqueue(image, noise, albedo, stream)` puts them on a stream."""
+
+    image: Spec
+    noise: Spec
+    albedo: Spec
+    enqueue: Callable[[DeviceArray, DeviceArray, DeviceArray, Any], None]
+    parts: Sequence[Part]
 
 
 class CudaEngine(Engine):
@@ -38,12 +75,8 @@ class CudaEngine(Engine):
         """ "fp32" or "fp16": what the networks compute in."""
 
     @abstractmethod
-    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
-        """A graph's program for these input shapes, from the graph's inputs to its outputs."""
-
-    @abstractmethod
-    def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
-        """The network's program for images of a shape, from "image" and "noise", which is kept, to "albedo"."""
+    def _part(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Part:
+        """A graph for these input shapes. Raises what says why there is none."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -68,9 +101,23 @@ class CudaEngine(Engine):
         for outputs in _one_ahead(images, lambda image: self._submit_network(image, noise, steps)):
             yield outputs["albedo"]
 
+    def decompose(
+        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
+    ) -> np.ndarray:
+        """As one program: only the image goes up, only the shading comes down."""
+        feeds = {"image": image, "noise": noise, "guide": guide, "full": full}
+        return self._decomposition_of(image, steps, guide, full).submit(feeds).result()["shading"]
+
     def phases(self, image: np.ndarray, noise: np.ndarray, steps: int) -> dict[str, float]:
         """Milliseconds of one call of `network` by parts: see `Program.phases`."""
         return self._network_of(image, steps).phases({"image": image, "noise": noise})
+
+    def decomposition_phases(
+        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
+    ) -> dict[str, float]:
+        """The same of one call of `decompose`."""
+        feeds = {"image": image, "noise": noise, "guide": guide, "full": full}
+        return self._decomposition_of(image, steps, guide, full).phases(feeds)
 
     def close(self) -> None:
         """Frees programs, with what they run, streams and buffers."""
@@ -95,6 +142,109 @@ class CudaEngine(Engine):
     def _network_of(self, image: np.ndarray, steps: int) -> Program:
         key = ("network", image.shape, steps)
         return self._program(key, lambda owner: self._network_program(image.shape, steps, owner))
+
+    def _decomposition_of(self, image: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray) -> Program:
+        shapes = image.shape, guide.shape, full.shape
+        key = ("decompose", *shapes, steps)
+        return self._program(key, lambda owner: self._decomposition_program(*shapes, steps, owner))
+
+    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
+        part = self._part(graph, shapes, owner)
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            part.enqueue({**inputs, **outputs}, stream)
+
+        return self._new_program(Interface(part.inputs, part.outputs), enqueue, [part], owner)
+
+    def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
+        network = self._network(shape, steps, owner)
+        inputs = {"image": network.image, "noise": network.noise}
+        interface = Interface(inputs, {"albedo": network.albedo}, frozenset({"noise"}))
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            network.enqueue(inputs["image"], inputs["noise"], outputs["albedo"], stream)
+
+        return self._new_program(interface, enqueue, network.parts, owner)
+
+    def _decomposition_program(
+        self,
+        shape: tuple[int, ...],
+        guide_shape: tuple[int, ...],
+        full_shape: tuple[int, ...],
+        steps: int,
+        owner: ExitStack,
+    ) -> Program:
+        cuda = self._cuda
+        network = self._network(shape, steps, owner)
+        rows = self._constant(owner, 0, full_shape[2])
+        shapes = {"albedo": network.albedo[0], "guide": guide_shape}
+        low_shading = self._part("low_shading", shapes, owner)
+        low = {name: cuda.array(owner, *spec) for name, spec in low_shading.outputs.items()}
+        shapes = {name: array.shape for name, array in low.items()}
+        shapes |= {"guide": guide_shape, "image": full_shape, "rows": rows.shape}
+        upsampler = self._part("upsampler", shapes, owner)
+        albedo = cuda.array(owner, *network.albedo)
+        float32 = np.dtype(np.float32)
+        inputs = {
+            "image": network.image,
+            "noise": network.noise,
+            "guide": (guide_shape, float32),
+            "full": (full_shape, float32),
+        }
+        interface = Interface(inputs, {"shading": upsampler.outputs["shading"]}, frozenset({"noise"}))
+        unwanted = {name: cuda.array(owner, *spec) for name, spec in upsampler.outputs.items() if name != "shading"}
+
+        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
+            guide = inputs["guide"]
+            network.enqueue(inputs["image"], inputs["noise"], albedo, stream)
+            low_shading.enqueue({"albedo": albedo, "guide": guide, **low}, stream)
+            layers = {**outputs, **unwanted}
+            upsampler.enqueue({**low, "guide": guide, "image": inputs["full"], "rows": rows, **layers}, stream)
+
+        return self._new_program(interface, enqueue, [*network.parts, low_shading, upsampler], owner)
+
+    def _network(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Network:
+        """The network for images of a shape; features and latents stay on the device."""
+        cuda = self._cuda
+        encoder, step, decoder = (
+            self._part(graph, self._shapes(graph, shape), owner) for graph in ("encoder", "velocity_step", "decoder")
+        )
+        features = {name: cuda.array(owner, *spec) for name, spec in encoder.outputs.items()}
+        latent = step.outputs["z_next"]
+        # Each step reads one and writes the other; the noise itself stays for the next call.
+        latents = [cuda.array(owner, *latent) for _ in range(min(2, steps))]
+        times = [self._constant(owner, index / steps) for index in range(steps)]
+        duration = self._constant(owner, 1 / steps)
+
+        def enqueue(image: DeviceArray, noise: DeviceArray, albedo: DeviceArray, stream: Any) -> None:
+            encoder.enqueue({"image": image, **features}, stream)
+            z = noise
+            for index, time in enumerate(times):
+                z_next = latents[index % 2]
+                step.enqueue({"z": z, "z_next": z_next, "t": time, "dt": duration, **features}, stream)
+                z = z_next
+            decoder.enqueue({"z": z, "image": image, "albedo": albedo}, stream)
+
+        return Network(encoder.inputs["image"], latent, decoder.outputs["albedo"], enqueue, [encoder, step, decoder])
+
+    def _shapes(self, graph: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Of a graph's inputs, for images of a shape."""
+        sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
+        precision: Precision = "fp16" if self.precision == "fp16" else "fp32"
+        spec = self._bundle.spec(graph, graph_precision(graph, precision))
+        return {tensor.name: tensor.resolve(**sizes) for tensor in spec.inputs}
+
+    def _new_program(
+        self,
+        interface: Interface,
+        enqueue: Callable[[Tensors, Tensors, Any], None],
+        parts: Sequence[Part],
+        owner: ExitStack,
+    ) -> Program:
+        def capturable() -> bool:
+            return all(part.capturable(self._streams.compute) for part in parts)
+
+        return Program(self._cuda, self._streams, interface, enqueue, capturable, owner)
 
     def _program(self, key: tuple[object, ...], build: Callable[[ExitStack], Program]) -> Program:
         if self._closed:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends.cuda_backend import CudaEngine
-from intrinsic_flow.backends.cuda_memory import Cuda, load_cudart
-from intrinsic_flow.backends.cuda_program import Interface, Program, Tensors
+from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.cuda_backend import CudaEngine, Network
+from intrinsic_flow.backends.cuda_memory import Cuda, DeviceArray, load_cudart
+from intrinsic_flow.backends.cuda_program import Tensors
 from intrinsic_flow.backends.engine_file import graph_precision
 from intrinsic_flow.backends.onnxruntime_session import check_interface
 from intrinsic_flow.decomposition.bundle import Bundle, Precision
@@ -59,6 +60,7 @@ class OnnxRuntimeCuda(CudaEngine):
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
         self._ort, self._device, self._cuda_graphs = onnxruntime, device, cuda_graphs
+        self._sizes: set[tuple[object, ...]] = set()
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
         super().__init__(Cuda(load_cudart(EXTRA), device), bundle)
         with self._owner:
@@ -80,62 +82,36 @@ class OnnxRuntimeCuda(CudaEngine):
         """One line for logs and reports."""
         return f"ONNX Runtime {self._ort.__version__}, {PROVIDER}, device {self._device}, {self._precision}"
 
+    def decompose(
+        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
+    ) -> np.ndarray:
+        """As one program from the second time on that these sizes come. The first time the graphs' own programs serve, of
+        which pictures of different sizes share the network's: its session takes a second."""
+        sizes = (image.shape, guide.shape, full.shape, steps)
+        if sizes in self._sizes:
+            return super().decompose(image, noise, steps, guide, full)
+        self._sizes.add(sizes)
+        return Engine.decompose(self, image, noise, steps, guide, full)
+
     def _release(self) -> None:
         """Sessions belong to programs."""
 
-    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
-        session = self._session(graph, shapes, owner)
+    def _part(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> _Session:
+        return self._session(graph, shapes, owner)
 
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            session.enqueue({**inputs, **outputs})
+    def _network(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Network:
+        if steps != 2 or not self._bundle.has("decompose_2step", self._precision):
+            return super()._network(shape, steps, owner)
+        merged = self._session_of("decompose_2step", shape, owner)
 
-        return self._new_program(Interface(session.inputs, session.outputs), enqueue, owner)
+        def enqueue(image: DeviceArray, noise: DeviceArray, albedo: DeviceArray, stream: Any) -> None:
+            merged.enqueue({"image": image, "z": noise, "albedo": albedo}, stream)
 
-    def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
-        if steps == 2 and self._bundle.has("decompose_2step", self._precision):
-            return self._merged_program(shape, owner)
-        cuda = self._cuda
-        encoder, step, decoder = (
-            self._session_of(graph, shape, owner) for graph in ("encoder", "velocity_step", "decoder")
-        )
-        features = {name: cuda.array(owner, *spec) for name, spec in encoder.outputs.items()}
-        # Each step reads one and writes the other; the noise itself stays for the next call.
-        latents = [cuda.array(owner, *step.outputs["z_next"]) for _ in range(min(2, steps))]
-        times = [self._constant(owner, index / steps) for index in range(steps)]
-        duration = self._constant(owner, 1 / steps)
-        inputs = {"image": encoder.inputs["image"], "noise": step.inputs["z"]}
-
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            encoder.enqueue({"image": inputs["image"], **features})
-            z = inputs["noise"]
-            for index, time in enumerate(times):
-                z_next = latents[index % 2]
-                step.enqueue({"z": z, "t": time, "dt": duration, **features, "z_next": z_next})
-                z = z_next
-            decoder.enqueue({"z": z, "image": inputs["image"], "albedo": outputs["albedo"]})
-
-        return self._new_program(Interface(inputs, decoder.outputs, frozenset({"noise"})), enqueue, owner)
-
-    def _merged_program(self, shape: tuple[int, ...], owner: ExitStack) -> Program:
-        session = self._session_of("decompose_2step", shape, owner)
-        inputs = {"image": session.inputs["image"], "noise": session.inputs["z"]}
-
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            session.enqueue({"image": inputs["image"], "z": inputs["noise"], "albedo": outputs["albedo"]})
-
-        return self._new_program(Interface(inputs, session.outputs, frozenset({"noise"})), enqueue, owner)
-
-    def _new_program(
-        self, interface: Interface, enqueue: Callable[[Tensors, Tensors, Any], None], owner: ExitStack
-    ) -> Program:
-        # ONNX Runtime captures by itself, at the first run over a set of addresses.
-        return Program(self._cuda, self._streams, interface, enqueue, lambda: False, owner)
+        return Network(merged.inputs["image"], merged.inputs["z"], merged.outputs["albedo"], enqueue, [merged])
 
     def _session_of(self, graph: str, shape: tuple[int, ...], owner: ExitStack) -> _Session:
         """A graph's session for images of a shape."""
-        sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
-        spec = self._bundle.spec(graph, graph_precision(graph, self._precision))
-        return self._session(graph, {tensor.name: tensor.resolve(**sizes) for tensor in spec.inputs}, owner)
+        return self._session(graph, self._shapes(graph, shape), owner)
 
     def _session(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> _Session:
         """A graph's session for these shapes. Raises InputError where it does not load, RuntimeError without a GPU."""
@@ -187,8 +163,8 @@ class _Session:
         self.provider = self._session.get_providers()[0]
         self.inputs, self.outputs = _tensors(self._session.get_inputs()), _tensors(self._session.get_outputs())
 
-    def enqueue(self, tensors: Tensors) -> None:
-        """Puts one run over those of these tensors that it has on the stream.
+    def enqueue(self, tensors: Tensors, stream: Any) -> None:
+        """Puts one run over those of these tensors that it has on the stream, which is the one that it was made for.
 
         Each set of addresses is captured at its first run.
         """
@@ -197,6 +173,10 @@ class _Session:
             self._runs[addresses] = self._bind(tensors)
         binding, options = self._runs[addresses]
         self._session.run_with_iobinding(binding, options)
+
+    def capturable(self, stream: Any) -> bool:
+        """No: ONNX Runtime captures by itself, at the first run over a set of addresses."""
+        return False
 
     def _bind(self, tensors: Tensors) -> tuple[Any, Any]:
         binding, device = self._session.io_binding(), self._cuda.device

@@ -9,15 +9,14 @@ import importlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from intrinsic_flow.backends.cuda_backend import CudaEngine
-from intrinsic_flow.backends.cuda_memory import Cuda, CudaError, DeviceArray, load_cudart
-from intrinsic_flow.backends.cuda_program import Interface, Program, Tensors
+from intrinsic_flow.backends.cuda_memory import Cuda, CudaError, load_cudart
+from intrinsic_flow.backends.cuda_program import Tensors
 from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor, graph_precision
 from intrinsic_flow.backends.engine_files import NEEDED, find_plans
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
@@ -75,17 +74,6 @@ class TensorRt(CudaEngine):
                 self._graph(graph)
             self._owner = self._owner.pop_all()
 
-    def decompose(
-        self, image: np.ndarray, noise: np.ndarray, steps: int, guide: np.ndarray, full: np.ndarray
-    ) -> np.ndarray:
-        """As one CUDA graph."""
-        key = ("decompose", image.shape, guide.shape, full.shape, steps)
-        program = self._program(
-            key, lambda owner: self._decomposition_program(image.shape, guide.shape, full.shape, steps, owner)
-        )
-        feeds = {"image": image, "noise": noise, "guide": guide, "full": full}
-        return program.submit(feeds).result()["shading"]
-
     @property
     def precision(self) -> str:
         """ "fp32" or "fp16": what the plans compute in."""
@@ -108,120 +96,8 @@ class TensorRt(CudaEngine):
             self._graphs[name] = _Graph(self._trt, self._runtime, sidecar, spec, self._plans.command, self._log)
         return self._graphs[name]
 
-    def _graph_program(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Program:
-        loaded = self._graph(graph)
-        context = loaded.context(shapes, self._cuda, self._streams.compute, owner)
-        interface = Interface(
-            {tensor.name: (shapes[tensor.name], np.dtype(tensor.dtype)) for tensor in loaded.spec.inputs},
-            context.outputs,
-        )
-
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            context.enqueue({**inputs, **outputs}, stream)
-
-        return self._new_program(interface, enqueue, [context], owner)
-
-    def _network_program(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> Program:
-        network = self._network(shape, steps, owner)
-        inputs = {"image": network.image, "noise": network.noise}
-        interface = Interface(inputs, {"albedo": network.albedo}, frozenset({"noise"}))
-
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            network.enqueue(inputs["image"], inputs["noise"], outputs["albedo"], stream)
-
-        return self._new_program(interface, enqueue, network.contexts, owner)
-
-    def _decomposition_program(
-        self,
-        shape: tuple[int, ...],
-        guide_shape: tuple[int, ...],
-        full_shape: tuple[int, ...],
-        steps: int,
-        owner: ExitStack,
-    ) -> Program:
-        cuda, compute = self._cuda, self._streams.compute
-        network = self._network(shape, steps, owner)
-        rows = self._constant(owner, 0, full_shape[2])
-        shapes = {"albedo": network.albedo[0], "guide": guide_shape}
-        low_shading = self._graph("low_shading").context(shapes, cuda, compute, owner)
-        low = {name: cuda.array(owner, *spec) for name, spec in low_shading.outputs.items()}
-        shapes = {name: array.shape for name, array in low.items()}
-        shapes |= {"guide": guide_shape, "image": full_shape, "rows": rows.shape}
-        upsampler = self._graph("upsampler").context(shapes, cuda, compute, owner)
-        albedo = cuda.array(owner, *network.albedo)
-        float32 = np.dtype(np.float32)
-        inputs = {
-            "image": network.image,
-            "noise": network.noise,
-            "guide": (guide_shape, float32),
-            "full": (full_shape, float32),
-        }
-        interface = Interface(inputs, upsampler.outputs, frozenset({"noise"}))
-
-        def enqueue(inputs: Tensors, outputs: Tensors, stream: Any) -> None:
-            guide = inputs["guide"]
-            network.enqueue(inputs["image"], inputs["noise"], albedo, stream)
-            low_shading.enqueue({"albedo": albedo, "guide": guide, **low}, stream)
-            upsampler.enqueue({**low, "guide": guide, "image": inputs["full"], "rows": rows, **outputs}, stream)
-
-        return self._new_program(interface, enqueue, [*network.contexts, low_shading, upsampler], owner)
-
-    def _network(self, shape: tuple[int, ...], steps: int, owner: ExitStack) -> _Network:
-        cuda, compute = self._cuda, self._streams.compute
-        sizes = {"batch": shape[0], "h": shape[2] // 32, "w": shape[3] // 32}
-        contexts = {}
-        for name in ("encoder", "velocity_step", "decoder"):
-            graph = self._graph(name)
-            shapes = {tensor.name: tensor.resolve(**sizes) for tensor in graph.spec.inputs}
-            contexts[name] = graph.context(shapes, cuda, compute, owner)
-        encoder, step, decoder = contexts.values()
-        features = {name: cuda.array(owner, *spec) for name, spec in encoder.outputs.items()}
-        latent = step.outputs["z_next"]
-        # Each step reads one and writes the other; the noise itself stays for the next call.
-        latents = [cuda.array(owner, *latent) for _ in range(min(2, steps))]
-        times = [self._constant(owner, index / steps) for index in range(steps)]
-        durations = [self._constant(owner, 1 / steps) for _ in range(steps)]
-        sees_image = "image" in self._graph("decoder").spec.input_names
-
-        def enqueue(image: DeviceArray, noise: DeviceArray, albedo: DeviceArray, stream: Any) -> None:
-            encoder.enqueue({"image": image, **features}, stream)
-            z = noise
-            for index in range(steps):
-                z_next = latents[index % 2]
-                times_of = {"t": times[index], "dt": durations[index]}
-                step.enqueue({"z": z, "z_next": z_next, **times_of, **features}, stream)
-                z = z_next
-            seen = {"image": image} if sees_image else {}
-            decoder.enqueue({"z": z, **seen, "albedo": albedo}, stream)
-
-        image = (tuple(shape), np.dtype(self._graph("encoder").spec.inputs[0].dtype))
-        return _Network(image, latent, decoder.outputs["albedo"], enqueue, list(contexts.values()))
-
-    def _new_program(
-        self,
-        interface: Interface,
-        enqueue: Callable[[Tensors, Tensors, Any], None],
-        contexts: list[_Context],
-        owner: ExitStack,
-    ) -> Program:
-        def capturable() -> bool:
-            return all(context.capturable(self._streams.compute) for context in contexts)
-
-        return Program(self._cuda, self._streams, interface, enqueue, capturable, owner)
-
-
-@dataclass(frozen=True)
-class _Network:
-    """Encoder, steps and decoder over contexts of their own. image, noise, albedo: shape and dtype.
-
-    `enqueue(image, noise, albedo, stream)` puts them on a stream.
-    """
-
-    image: tuple[tuple[int, ...], np.dtype]
-    noise: tuple[tuple[int, ...], np.dtype]
-    albedo: tuple[tuple[int, ...], np.dtype]
-    enqueue: Callable[[DeviceArray, DeviceArray, DeviceArray, Any], None]
-    contexts: list[_Context]
+    def _part(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> _Context:
+        return self._graph(graph).context(shapes, self._cuda, self._streams.compute, owner)
 
 
 class _Graph:
@@ -253,7 +129,8 @@ class _Graph:
             tensor.name: (tuple(context.get_tensor_shape(tensor.name)), np.dtype(tensor.dtype))
             for tensor in self.spec.outputs
         }
-        return _Context(context, outputs, self._succeed, owner)
+        inputs = {tensor.name: (shapes[tensor.name], np.dtype(tensor.dtype)) for tensor in self.spec.inputs}
+        return _Context(context, inputs, outputs, self._succeed, owner)
 
     @property
     def _dynamic(self) -> list[Any]:
@@ -304,23 +181,25 @@ class _Graph:
 
 
 class _Context:
-    """An execution context with its shapes set. outputs: their shapes and dtypes."""
+    """An execution context with its shapes set; a `Part`."""
 
     def __init__(
         self,
         context: Any,
+        inputs: dict[str, tuple[tuple[int, ...], np.dtype]],
         outputs: dict[str, tuple[tuple[int, ...], np.dtype]],
         succeed: Callable[[bool, str], None],
         owner: ExitStack,
     ) -> None:
-        self.outputs = outputs
+        self.inputs, self.outputs = inputs, outputs
         self._context, self._succeed = context, succeed
         owner.callback(self._release)
 
     def enqueue(self, tensors: Tensors, stream: Any) -> None:
-        """Puts one run over these tensors on a stream."""
-        for name, array in tensors.items():
-            self._succeed(self._context.set_tensor_address(name, array.pointer), f"set_tensor_address of {name}")
+        """Puts one run over those of these tensors that the graph has on a stream."""
+        for name in (*self.inputs, *self.outputs):
+            address = tensors[name].pointer
+            self._succeed(self._context.set_tensor_address(name, address), f"set_tensor_address of {name}")
         self._succeed(self._context.execute_async_v3(int(stream)), "execute_async_v3")
 
     def capturable(self, stream: Any) -> bool:

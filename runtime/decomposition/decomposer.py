@@ -140,6 +140,11 @@ class Decomposer:
             elif state is not None:
                 self._low_shading(_light(_linear(pixels)), state)
 
+    def exposed(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """What the networks are given of a still image (H, W, 3) float32, linear, not negative: `guide` and `image` of the
+        graphs at working resolution, and the exposure's gain."""
+        return self._exposed(image, None)
+
     def settings(self) -> dict[str, Any]:
         """Model, engine and options, as they stand in the JSON file beside an integer shading."""
         return {

@@ -127,6 +127,30 @@ def test_two_steps_are_one_run_of_the_merged_graph(gpu, merged_bundle, reference
     engine.close()
 
 
+@pytest.mark.parametrize("fixture", ["half_bundle", "merged_bundle"])
+def test_a_whole_decomposition_is_one_program_from_the_second_picture_of_a_size_on(
+    gpu, fixture, request, reference, picture
+):
+    engine = open_engine(request.getfixturevalue(fixture), "cuda")
+    image, noise = picture()
+    guide = 1.5 * image[:, :, :50, :70]
+    full = np.random.default_rng(0).random((1, 3, 90, 140), np.float32)
+    first = engine.decompose(image, noise, 2, guide, full)
+    np.testing.assert_allclose(first, reference.decompose(image, noise, 2, guide, full), rtol=1e-2, atol=1e-2)
+    assert not any(key[0] == "decompose" for key in engine._programs)
+    np.testing.assert_array_equal(engine.decompose(image, noise, 2, guide, full), first)
+    gpu.cuda.calls.clear()
+    gpu.ort.runs.clear()
+    np.testing.assert_array_equal(engine.decompose(image, noise, 2, guide, full), first)
+    assert set(gpu.ort.runs) == {"replay"}
+    # Image, guide and full image go up, the shading comes down.
+    assert gpu.cuda.calls.count("cudaMemcpyAsync") == 4
+    assert engine.decomposition_phases(image, noise, 2, guide, full)["compute_ms"] > 0
+    engine.close()
+    gc.collect()
+    assert gpu.cuda.live() == [] and not gpu.ort.sessions
+
+
 def test_graphs_run_one_by_one_and_the_upsampler_in_fp32(engine, reference, graph_feeds):
     for graph, inputs in graph_feeds(reference).items():
         expected = reference.run(graph, inputs)
