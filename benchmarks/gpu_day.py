@@ -83,10 +83,10 @@ class Outcome:
 
 def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
     """All parts, the most wanted first. data: training shards, None for procedural scenes. tiny: for a rehearsal, which
-    without a GPU runs ONNX Runtime's CPU provider too, in a GPU's stead."""
+    without a GPU runs one of each kind on ONNX Runtime's CPU provider, in a GPU's stead."""
     stand_in = tiny and find_gpu() is None
     backends = (*(("onnxruntime-cpu",) if stand_in else ()), *GPU_BACKENDS)
-    side, large = (64, 64) if tiny else (256, 512)
+    side, large = (64, 96) if tiny else (256, 512)
     batches = (1, 2) if tiny else (1, 4, 16, 64)
     first, second = ("64x48", "96x64") if tiny else ("1920x1080", "3840x2160")
     own = ("--bundle", str(bundle))
@@ -140,9 +140,9 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
         *each(throughput),
         *each(lambda backend: video(backend, first)),
         _training(bundle, data, tiny),
-        *each(lambda backend: latency(f"latency-batches-{backend}", backend, side, batches[1:], 4, eager)),
-        *each(lambda backend: latency(f"latency-{large}-{backend}", backend, large, batches, 5, eager)),
-        *each(lambda backend: video(backend, second)),
+        *(latency(f"latency-batches-{backend}", backend, side, batches[1:], 4, eager) for backend in GPU_BACKENDS),
+        *(latency(f"latency-{large}-{backend}", backend, large, batches, 5, eager) for backend in GPU_BACKENDS),
+        *(video(backend, second) for backend in GPU_BACKENDS),
         latency("latency-compiled", "", side, (1,), 5, compiled),
         latency("latency-compiled-batches", "", side, batches[1:], 8, compiled),
         latency(f"latency-compiled-{large}", "", large, batches, 8, compiled),

@@ -28,13 +28,13 @@ import numpy as np
 
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
-from intrinsic_flow.benchmarks.timing.backends import ENGINES
+from intrinsic_flow.benchmarks.timing.backends import CHANNELS_LAST, ENGINES
 from intrinsic_flow.benchmarks.timing.candidate import CALLS_PER_ROUND, Candidate, Row, speedup, take_turns
 from intrinsic_flow.benchmarks.timing.report import Report, format_rows, write_report
 from intrinsic_flow.benchmarks.timing.workload import STAGES, Variant, Workload
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
-from intrinsic_flow.errors import MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError
 
 REFERENCES = ("torch-eager", "torch-compile")
 BACKENDS = (*REFERENCES, *ENGINES)
@@ -157,7 +157,14 @@ def _qualify(
             if not latency_torch.runs_in_a_process_of_its_own(bundle, backend, name, workload):
                 warnings.append(f"{backend}, {name}: left out, the process crashes")
                 continue
-        variant = fresh_process.open_variant(bundle, backend, name, workload)
+        try:
+            variant = fresh_process.open_variant(bundle, backend, name, workload)
+        except (InputError, RuntimeError) as error:
+            if name != CHANNELS_LAST:
+                raise
+            # Not every build of ONNX Runtime has kernels for it.
+            warnings.append(f"{backend}, {name}: left out, {' '.join(str(error).split())[:200]}")
+            continue
         kept = stack.enter_context(ExitStack())
         kept.callback(variant.close)
         trial = Candidate({}, variant.calls["network"], 1)

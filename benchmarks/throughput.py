@@ -4,7 +4,8 @@
     python -m benchmarks.throughput --backend cpu --resolution 64 --largest 4 --seconds 0.2
 
 A row a batch: `frames_per_second` from host array to host array, with the next batch's copies beside the computation where
-the backend can, and, on a GPU, `device_frames_per_second` of the computation alone. Batches double until the backend runs
+the backend can, and, on a GPU, `device_frames_per_second` of the computation alone and `device_mib`, what the GPU's free
+memory has shrunk by since the start. Batches double until the backend runs
 out of memory, which the report says with the backend's own words, or up to --largest.
 """
 
@@ -24,13 +25,14 @@ from intrinsic_flow.backends import BACKENDS, open_engine
 from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.backends.cuda_backend import CudaEngine
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
+from intrinsic_flow.benchmarks.timing.fresh_process import device_free
 from intrinsic_flow.benchmarks.timing.workload import Workload
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 
 LEAST_CALLS = 3
 PHASE_CALLS = 5
-_COLUMNS = ("batch", "frames_per_second", "device_frames_per_second", "compute_ms", "h2d_ms", "d2h_ms")
+_COLUMNS = ("batch", "frames_per_second", "device_frames_per_second", "compute_ms", "h2d_ms", "d2h_ms", "device_mib")
 
 
 def measure(
@@ -41,6 +43,7 @@ def measure(
     seconds: of each batch size, at least LEAST_CALLS calls. Raises what opening the backend raises.
     """
     rows: list[dict[str, Any]] = []
+    free = device_free()
     ended = f"largest batch asked for, {largest}"
     with closing(open_engine(bundle, backend)) as engine:
         about = engine.describe()
@@ -54,6 +57,9 @@ def measure(
                 ended = f"batch {batch}: {' '.join(str(error).split())[:300] or type(error).__name__}"
                 break
             rows.append({"backend": backend, "precision": engine.precision, **row})
+            left = device_free() if isinstance(engine, CudaEngine) else None
+            if free is not None and left is not None:
+                rows[-1]["device_mib"] = round((free - left) / 2**20, 1)
             batch *= 2
     packages = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
     machine = {name: value for name, value in environment(packages).items() if value is not None}

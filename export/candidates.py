@@ -13,7 +13,10 @@ from intrinsic_flow.backends.base import Engine
 from intrinsic_flow.decomposition.bundle import Bundle, Precision, graph_specs
 from intrinsic_flow.export.verify import BF16_MIN_PSNR, FP16_MIN_PSNR, STEPS, run_loop, runner
 
-CANDIDATES = ("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+CANDIDATES = (
+    *("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda-fp32", "onnxruntime-cuda"),
+    *("tensorrt", "tensorrt-rtx"),
+)
 
 
 class Candidate(Protocol):
@@ -62,10 +65,10 @@ class OnnxCandidate:
 
 
 class BackendCandidate:
-    """One of the runtime's engines in reduced precision."""
+    """One of the runtime's engines."""
 
     def __init__(self, name: str, bundle: Bundle, engine: Engine, graphs: tuple[str, ...]):
-        self.min_psnr: float | None = BF16_MIN_PSNR if engine.precision == "bf16" else FP16_MIN_PSNR
+        self.min_psnr: float | None = {"bf16": BF16_MIN_PSNR, "fp16": FP16_MIN_PSNR}.get(engine.precision)
         self.name, self._bundle, self._engine, self.graphs = name, bundle, engine, graphs
 
     def describe(self) -> str:
@@ -88,12 +91,13 @@ def open_candidate(name: str, bundle: Bundle) -> Candidate:
         "onnx-fp32": lambda: OnnxCandidate(bundle, "fp32"),
         "onnx-fp16": lambda: OnnxCandidate(bundle, "fp16"),
         "openvino-reduced": lambda: _engine(name, bundle, "openvino", precision="reduced"),
+        "onnxruntime-cuda-fp32": lambda: _engine(name, bundle, "cuda", precision="fp32"),
     }
     backend = "cuda" if name == "onnxruntime-cuda" else name
     return openers.get(name, lambda: _engine(name, bundle, backend))()
 
 
-def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["reduced"] | None = None) -> Candidate:
+def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["fp32", "reduced"] | None = None) -> Candidate:
     engine = open_engine(bundle, backend, precision=precision)
     # The loop as one file is for ONNX libraries; TensorRT's engines have no plan of it and run the loop themselves.
     merged = backend.startswith("tensorrt") or not bundle.has("decompose_2step")

@@ -23,13 +23,15 @@ ENGINES = {
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt-rtx",
 }
-NO_CUDA_GRAPHS = "without CUDA graphs"
+NO_CUDA_GRAPHS, CHANNELS_LAST = "without CUDA graphs", "channels last"
 ON_CPU = ("onnxruntime-cpu", "openvino")
 
 
 def names(backend: str) -> list[str]:
     """Variants of an engine: its precisions. "default" is what the runtime itself would take."""
-    return {"openvino": ["default", "fp32"], "onnxruntime-cuda": ["default", NO_CUDA_GRAPHS]}.get(backend, ["default"])
+    return {"openvino": ["default", "fp32"], "onnxruntime-cuda": ["default", NO_CUDA_GRAPHS, CHANNELS_LAST]}.get(
+        backend, ["default"]
+    )
 
 
 def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *, stages: bool = True) -> Variant:
@@ -39,8 +41,8 @@ def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *,
     """
     precision: Literal["fp32"] | None = "fp32" if name == "fp32" else None
     engine: Engine
-    if name == NO_CUDA_GRAPHS:
-        engine = OnnxRuntimeCuda(bundle, cuda_graphs=False)
+    if name in (NO_CUDA_GRAPHS, CHANNELS_LAST):
+        engine = OnnxRuntimeCuda(bundle, cuda_graphs=name != NO_CUDA_GRAPHS, channels_last=name == CHANNELS_LAST)
     else:
         engine = open_engine(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
     image, noise, steps = workload.image, workload.noise, workload.steps

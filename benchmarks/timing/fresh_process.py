@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=value, help="default: %(default)s")
     options = parser.parse_args(arguments)
     workload = Workload(options.batch, options.resolution, options.steps, options.threads)
-    free = _device_free()
+    free = device_free()
     name = options.variant or variant_names(options.backend)[0]
     variant = open_variant(Bundle.load(options.bundle), options.backend, name, workload, stages=False)
     variant.calls["network"]()
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for _ in range(CALLS - 1):
         variant.calls["network"]()
     told["peak_mib"] = round(peak_bytes() / 2**20, 1)
-    left = _device_free() if variant.device == "cuda" else None
+    left = device_free() if variant.device == "cuda" else None
     if free is not None and left is not None:
         told["device_mib"] = round((free - left) / 2**20, 1)
     print(json.dumps(told))
@@ -97,7 +97,7 @@ def peak_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _device_free() -> int | None:
+def device_free() -> int | None:
     """Free memory of the first GPU in bytes; None without cuda-python or without a GPU."""
     try:
         from cuda.bindings import runtime as cudart

@@ -132,7 +132,7 @@ def _first_failure(call: Callable[[], object]) -> str | None:
     try:
         call()
     except Exception as error:  # FFmpeg's, and ours around them
-        return " ".join(str(error).split())[-200:] or type(error).__name__
+        return " ".join(str(error).rpartition(": ")[2].split()) or type(error).__name__
     return None
 
 

@@ -42,10 +42,17 @@ class OnnxRuntimeCuda(CudaEngine):
     name = "cuda"
 
     def __init__(
-        self, bundle: Bundle, *, precision: Precision | None = None, device: int = 0, cuda_graphs: bool = True
+        self,
+        bundle: Bundle,
+        *,
+        precision: Precision | None = None,
+        device: int = 0,
+        cuda_graphs: bool = True,
+        channels_last: bool = False,
     ) -> None:
         """precision: None for FP16 where the bundle has such graphs. device: CUDA's number of the GPU. cuda_graphs: False
-        launches every kernel from the host, to see what capturing them saves.
+        launches every kernel from the host, to see what capturing them saves. channels_last: convolutions, and what stands
+        between them, in NHWC, the layout of tensor cores; transpositions that it takes are ONNX Runtime's.
 
         Raises MissingExtraError without ONNX Runtime's GPU package or cuda-python, CudaError and RuntimeError without a GPU
         that they can use.
@@ -60,6 +67,7 @@ class OnnxRuntimeCuda(CudaEngine):
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
         self._ort, self._device, self._cuda_graphs = onnxruntime, device, cuda_graphs
+        self._channels_last = channels_last
         self._sizes: set[tuple[object, ...]] = set()
         self._precision: Precision = precision or ("fp16" if bundle.has("encoder", "fp16") else "fp32")
         super().__init__(Cuda(load_cudart(EXTRA), device), bundle)
@@ -130,6 +138,7 @@ class OnnxRuntimeCuda(CudaEngine):
             "user_compute_stream": str(int(self._streams.compute)),
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": "0",
+            **({"prefer_nhwc": "1"} if self._channels_last else {}),
         }
         try:
             session = _Session(ort, path, options, provider, self._cuda, owner)
