@@ -6,7 +6,7 @@
 
 One tar archive in files of at most --slice-mib, and `pack.json` with the SHA-256 of each: --unpack says which are missing
 or damaged before it writes anything. --packages downloads wheels for the other machine's Python, without requirements.
-There, after --unpack: `python3 -m zipfile -e WHEEL site` for each wheel, and PYTHONPATH=site.
+--unpack installs wheels in the folder `site` beside them: run what follows with PYTHONPATH=DIR/site.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +27,7 @@ from intrinsic_flow.benchmarks.report import write_json
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.errors import InputError
 
-MANIFEST = "pack.json"
+MANIFEST, SITE = "pack.json", "site"
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
 _BLOCK = 1 << 20
 
@@ -90,7 +91,8 @@ def pack(folder: Path, files: Sequence[Path], slice_bytes: int) -> list[str]:
 
 
 def unpack(folder: Path, target: Path) -> list[str]:
-    """Checks every slice, then unpacks into `target`; returns the names of what lies there. Raises InputError."""
+    """Checks every slice, then unpacks into `target`, and the wheels among it into SITE there; returns the names of what
+    lies there. Raises InputError."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         slices, names = dict(manifest["slices"]), list(manifest["names"])
@@ -107,7 +109,11 @@ def unpack(folder: Path, target: Path) -> list[str]:
         whole.seek(0)
         with tarfile.open(fileobj=whole) as archive:
             archive.extractall(target, filter="data")
-    return names
+    wheels = sorted(wheel for name in names for wheel in (target / name).glob("*.whl"))
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as content:
+            content.extractall(target / SITE)
+    return [*names, *([SITE] if wheels else [])]
 
 
 def _digest(path: Path) -> str:

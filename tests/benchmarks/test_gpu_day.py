@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -253,6 +254,18 @@ def test_a_pack_comes_back_whole_or_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"missing or damaged: pack\.01, pack\.02"):
         gpu_pack.unpack(tmp_path / "out", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_packed_wheels_can_be_imported_where_they_were_unpacked(tmp_path):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "carried-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("carried/__init__.py", "value = 7")
+    assert gpu_pack.main(["-o", str(tmp_path / "out"), "--wheels", str(wheels)]) == 0
+    assert gpu_pack.unpack(tmp_path / "out", tmp_path / "day") == ["wheels", "site"]
+    program = [sys.executable, "-c", "import carried; print(carried.value)"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "day" / "site")}
+    assert subprocess.run(program, capture_output=True, text=True, env=environment).stdout == "7\n"
 
 
 def test_the_command_of_packing_refuses_what_is_not_there(tmp_path, capsys):

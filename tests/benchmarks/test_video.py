@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends.gpu import find_gpu
 from intrinsic_flow.benchmarks import video
 from intrinsic_flow.benchmarks.videos import speed as video_speed
 from intrinsic_flow.benchmarks.videos.clips import read_clips
@@ -27,9 +29,10 @@ from intrinsic_flow.benchmarks.videos.steadiness import (
     warped_error,
 )
 from intrinsic_flow.decomposition.bundle import Bundle
-from intrinsic_flow.decomposition.decomposer import Decomposition
+from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
 from intrinsic_flow.media.color import luminance
 from intrinsic_flow.media.video import VideoWriter
+from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import ShardError
 
@@ -252,6 +255,58 @@ def test_speed_has_a_row_for_each_stage_and_memory_one_for_each_length(tmp_path,
     short, long = video_speed.memory(Bundle.load(bundle))
     assert (short["frames"], long["frames"]) == (25, 50) and 20 < short["peak_mib"] < 4000
     assert "peak memory" in table([short, long]) and "| pipeline |" in table(list(rows.values()))
+
+
+class TimedOnCpu(CudaEngine):
+    """The CPU's engine with a clock where a GPU's is: it refuses shapes that do not fit."""
+
+    name, precision = "cuda", "fp32"
+
+    def __init__(self, engine):
+        self.engine = engine
+
+    def decomposition_phases(self, *inputs):
+        self.engine.decompose(*inputs)
+        return {"h2d_ms": 1.0, "compute_ms": 4.0, "d2h_ms": 2.0, "enqueue_ms": 0.1}
+
+    def __getattribute__(self, name):
+        own = ("engine", "name", "precision", "decomposition_phases", "__class__")
+        return object.__getattribute__(self, name) if name in own else getattr(self.engine, name)
+
+    def _part(self, graph, shapes, owner): ...
+
+    def _release(self): ...
+
+    def describe(self): ...
+
+
+def test_nvidias_codecs_and_the_gpu_alone_have_rows_or_say_why_not(tmp_path, bundle, monkeypatch):
+    path = tmp_path / "still.mp4"
+    with VideoWriter(path, None, 64, 48, frame_rate=Fraction(5), bit_depth=8) as writer:
+        for index, frame in enumerate(noisy(4, 0.02)):
+            writer.write(frame, Fraction(index, 5))
+    options = {"resolution": 32, "steps": 1, "seed": 0, "threads": 1, "rounds": 1, "count": 3, "hardware": True}
+    rows = {row["stage"]: row for row in video_speed.stages(path, Bundle.load(bundle), **options)}
+    assert rows["on the GPU alone"]["note"] == "cpu is no CUDA backend"
+    if find_gpu() is None:
+        for stage in ("decode by NVDEC", "encode both layers by NVENC", "pipeline with NVENC"):
+            assert rows[stage]["note"] and "frames_per_second" not in rows[stage]
+            assert f"| {stage} |  |  | {rows[stage]['note']} |" in table(list(rows.values()))
+    # Another encoder in its place, and a clock.
+    monkeypatch.setattr(video_speed, "NVENC", replace(video_speed.NVENC, encoders=("libx264",), options=(("bf", "0"),)))
+    opened = Decomposer.load
+
+    def load(*arguments, **options):
+        model = opened(*arguments, **options)
+        model.engine = TimedOnCpu(model.engine)
+        return model
+
+    monkeypatch.setattr(video_speed.Decomposer, "load", load)
+    rows = {row["stage"]: row for row in video_speed.stages(path, Bundle.load(bundle), **options)}
+    assert all(rows[stage]["frames_per_second"] > 0 for stage in ("encode both layers by NVENC", "pipeline with NVENC"))
+    assert rows["on the GPU alone"]["frames_per_second"] == 250
+    assert rows["on the GPU alone"]["note"] == "up 1.00 ms, down 2.00 ms"
+    assert "h264-nvenc" not in CODECS
 
 
 def test_bad_inputs_are_one_line(tmp_path, bundle, capsys):
