@@ -153,7 +153,16 @@ def _training(bundle: Path, data: str | None, tiny: bool) -> Part:
     network = json.loads((bundle / "bundle.json").read_text())["config"]["name"] if tiny else "small"
     recipe = Path(train.__file__).with_name("recipes") / f"{'tiny' if tiny else 'flow_gpu'}.yaml"
     length = ("--steps", "2", "--log-every", "1") if tiny else ("--steps", "300", "--log-every", "100")
-    arguments = ("--config", str(recipe), "--network", network, "--init", str(bundle), "--perceptual-network", "none")
+    arguments: tuple[str, ...] = (
+        "--config",
+        str(recipe),
+        "--network",
+        network,
+        "--init",
+        str(bundle),
+        "--perceptual-network",
+        "none",
+    )
     arguments += (*length, "--data", data or "procedural", "-o", "{out}/run")
     needed = ("torch", "yaml", "matplotlib")
     shows, on = "images a second of the GPU recipe", "any" if tiny else "gpu"
