@@ -44,7 +44,7 @@ class Measured:
     oracle: bool = False
 
 
-PLAN = (
+MEASURED = (
     Measured("shards", "shards", Benchmark(ShardDataset, DenseMeasures()), oracle=True),
     Measured("shards, white-balanced", "shards", Benchmark(WhiteBalancedShardDataset, DenseMeasures())),
     Measured("mit", "mit", Benchmark(MitDataset, DenseMeasures()), oracle=True),
@@ -60,7 +60,7 @@ def measure(
 ) -> dict[str, list[dict[str, Any]]]:
     """Title of a set -> its rows, one for each method and layer. limit: of views of shards; None for all."""
     results = {}
-    for measured in PLAN:
+    for measured in MEASURED:
         path = shards if measured.dataset == "shards" else pictures and pictures / measured.dataset
         if path is None or (measured.dataset != "shards" and not path.is_dir()):
             continue
@@ -77,7 +77,7 @@ def tables(results: dict[str, list[dict[str, Any]]]) -> str:
     main: list[str] = []
     oracles: list[str] = []
     for title, rows in results.items():
-        scores = next(measured.benchmark.protocol for measured in PLAN if measured.title == title).scores
+        scores = next(measured.benchmark.protocol for measured in MEASURED if measured.title == title).scores
         for row in rows:
             cells = " | ".join(f"{score.title} {row[score.key]:.4f}" for score in scores if score.key in row)
             line = f"| {title} | {row['layer']} | {row['method']} | {cells.replace(' | ', '; ')} | {row['n']} |"
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     results = measure(options, args.eval, args.shards, args.limit, args.workers)
     if not results:
-        raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in PLAN[2:]))
+        raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in MEASURED[2:]))
     print(tables(results))
     if args.json:
         rows = [row for found in results.values() for row in found]

@@ -25,7 +25,7 @@ from intrinsic_flow.cli.progress import Counter, Progress, duration
 from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
 from intrinsic_flow.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
 from intrinsic_flow.cluster.storage import is_address, place
-from intrinsic_flow.cluster.units import Unit, plan_units
+from intrinsic_flow.cluster.units import Unit, list_units
 from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, call, program
 from intrinsic_flow.decomposition.bundle import SHIPPED, Bundle
 from intrinsic_flow.output import interrupt
@@ -59,17 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings, options: Options, progress: Progress) -> int:
     begun = time.monotonic()
-    plan = plan_units(settings.inputs, settings.output, frames=settings.frames)
-    for note in plan.notes:
+    listed = list_units(settings.inputs, settings.output, frames=settings.frames)
+    for note in listed.notes:
         progress.log(note)
-    for error in plan.errors:
+    for error in listed.errors:
         progress.error(f"failed: {error}")
     manifest = Manifest.open(options.manifest, fingerprint(settings))
-    finished = set() if settings.overwrite else manifest.finished(plan.units)
+    finished = set() if settings.overwrite else manifest.finished(listed.units)
     if finished:
-        progress.log(f"{len(finished)} of {len(plan.units)} units are done as {options.manifest} says")
-    units = [unit for unit in plan.units if unit not in finished]
-    protected = frozenset(unit.source if is_address(unit.source) else os.path.realpath(unit.source) for unit in plan.units)
+        progress.log(f"{len(finished)} of {len(listed.units)} units are done as {options.manifest} says")
+    units = [unit for unit in listed.units if unit not in finished]
+    protected = frozenset(
+        unit.source if is_address(unit.source) else os.path.realpath(unit.source) for unit in listed.units
+    )
     reports: dict[Unit, Report] = {}
     if units:
         with cluster(options.address, options.cores, options.workers):
@@ -87,11 +89,11 @@ def _run(settings: Settings, options: Options, progress: Progress) -> int:
     skipped = states["skipped"] + len(finished)
     seconds = time.monotonic() - begun
     progress.log(
-        f"{states['done']} done, {skipped} skipped, {len(failed) + len(plan.errors)} failed in {duration(seconds)}"
+        f"{states['done']} done, {skipped} skipped, {len(failed) + len(listed.errors)} failed in {duration(seconds)}"
     )
     if states["done"]:
         progress.log(throughput(list(reports.values()), seconds))
-    return FAILED if failed or plan.errors else DONE
+    return FAILED if failed or listed.errors else DONE
 
 
 def throughput(reports: Sequence[Report], seconds: float) -> str:

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from functools import cache
 
 from intrinsic_flow.cli.arguments import Settings, parse
-from intrinsic_flow.cli.jobs import Plan, make_plan
+from intrinsic_flow.cli.jobs import Jobs, list_jobs
 from intrinsic_flow.cli.progress import Counter, Progress, duration, open_standard_streams
 from intrinsic_flow.cli.run import failure_reason, run_job
 from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, program
@@ -47,20 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress.log(f"backend: {loaded.engine.describe()}{choice}")
             return loaded
 
-        plan = make_plan(settings.inputs, settings.output, frames=settings.frames)
-        return _run(plan, settings, model, progress)
+        listed = list_jobs(settings.inputs, settings.output, frames=settings.frames)
+        return _run(listed, settings, model, progress)
 
 
-def _run(plan: Plan, settings: Settings, model: Callable[[], Decomposer], progress: Progress) -> int:
+def _run(listed: Jobs, settings: Settings, model: Callable[[], Decomposer], progress: Progress) -> int:
     begun = time.monotonic()
-    for note in plan.notes:
+    for note in listed.notes:
         progress.log(note)
-    for error in plan.errors:
+    for error in listed.errors:
         progress.error(f"failed: {error}")
-    failed, skipped = len(plan.errors), 0
-    counter = Counter(progress, "all", len(plan.jobs), "inputs")
-    protected = frozenset(os.path.realpath(job.path) for job in plan.jobs)
-    for number, job in enumerate(plan.jobs, 1):
+    failed, skipped = len(listed.errors), 0
+    counter = Counter(progress, "all", len(listed.jobs), "inputs")
+    protected = frozenset(os.path.realpath(job.path) for job in listed.jobs)
+    for number, job in enumerate(listed.jobs, 1):
         started = time.monotonic()
         try:
             written = run_job(job, settings, model, protected, progress)
@@ -70,7 +70,7 @@ def _run(plan: Plan, settings: Settings, model: Callable[[], Decomposer], progre
             progress.error(f"failed: {failure_reason(job, error)}")
             counter.advance()
             continue
-        count = f"[{number}/{len(plan.jobs)}] {job.path}"
+        count = f"[{number}/{len(listed.jobs)}] {job.path}"
         interrupt.check()
         if written is None:
             skipped += 1
@@ -79,7 +79,7 @@ def _run(plan: Plan, settings: Settings, model: Callable[[], Decomposer], progre
             names = ", ".join(path.name for path in written)
             progress.log(f"{count} -> {job.folder}{os.sep}: {names} ({time.monotonic() - started:.2f} s)")
         counter.advance()
-    done = len(plan.jobs) + len(plan.errors) - failed - skipped
+    done = len(listed.jobs) + len(listed.errors) - failed - skipped
     progress.show("")
     progress.log(f"{done} done, {skipped} skipped, {failed} failed in {duration(time.monotonic() - begun)}")
     return FAILED if failed else DONE

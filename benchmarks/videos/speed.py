@@ -20,7 +20,7 @@ from av.codec.hwaccel import HWAccel
 
 from intrinsic_flow.backends.cuda_backend import CudaEngine
 from intrinsic_flow.cli.arguments import parse
-from intrinsic_flow.cli.jobs import make_plan
+from intrinsic_flow.cli.jobs import list_jobs
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.cli.video_job import run_video
 from intrinsic_flow.commands import ROOT
@@ -164,7 +164,7 @@ def _encode(path: Path, results: Sequence[tuple[Frame, Decomposition]], folder: 
 def _pipeline(path: Path, model: Decomposer, folder: Path, end: float, codec: str = "h264") -> None:
     settings = parse([str(path), "-o", str(folder / "out"), "--overwrite", "--quiet", "--end", f"{end:.6f}"], "")
     settings = replace(settings, codec=codec)
-    (job,) = make_plan(settings.inputs, settings.output).jobs
+    (job,) = list_jobs(settings.inputs, settings.output).jobs
     run_video(job, settings, lambda: model, frozenset(), Progress(quiet=True))
 
 

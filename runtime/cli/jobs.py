@@ -37,7 +37,7 @@ class Job:
 
 
 @dataclass
-class Plan:
+class Jobs:
     """jobs in the order of the command line, folders sorted; errors of inputs that are none; notes for the log."""
 
     jobs: list[Job] = field(default_factory=list)
@@ -45,21 +45,21 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool = False) -> Plan:
+def list_jobs(inputs: Sequence[Path | str], output: Path | None, *, frames: bool = False) -> Jobs:
     """Collects the inputs, walking folders, and names the outputs so that no two inputs share a name.
 
     inputs: files, folders and patterns of numbered images as paths; "-" and cameras as strings. output: folder of all
     outputs, or None for beside each input. frames: a folder holds the numbered images of one sequence. A file that comes up
     twice is taken once.
     """
-    plan = Plan()
+    listed = Jobs()
     seen: set[str] = set()
 
     def add(path: Path, kind: Kind, folder: Path, name: str | None = None) -> None:
         identity = os.path.realpath(path)
         if identity not in seen:
             seen.add(identity)
-            plan.jobs.append(Job(path, kind, folder, path.stem if name is None else name))
+            listed.jobs.append(Job(path, kind, folder, path.stem if name is None else name))
 
     for path in inputs:
         try:
@@ -67,22 +67,22 @@ def make_plan(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
                 here = Path(".") if output is None else output
                 pipe = path == PIPE
                 name = "stdin" if pipe else _camera_name(path)
-                plan.jobs.append(Job(Path(path), "pipe" if pipe else "live", here, name, address=path))
+                listed.jobs.append(Job(Path(path), "pipe" if pipe else "live", here, name, address=path))
             elif path.is_dir() and frames:
                 add(path, "sequence", path.parent if output is None else output, path.resolve().name)
             elif is_pattern(path) and not path.exists():
                 add(path, "sequence", path.parent if output is None else output, pattern_name(path))
             elif path.is_dir():
-                for file in _walk(path, plan):
+                for file in _walk(path, listed):
                     if (found := media_kind(file)) is not None:
                         add(file, found, file.parent if output is None else output / file.parent.relative_to(path))
             else:
                 add(path, _expect_media(path), path.parent if output is None else output)
         except InputError as error:
-            plan.errors.append(error)
-    plan.jobs, notes = distinct(plan.jobs)
-    plan.notes.extend(notes)
-    return plan
+            listed.errors.append(error)
+    listed.jobs, notes = distinct(listed.jobs)
+    listed.notes.extend(notes)
+    return listed
 
 
 def _camera_name(address: str) -> str:
@@ -112,14 +112,14 @@ def _expect_media(path: Path) -> Literal["image", "video"]:
     return kind
 
 
-def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
+def _walk(folder: Path, listed: Jobs) -> Iterable[Path]:
     """Media files below a folder, sorted, without hidden ones and without outputs of an earlier run."""
     files: list[Path] = []
 
     def fail(error: OSError) -> None:
-        plan.errors.append(InputError(error.filename, error.strerror or "an error", "a readable folder"))
+        listed.errors.append(InputError(error.filename, error.strerror or "an error", "a readable folder"))
 
-    errors_before = len(plan.errors)
+    errors_before = len(listed.errors)
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         # Links may lead back up, or to one folder twice.
@@ -132,8 +132,8 @@ def _walk(folder: Path, plan: Plan) -> Iterable[Path]:
     outputs = earlier_outputs(files)
     kept = sorted((file for file in files if file not in outputs), key=lambda file: file.parts)
     if outputs:
-        plan.notes.append(f"{folder}: left out {len(outputs)} outputs of an earlier run")
-    if not kept and len(plan.errors) == errors_before:
+        listed.notes.append(f"{folder}: left out {len(outputs)} outputs of an earlier run")
+    if not kept and len(listed.errors) == errors_before:
         found = "only outputs of an earlier run" if outputs else "no image or video"
         raise InputError(folder, found, "a folder with images or videos")
     return kept

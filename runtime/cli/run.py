@@ -1,4 +1,4 @@
-"""One job of a plan, whichever kind it is: the model it needs, its run, and the reason why it failed."""
+"""One job, whichever kind it is: the model it needs, its run, and the reason why it failed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from intrinsic_flow.cli.jobs import PIPE, Job, Kind, distinct, earlier_outputs, is_output, make_plan, media_kind
+from intrinsic_flow.cli.jobs import PIPE, Job, Kind, distinct, earlier_outputs, is_output, list_jobs, media_kind
 from intrinsic_flow.cluster.storage import Storage, has_wildcard, is_address, place
 from intrinsic_flow.errors import InputError
 
@@ -52,10 +52,10 @@ class Units:
     notes: list[str] = field(default_factory=list)
 
 
-def plan_units(inputs: Sequence[Path | str], output: Path | str | None, *, frames: bool = False) -> Units:
-    """Collects files, folders, globs and addresses, as `make_plan` does for paths.
+def list_units(inputs: Sequence[Path | str], output: Path | str | None, *, frames: bool = False) -> Units:
+    """Collects files, folders, globs and addresses, as `list_jobs` does for paths.
 
-    inputs, output: paths, or addresses as strings; output None for beside each input. frames: see `make_plan`. Raises
+    inputs, output: paths, or addresses as strings; output None for beside each input. frames: see `list_jobs`. Raises
     MissingExtraError for an address without pyarrow.
     """
     result = Units()
@@ -79,8 +79,8 @@ def plan_units(inputs: Sequence[Path | str], output: Path | str | None, *, frame
     # Paths of addresses lose a slash, so they only serve to tell jobs apart; `folders` knows what they stand for.
     folders: dict[Path, str] = {}
     local = None if output is None else Path(output) if is_address(output) else Path(output).absolute()
-    plan = make_plan(paths, local, frames=frames)
-    jobs, seen = list(plan.jobs), set()
+    listed = list_jobs(paths, local, frames=frames)
+    jobs, seen = list(listed.jobs), set()
     for address in addresses:
         try:
             for job in _address_jobs(address, output, folders, result):
@@ -92,8 +92,8 @@ def plan_units(inputs: Sequence[Path | str], output: Path | str | None, *, frame
         except OSError as error:
             result.errors.append(InputError(address, str(error), "an address that can be listed"))
     jobs, notes = distinct(jobs)
-    result.errors += plan.errors
-    result.notes += [*plan.notes, *notes]
+    result.errors += listed.errors
+    result.notes += [*listed.notes, *notes]
     for job in jobs:
         folder = folders.get(job.folder) or str(job.folder)
         if is_address(output):

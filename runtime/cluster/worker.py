@@ -26,9 +26,11 @@ from intrinsic_flow.cluster.manifest import Report, State
 from intrinsic_flow.cluster.storage import Storage, is_address
 from intrinsic_flow.cluster.units import Unit
 from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.media.video_formats import CODECS
 from intrinsic_flow.output.left_over import staging_prefix
 
-_OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", ".mp4", ".mkv", ".mov", ".json")
+# "" is the folder of a sequence.
+_OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", *sorted({codec.suffix for codec in CODECS.values()}), ".json")
 
 
 class Worker:

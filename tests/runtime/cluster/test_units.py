@@ -10,7 +10,7 @@ import pytest
 
 from intrinsic_flow.batch import main, throughput
 from intrinsic_flow.cluster.manifest import Report
-from intrinsic_flow.cluster.units import Unit, plan_units
+from intrinsic_flow.cluster.units import Unit, list_units
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -28,9 +28,9 @@ def folder(tmp_path) -> Path:
 
 
 def test_a_folder_gives_clips_first_and_keeps_its_subfolders(folder, tmp_path):
-    plan = plan_units([folder], tmp_path / "out")
-    assert plan.errors == []
-    assert [(Path(unit.source).name, unit.kind, unit.folder, unit.name) for unit in plan.units] == [
+    listed = list_units([folder], tmp_path / "out")
+    assert listed.errors == []
+    assert [(Path(unit.source).name, unit.kind, unit.folder, unit.name) for unit in listed.units] == [
         ("clip.mp4", "video", str(tmp_path / "out" / "b"), "clip"),
         ("a.png", "image", str(tmp_path / "out"), "a"),
         ("c.jpg", "image", str(tmp_path / "out" / "b"), "c"),
@@ -39,20 +39,20 @@ def test_a_folder_gives_clips_first_and_keeps_its_subfolders(folder, tmp_path):
 
 def test_globs_match_media_below_folders_and_leave_earlier_outputs_out(folder):
     touch(folder / "a_albedo.png", folder / "a_shading.png")
-    plan = plan_units([Path(f"{folder}/**/*.*")], None)
-    assert sorted(Path(unit.source).name for unit in plan.units) == ["a.png", "c.jpg", "clip.mp4"]
-    assert [error.found for error in plan_units([folder / "*.webm"], None).errors] == ["no image or video"]
+    listed = list_units([Path(f"{folder}/**/*.*")], None)
+    assert sorted(Path(unit.source).name for unit in listed.units) == ["a.png", "c.jpg", "clip.mp4"]
+    assert [error.found for error in list_units([folder / "*.webm"], None).errors] == ["no image or video"]
 
 
 def test_file_addresses_are_paths_and_relative_paths_become_absolute(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    plan = plan_units([f"file://{folder}/a.png", Path("b/c.jpg")], None)
-    assert [unit.source for unit in plan.units] == [str(folder / "a.png"), str(folder / "b/c.jpg")]
+    listed = list_units([f"file://{folder}/a.png", Path("b/c.jpg")], None)
+    assert [unit.source for unit in listed.units] == [str(folder / "a.png"), str(folder / "b/c.jpg")]
 
 
 def test_pipes_and_cameras_are_no_inputs_of_a_batch(folder):
-    plan = plan_units(["-", "camera:0", folder / "missing.png"], None)
-    assert plan.units == [] and len(plan.errors) == 3
+    listed = list_units(["-", "camera:0", folder / "missing.png"], None)
+    assert listed.units == [] and len(listed.errors) == 3
 
 
 @pytest.mark.parametrize("output", [None, "address", "path"])
@@ -62,22 +62,22 @@ def test_addresses_are_listed_matched_and_written_to(folder, tmp_path, output):
     touch(folder / "b/shot_albedo/1.png", folder / "b/shot_shading/1.png")
     place = {None: None, "address": f"local://{tmp_path}/out", "path": tmp_path / "out"}[output]
     base = {None: f"local://{folder}", "address": place, "path": str(place)}[output]
-    walked = {(unit.source, unit.folder) for unit in plan_units([f"local://{folder}"], place).units}
+    walked = {(unit.source, unit.folder) for unit in list_units([f"local://{folder}"], place).units}
     assert walked == {
         (f"local://{folder}/a.png", base),
         (f"local://{folder}/b/c.jpg", f"{base}/b"),
         (f"local://{folder}/b/clip.mp4", f"{base}/b"),
     }
-    assert {unit.name for unit in plan_units([f"local://{folder}/**/c*"], place).units} == {"c", "clip"}
-    missing = plan_units([f"local://{folder}/none.png"], place).errors
+    assert {unit.name for unit in list_units([f"local://{folder}/**/c*"], place).units} == {"c", "clip"}
+    missing = list_units([f"local://{folder}/none.png"], place).errors
     assert [error.found for error in missing] == ["no such file or folder"]
 
 
 def test_same_names_at_addresses_and_paths_are_told_apart(folder, tmp_path):
     pytest.importorskip("fsspec", reason="fsspec is not installed (extra cluster)")
     touch(tmp_path / "other" / "a.png")
-    plan = plan_units([folder / "a.png", f"local://{tmp_path}/other/a.png"], tmp_path / "out")
-    assert len({unit.name for unit in plan.units}) == 2 and len(plan.notes) == 2
+    listed = list_units([folder / "a.png", f"local://{tmp_path}/other/a.png"], tmp_path / "out")
+    assert len({unit.name for unit in listed.units}) == 2 and len(listed.notes) == 2
 
 
 def test_units_survive_json_and_their_marks_differ():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 from intrinsic_flow.batch import _parse
-from intrinsic_flow.cluster.units import plan_units
+from intrinsic_flow.cluster.units import list_units
 from intrinsic_flow.cluster.worker import Worker
 from intrinsic_flow.media.images import write_image
+from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_writer import VideoWriter
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ OUTPUTS = ["photo_albedo.png", "photo_shading.json", "photo_shading.png"]
 
 def test_what_a_killed_worker_left_is_removed_and_replaced(photo, tmp_path, settings):
     out = tmp_path / "out"
-    (unit,) = plan_units([photo], out).units
+    (unit,) = list_units([photo], out).units
     left = out / f".decompose-{unit.mark}-abc.partial"
     left.mkdir(parents=True)
     (out / ".decompose-other-abc.partial").mkdir()
@@ -54,7 +57,7 @@ def test_addresses_are_read_and_written_as_paths_are(photo, tmp_path, settings, 
     pytest.importorskip("fsspec", reason="fsspec is not installed (extra cluster)")
     pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
     out = tmp_path / "out" / "deep"
-    (unit,) = plan_units(
+    (unit,) = list_units(
         [f"local://{photo}" if remote != "folder" else photo], out if remote == "source" else f"local://{out}"
     ).units
     worker = Worker(settings, frozenset())
@@ -73,6 +76,25 @@ def test_addresses_are_read_and_written_as_paths_are(photo, tmp_path, settings, 
 
 def test_a_bad_file_is_a_report_with_its_reason(tmp_path, settings):
     (tmp_path / "bad.png").write_text("no picture")
-    (unit,) = plan_units([tmp_path / "bad.png"], tmp_path / "out").units
+    (unit,) = list_units([tmp_path / "bad.png"], tmp_path / "out").units
     report = Worker(settings, frozenset()).run(unit)
     assert report.state == "failed" and report.reason.startswith(f"{tmp_path}/bad.png: found")
+
+
+@pytest.mark.parametrize(
+    "codec", [codec for codec in CODECS.values() if codec.suffix != ".mov"], ids=lambda codec: codec.name
+)
+def test_videos_of_every_codec_that_lie_in_a_storage_are_found_there(tmp_path, settings, scene, codec):
+    pytest.importorskip("fsspec", reason="fsspec is not installed (extra cluster)")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
+    out = tmp_path / "out"
+    out.mkdir()
+    done = [f"clip_{layer}{codec.suffix}" for layer in ("albedo", "shading")]
+    for name in [*done, "clip_shading.json"]:
+        (out / name).touch()
+    with VideoWriter(tmp_path / "clip.mp4", None, 64, 32, frame_rate=Fraction(25)) as writer:
+        writer.write(scene[:32, :64] / scene.max(), Fraction(0))
+    (unit,) = list_units([tmp_path / "clip.mp4"], f"local://{out}").units
+    report = Worker(replace(settings, codec=codec.name), frozenset()).run(unit)
+    assert report.state == "skipped", report.reason
+    assert set(report.outputs) >= {f"{unit.folder}/{name}" for name in done}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.cli.jobs import make_plan
+from intrinsic_flow.cli.jobs import list_jobs
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.images import write_image
 from intrinsic_flow.media.sequence import SequenceReader, SequenceWriter
@@ -75,6 +75,6 @@ def test_linked_folders_are_walked_once_and_loops_end(tmp_path: Path) -> None:
     top = make(tmp_path / "top", [])
     (top / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
     (top / "up").symlink_to(top, target_is_directory=True)
-    plan = make_plan([top], tmp_path / "out")
-    assert [job.path for job in plan.jobs] == [top / "linked" / "a.png"] and not plan.errors
-    assert plan.jobs[0].folder == tmp_path / "out" / "linked"
+    listed = list_jobs([top], tmp_path / "out")
+    assert [job.path for job in listed.jobs] == [top / "linked" / "a.png"] and not listed.errors
+    assert listed.jobs[0].folder == tmp_path / "out" / "linked"

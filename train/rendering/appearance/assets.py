@@ -190,10 +190,6 @@ class Assets:
                 return found
         return None
 
-    def has_real(self, *folders: str) -> bool:
-        """Whether there are models in metres in one of these folders."""
-        return any(self._real.get(folder) for folder in folders)
-
     def real(self, rng: np.random.Generator, *folders: str, name: str = "") -> Model | None:
         """A model in metres of one of these folders, whose file name matches the regular expression `name`. None: there is
         none, or it cannot be used.
