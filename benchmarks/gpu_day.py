@@ -237,7 +237,8 @@ def run_day(
         # What an earlier run has is worth more than the reason why this one has nothing.
         if outcome.status == "done" or before is None or before.status != "done":
             outcomes[part.name] = outcome
-        print(f"  {outcome.status} {outcome.why}".rstrip() + f" ({outcome.seconds:.0f} s)", flush=True)
+        after = f" ({outcome.seconds:.0f} s)" if outcome.seconds else ""
+        print(f"{part.name}: {outcome.status} {outcome.why}".rstrip() + after, flush=True)
         write_day(folder, day, outcomes, bundle)
     write_day(folder, day, outcomes, bundle)
     return outcomes
