@@ -69,7 +69,7 @@ def measure(
     """Runs the benchmark and returns the report.
 
     resolutions: sides of square pictures, multiples of 32. processes: measure cold start and memory too. A backend that
-    this machine cannot run raises what its engine raises: MissingExtraError, InputError, ValueError, RuntimeError.
+    this machine cannot run raises what its backend raises: MissingExtraError, InputError, ValueError, RuntimeError.
     """
     for resolution in resolutions:
         if resolution < SIDE_MULTIPLE or resolution % SIDE_MULTIPLE:

@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.backends import open_engine
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends import open_backend
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.benchmarks.report import Strip, environment, grid, strip, write_json, write_png
 from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
@@ -39,25 +39,25 @@ EDGE_STEP = 0.35
 _LEAST = 1e-4
 
 
-class BilinearEngine(Engine):
-    """An engine whose upsampler interpolates log-shading linearly instead of fitting it to the image."""
+class BilinearBackend(Backend):
+    """A backend whose upsampler interpolates log-shading linearly instead of fitting it to the image."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self.name = engine, engine.name
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.name = backend, backend.name
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if graph != "upsampler":
-            return self._engine.run(graph, feeds)
+            return self._backend.run(graph, feeds)
         log_shading, image, (first, rows) = feeds["log_shading"][0], feeds["image"], feeds["rows"]
         width, top, count = image.shape[3], int(first), image.shape[2]
         whole = cv2.resize(log_shading.transpose(1, 2, 0), (width, int(rows)), interpolation=cv2.INTER_LINEAR)
         return {"shading": np.exp(whole[top : top + count]).transpose(2, 0, 1)[None]}
 
     def describe(self) -> str:
-        return self._engine.describe()
+        return self._backend.describe()
 
     def close(self) -> None:
-        self._engine.close()
+        self._backend.close()
 
 
 def shading_edges(shading: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -99,12 +99,12 @@ def measure(
     samples: Sequence[Sample], bundle: Bundle, resolutions: Sequence[int], *, threads: int | None = None
 ) -> tuple[list[dict[str, object]], list[Strip]]:
     """Rows for every upsampler and resolution, and rows of the picture grid for the first GRID_ROWS samples."""
-    engine = open_engine(bundle, "cpu", threads=threads)
-    engines = {"guided": engine, "bilinear": BilinearEngine(engine)}
+    backend = open_backend(bundle, "cpu", threads=threads)
+    backends = {"guided": backend, "bilinear": BilinearBackend(backend)}
     shown: list[dict[str, Layers]] = [{} for _ in samples[:GRID_ROWS]]
     rows: list[dict[str, object]] = []
     for resolution, upsampler in itertools.product(resolutions, UPSAMPLERS):
-        model = Decomposer(bundle, engines[upsampler], resolution=resolution)
+        model = Decomposer(bundle, backends[upsampler], resolution=resolution)
         scores = []
         for number, sample in enumerate(samples):
             values, layers = judge(sample, model)
@@ -114,7 +114,7 @@ def measure(
         means = {name: _mean([values[name] for values in scores]) for name in scores[0]}
         rows.append({"upsampler": upsampler, "resolution": resolution, "n": len(samples), **means})
         print(f"{upsampler} at {resolution}: done", file=sys.stderr, flush=True)
-    engine.close()
+    backend.close()
     return rows, [strip(sample, layers) for sample, layers in zip(samples, shown)]
 
 

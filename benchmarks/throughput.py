@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends import BACKENDS, open_engine
-from intrinsic_flow.backends.base import Engine
-from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends import BACKENDS, open_backend
+from intrinsic_flow.backends.base import Backend
+from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
 from intrinsic_flow.benchmarks.timing.fresh_process import device_free
 from intrinsic_flow.benchmarks.timing.workload import Workload
@@ -45,19 +45,19 @@ def measure(
     rows: list[dict[str, Any]] = []
     free = device_free()
     ended = f"largest batch asked for, {largest}"
-    with closing(open_engine(bundle, backend)) as engine:
-        about = engine.describe()
+    with closing(open_backend(bundle, backend)) as opened:
+        about = opened.describe()
         batch = 1
         while batch <= largest:
             try:
-                row = _row(engine, batch, resolution, steps, seconds)
+                row = _row(opened, batch, resolution, steps, seconds)
             except Exception as error:  # libraries run out of memory by exceptions that share no base class
                 if not rows:
                     raise
                 ended = f"batch {batch}: {' '.join(str(error).split())[:300] or type(error).__name__}"
                 break
-            rows.append({"backend": backend, "precision": engine.precision, **row})
-            left = device_free() if isinstance(engine, CudaEngine) else None
+            rows.append({"backend": backend, "precision": opened.precision, **row})
+            left = device_free() if isinstance(opened, CudaBackend) else None
             if free is not None and left is not None:
                 rows[-1]["device_mib"] = round((free - left) / 2**20, 1)
             batch *= 2
@@ -66,17 +66,17 @@ def measure(
     return {"environment": {**machine, "bundle": bundle.name, "engine": about}, "rows": rows, "ended": ended}
 
 
-def _row(engine: Engine, batch: int, resolution: int, steps: int, seconds: float) -> dict[str, Any]:
+def _row(opened: Backend, batch: int, resolution: int, steps: int, seconds: float) -> dict[str, Any]:
     workload = Workload(batch, resolution, steps, 0)
     image, noise = workload.image, workload.noise
-    engine.network(image, noise, steps)
+    opened.network(image, noise, steps)
     calls, begun = 0, time.perf_counter()
-    for _ in engine.network_many(_until(image, begun + seconds), noise, steps):
+    for _ in opened.network_many(_until(image, begun + seconds), noise, steps):
         calls += 1
     taken = time.perf_counter() - begun
     row = {"batch": batch, "resolution": resolution, "steps": steps, "frames_per_second": round(calls * batch / taken, 2)}
-    if isinstance(engine, CudaEngine):
-        parts = [engine.phases(image, noise, steps) for _ in range(PHASE_CALLS)]
+    if isinstance(opened, CudaBackend):
+        parts = [opened.phases(image, noise, steps) for _ in range(PHASE_CALLS)]
         row |= {name: round(float(np.median([part[name] for part in parts])), 3) for name in parts[0]}
         row["device_frames_per_second"] = round(batch * 1e3 / row["compute_ms"], 1)
     return row

@@ -320,7 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resolution", type=int, default=DEFAULT_RESOLUTION, help="working short side (default: %(default)s)"
     )
-    parser.add_argument("--backend", choices=BACKENDS, default="cpu", help="engine (default: %(default)s)")
+    parser.add_argument("--backend", choices=BACKENDS, default="cpu", help="what runs the networks (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--chunk", action="store_true", help="compare a chunk of the first VIDEO with the whole, in bytes")
     parser.add_argument("--speed", action="store_true", help="time each stage alone and the pipeline, on the first VIDEO")

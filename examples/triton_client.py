@@ -4,7 +4,7 @@
     python examples/triton_client.py photo.jpg --protocol grpc --url gpu-server:8001 --steps 8 -o results
 
 The server computes; working resolution, padding, exposure, start noise and the product contract are the runtime's own,
-here in the client: `TritonEngine` is an engine like any other, and the `Decomposer` runs on it. Needs the extra [serving]
+here in the client: `TritonBackend` is a backend like any other, and the `Decomposer` runs on it. Needs the extra [serving]
 and the bundle that the server serves.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
@@ -30,7 +30,7 @@ LOOP = "decompose"
 DTYPES = {"FP32": np.float32, "FP16": np.float16}
 
 
-class TritonEngine(Engine):
+class TritonBackend(Backend):
     """Runs the graphs on a server, over HTTP or gRPC. Raises RuntimeError with the server's message where it refuses."""
 
     name = "triton"
@@ -113,9 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         bundle, image = Bundle.load(options.bundle), read_image(options.image)
-        engine = TritonEngine(options.url or f"localhost:{PORTS[options.protocol]}", options.protocol)
+        backend = TritonBackend(options.url or f"localhost:{PORTS[options.protocol]}", options.protocol)
         settings = {"seed": options.seed, "resolution": options.resolution}
-        with Decomposer(bundle, engine, steps=options.steps or engine.steps, **settings) as model:
+        with Decomposer(bundle, backend, steps=options.steps or backend.steps, **settings) as model:
             result = model.decompose(image.pixels)
         options.output.mkdir(parents=True, exist_ok=True)
         for layer, pixels in (("albedo", result.albedo), ("shading", result.shading)):

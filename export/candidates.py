@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 import onnxruntime
 
-from intrinsic_flow.backends import open_engine
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends import open_backend
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition.bundle import Bundle, Precision, graph_specs
 from intrinsic_flow.export.verify import BF16_MIN_PSNR, FP16_MIN_PSNR, STEPS, run_loop, runner
 
@@ -65,24 +65,24 @@ class OnnxCandidate:
 
 
 class BackendCandidate:
-    """One of the runtime's engines."""
+    """One of the runtime's backends."""
 
-    def __init__(self, name: str, bundle: Bundle, engine: Engine, graphs: tuple[str, ...]):
-        self.min_psnr: float | None = {"bf16": BF16_MIN_PSNR, "fp16": FP16_MIN_PSNR}.get(engine.precision)
-        self.name, self._bundle, self._engine, self.graphs = name, bundle, engine, graphs
+    def __init__(self, name: str, bundle: Bundle, opened: Backend, graphs: tuple[str, ...]):
+        self.min_psnr: float | None = {"bf16": BF16_MIN_PSNR, "fp16": FP16_MIN_PSNR}.get(opened.precision)
+        self.name, self._bundle, self._backend, self.graphs = name, bundle, opened, graphs
 
     def describe(self) -> str:
-        return self._engine.describe()
+        return self._backend.describe()
 
     def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = self._bundle.spec(graph).input_names
-        return self._engine.run(graph, {name: np.asarray(inputs[name], np.float32) for name in names})
+        return self._backend.run(graph, {name: np.asarray(inputs[name], np.float32) for name in names})
 
     def network(self, image: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return self._engine.network(image, z, STEPS)
+        return self._backend.network(image, z, STEPS)
 
     def close(self) -> None:
-        self._engine.close()
+        self._backend.close()
 
 
 def open_candidate(name: str, bundle: Bundle) -> Candidate:
@@ -90,16 +90,16 @@ def open_candidate(name: str, bundle: Bundle) -> Candidate:
     openers: dict[str, Callable[[], Candidate]] = {
         "onnx-fp32": lambda: OnnxCandidate(bundle, "fp32"),
         "onnx-fp16": lambda: OnnxCandidate(bundle, "fp16"),
-        "openvino-reduced": lambda: _engine(name, bundle, "openvino", precision="reduced"),
-        "onnxruntime-cuda-fp32": lambda: _engine(name, bundle, "cuda", precision="fp32"),
+        "openvino-reduced": lambda: _backend(name, bundle, "openvino", precision="reduced"),
+        "onnxruntime-cuda-fp32": lambda: _backend(name, bundle, "cuda", precision="fp32"),
     }
     backend = "cuda" if name == "onnxruntime-cuda" else name
-    return openers.get(name, lambda: _engine(name, bundle, backend))()
+    return openers.get(name, lambda: _backend(name, bundle, backend))()
 
 
-def _engine(name: str, bundle: Bundle, backend: str, precision: Literal["fp32", "reduced"] | None = None) -> Candidate:
-    engine = open_engine(bundle, backend, precision=precision)
+def _backend(name: str, bundle: Bundle, backend: str, precision: Literal["fp32", "reduced"] | None = None) -> Candidate:
+    opened = open_backend(bundle, backend, precision=precision)
     # The loop as one file is for ONNX libraries; TensorRT's engines have no plan of it and run the loop themselves.
     merged = backend.startswith("tensorrt") or not bundle.has("decompose_2step")
     graphs = ("encoder", "velocity_step", "decoder", *(() if merged else ("decompose_2step",)), "low_shading", "upsampler")
-    return BackendCandidate(name, bundle, engine, graphs)
+    return BackendCandidate(name, bundle, opened, graphs)

@@ -5,7 +5,7 @@
     with Decomposer.load() as model:
         result = model.decompose(image)      # (H, W, 3) float32 linear, or uint8 sRGB
 
-Importing this package imports nothing heavy: each engine, codec and file format is imported where it is used.
+Importing this package imports nothing heavy: each backend, codec and file format is imported where it is used.
 """
 
 from __future__ import annotations

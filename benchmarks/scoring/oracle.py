@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets.base import Sample
 from intrinsic_flow.benchmarks.scoring.metrics.layers import best_scale
@@ -29,8 +29,8 @@ LEAST_KNOWN = 0.02
 ORACLES = ("true albedo", "VAE of the true albedo", "undivided", "ours over the truth", "the truth over ours")
 
 
-class StandInEngine(Engine):
-    """An engine whose network answers something else; everything else is the engine's own.
+class StandInBackend(Backend):
+    """A backend whose network answers something else; everything else is the model's own.
 
     found: what the network found last, (1, 3, H, W) float32. stand_in: the network's image -> what is answered instead,
     both of that shape; None for what the network finds.
@@ -38,39 +38,39 @@ class StandInEngine(Engine):
 
     name = "oracle"
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.strip_pixels = engine.strip_pixels
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.strip_pixels = backend.strip_pixels
         self.found: np.ndarray | None = None
         self.stand_in: Callable[[np.ndarray], np.ndarray] | None = None
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.engine.run(graph, feeds)
+        return self.backend.run(graph, feeds)
 
     def run_many(
         self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
-        return self.engine.run_many(graph, calls, outputs)
+        return self.backend.run_many(graph, calls, outputs)
 
     def network(self, image: np.ndarray, noise: np.ndarray, steps: int) -> np.ndarray:
         if self.stand_in is not None:
             return self.stand_in(image)
-        self.found = self.engine.network(image, noise, steps)
+        self.found = self.backend.network(image, noise, steps)
         return self.found
 
     def describe(self) -> str:
-        return self.engine.describe()
+        return self.backend.describe()
 
     def close(self) -> None:
-        self.engine.close()
+        self.backend.close()
 
 
 class Oracle:
     """The answers of `ORACLES` for a model."""
 
     def __init__(self, model: Decomposer) -> None:
-        self._engine = StandInEngine(model.engine)
-        self._model = Decomposer(model.bundle, self._engine, model.options)
+        self._backend = StandInBackend(model.engine)
+        self._model = Decomposer(model.bundle, self._backend, model.options)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray) -> Layers:
         """An oracle is no method: TypeError."""
@@ -81,9 +81,9 @@ class Oracle:
         albedo, shading = sample.dense()
         height, width = sample.mask.shape
         ours = self._decompose(sample, None)
-        assert self._engine.found is not None, "the network has just run"
+        assert self._backend.found is not None, "the network has just run"
         size = working_size.working_size(height, width, self._model.options.resolution)
-        found = from_nchw(self._engine.found)[: size.height, : size.width]
+        found = from_nchw(self._backend.found)[: size.height, : size.width]
         valid = sample.mask[..., None].astype(np.float32).repeat(3, -1)
         share = working_size.resize(valid, size.height, size.width)
         mean = working_size.resize(np.clip(albedo, 0, 1) * valid, size.height, size.width) / np.maximum(share, 1e-6)
@@ -92,8 +92,8 @@ class Oracle:
         truth = to_nchw(working_size.pad(np.where(known, mean, np.clip(scale * found, 0, 1))))
 
         def through_vae(image: np.ndarray) -> np.ndarray:
-            z = self._engine.run("vae_encoder", {"albedo": truth})["z"]
-            return self._engine.run("decoder", {"z": z, "image": image})["albedo"]
+            z = self._backend.run("vae_encoder", {"albedo": truth})["z"]
+            return self._backend.run("decoder", {"z": z, "image": image})["albedo"]
 
         answers = {
             "true albedo": self._decompose(sample, lambda image: truth),
@@ -108,6 +108,6 @@ class Oracle:
         return answers
 
     def _decompose(self, sample: Sample, stand_in: Callable[[np.ndarray], np.ndarray] | None) -> Layers:
-        self._engine.stand_in = stand_in
+        self._backend.stand_in = stand_in
         result = self._model.decompose(sample.image)
         return Layers(result.albedo, result.shading)

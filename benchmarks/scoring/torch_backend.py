@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition.bundle import LATENT_CHANNELS, Bundle, graph_specs
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.decomposition.exposure import ToneMap
@@ -19,7 +19,7 @@ from intrinsic_flow.train.checkpoint import load_run
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
 
-class TorchEngine(Engine):
+class TorchBackend(Backend):
     """Computes a bundle's graphs in FP32 by the modules they are traced from."""
 
     name = "torch"
@@ -54,7 +54,7 @@ class _RunBundle(Bundle):
 def open_run(run: Path, device: str, *, steps: int = 2, seeds: int = 1) -> list[Decomposer]:
     """Decomposers over the averaged model of a train.flow run, for the seeds 0 .. seeds - 1. Raises CheckpointError."""
     model, _ = load_run(run)
-    engine = TorchEngine(model, device)
+    backend = TorchBackend(model, device)
     # The part of a manifest that the decomposer reads, as export.build_onnx would write it.
     bundle = _RunBundle(run, {"name": run.name, "tone_map": ToneMap().to_dict()})
-    return [Decomposer(bundle, engine, steps=steps, seed=seed) for seed in range(seeds)]
+    return [Decomposer(bundle, backend, steps=steps, seed=seed) for seed in range(seeds)]

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from intrinsic_flow.backends import open_engine
-from intrinsic_flow.backends.base import Engine
-from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends import open_backend
+from intrinsic_flow.backends.base import Backend
+from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from intrinsic_flow.benchmarks.timing.workload import Call, Variant, Workload
 from intrinsic_flow.decomposition.bundle import Bundle
@@ -28,46 +28,46 @@ ON_CPU = ("onnxruntime-cpu", "openvino")
 
 
 def names(backend: str) -> list[str]:
-    """Variants of an engine: its precisions. "default" is what the runtime itself would take."""
+    """Variants of a backend: its precisions. "default" is what the runtime itself would take."""
     return {"openvino": ["default", "fp32"], "onnxruntime-cuda": ["default", NO_CUDA_GRAPHS, CHANNELS_LAST]}.get(
         backend, ["default"]
     )
 
 
 def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *, stages: bool = True) -> Variant:
-    """Opens an engine. stages: with the parts of the network and the whole decomposition as calls of their own.
+    """Opens a backend. stages: with the parts of the network and the whole decomposition as calls of their own.
 
-    Raises what `open_engine` raises, among it MissingExtraError.
+    Raises what `open_backend` raises, among it MissingExtraError.
     """
     precision: Literal["fp32"] | None = "fp32" if name == "fp32" else None
-    engine: Engine
+    opened: Backend
     if name in (NO_CUDA_GRAPHS, CHANNELS_LAST):
-        engine = OnnxRuntimeCuda(bundle, cuda_graphs=name != NO_CUDA_GRAPHS, channels_last=name == CHANNELS_LAST)
+        opened = OnnxRuntimeCuda(bundle, cuda_graphs=name != NO_CUDA_GRAPHS, channels_last=name == CHANNELS_LAST)
     else:
-        engine = open_engine(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
+        opened = open_backend(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
     image, noise, steps = workload.image, workload.noise, workload.steps
-    network = partial(engine.network, image, noise, steps)
+    network = partial(opened.network, image, noise, steps)
     return Variant(
         backend,
-        engine.precision,
+        opened.precision,
         name,
         "cpu" if backend in ON_CPU else "cuda",
-        {"network": network, **(_parts(bundle, engine, workload) if stages else {})},
+        {"network": network, **(_parts(bundle, opened, workload) if stages else {})},
         network,
-        partial(engine.phases, image, noise, steps) if isinstance(engine, CudaEngine) else None,
-        [engine.close],
+        partial(opened.phases, image, noise, steps) if isinstance(opened, CudaBackend) else None,
+        [opened.close],
     )
 
 
-def _parts(bundle: Bundle, engine: Engine, workload: Workload) -> dict[str, Call]:
+def _parts(bundle: Bundle, opened: Backend, workload: Workload) -> dict[str, Call]:
     image, noise = workload.image, workload.noise
-    decomposer = Decomposer(bundle, engine, steps=workload.steps, resolution=workload.resolution)
-    features = engine.run("encoder", {"image": image})
+    decomposer = Decomposer(bundle, opened, steps=workload.steps, resolution=workload.resolution)
+    features = opened.run("encoder", {"image": image})
     step = {"z": noise, "t": np.zeros(1, np.float32), "dt": np.full(1, 1 / workload.steps, np.float32), **features}
     return {
-        "encoder": partial(engine.run, "encoder", {"image": image}),
-        "velocity_step": partial(engine.run, "velocity_step", step),
-        "decoder": partial(engine.run, "decoder", {"z": noise, "image": image}),
+        "encoder": partial(opened.run, "encoder", {"image": image}),
+        "velocity_step": partial(opened.run, "velocity_step", step),
+        "decoder": partial(opened.run, "decoder", {"z": noise, "image": image}),
         "decompose": partial(decomposer.decompose, picture(workload.resolution)),
     }
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
-from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.cli.arguments import parse
 from intrinsic_flow.cli.jobs import list_jobs
 from intrinsic_flow.cli.progress import Progress
@@ -113,7 +113,7 @@ def stages(
 def _on_gpu(path: Path, model: Decomposer, image: np.ndarray) -> dict[str, object]:
     """The row ON_GPU: one whole decomposition of a frame of this size as the GPU times it."""
     row: dict[str, object] = {"clip": path.stem, "stage": ON_GPU, "frames": 1}
-    if not isinstance(model.engine, CudaEngine):
+    if not isinstance(model.engine, CudaBackend):
         return {**row, "note": f"{model.engine.name} is no CUDA backend"}
     guide, padded, gain = model.exposed(image)
     noise = np.zeros((1, LATENT_CHANNELS, *(side // LATENT_DOWNSCALE for side in padded.shape[2:])), np.float32)

@@ -39,8 +39,8 @@ def load(bundle: str, backend: str, **options: object) -> Decomposer:
             comfy.model_management.free_memory(NEEDED_BYTES, device)
         own = OWN / bundle
         _kept[key] = Decomposer.load(own if (own / MANIFEST).is_file() else bundle, backend, **options)
-        engine = _kept[key].engine
-        logging.info("intrinsic-flow: %s on %s", bundle, engine.choice or engine.describe())
+        opened = _kept[key].engine
+        logging.info("intrinsic-flow: %s on %s", bundle, opened.choice or opened.describe())
     return _kept[key]
 
 

@@ -1,4 +1,4 @@
-"""Backends: what executes a bundle's graphs. `open_engine` chooses one by name.
+"""Backends: what executes a bundle's graphs. `open_backend` chooses one by name.
 
 Each is a module of its own that imports its library when it is opened, so that `import intrinsic_flow.backends` needs none.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition.bundle import Bundle, Precision
 
 Arithmetic = Literal["fp32", "reduced"]
@@ -20,7 +20,7 @@ OPENVINO_DEVICES: dict[str, OpenVinoDevice] = {"openvino": "CPU", "openvino-gpu"
 TENSORRT_FLAVORS: dict[str, Literal["tensorrt", "rtx"]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
-def open_engine(
+def open_backend(
     bundle: Bundle,
     backend: str = "auto",
     *,
@@ -29,13 +29,13 @@ def open_engine(
     precision: Arithmetic | None = None,
     engines: Path | None = None,
     device: int = 0,
-) -> Engine:
-    """Opens the engine for a backend.
+) -> Backend:
+    """Opens a backend by its name.
 
     backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
     else.
-    threads: of the CPU engines. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT plans, None for
-    the bundle's own. device: CUDA's number of the GPU.
+    threads: of the CPU backends. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT plans,
+    None for the bundle's own. device: CUDA's number of the GPU.
     precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
     reduced where backend and machine have it. TensorRT plans have the one that they were built in.
     Raises ValueError for an unknown backend, MissingExtraError where its library is not installed, RuntimeError where the
@@ -46,10 +46,10 @@ def open_engine(
     if backend == "auto":
         from intrinsic_flow.backends.automatic import open_fastest
 
-        def opened(name: str) -> Engine:
+        def opened(name: str) -> Backend:
             # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
             wanted: Arithmetic | None = "reduced" if name == "openvino" else precision
-            return open_engine(
+            return open_backend(
                 bundle, name, threads=threads, spinning=spinning, precision=wanted, engines=engines, device=device
             )
 

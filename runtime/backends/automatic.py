@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 ON_GPU = ("tensorrt", "tensorrt-rtx", "cuda")
 
 
-def open_fastest(open_backend: Callable[[str], Engine], *, device: int = 0, exact: bool = False) -> Engine:
+def open_fastest(open_by_name: Callable[[str], Backend], *, device: int = 0, exact: bool = False) -> Backend:
     """TensorRT where plans fit, then ONNX Runtime on CUDA, then OpenVINO where the CPU computes in BF16 or FP16, then ONNX
-    Runtime on the CPU. `choice` of the engine says which and why.
+    Runtime on the CPU. `choice` of the result says which and why.
 
-    open_backend: opens a backend by name. exact: FP32 is asked for, in which OpenVINO is no faster than ONNX Runtime.
-    Raises as `open_backend` does for the last.
+    open_by_name: opens a backend by name. exact: FP32 is asked for, in which OpenVINO is no faster than ONNX Runtime.
+    Raises as `open_by_name` does for the last.
     """
     reasons: list[str] = []
     if find_gpu(device) is None:
@@ -24,7 +24,7 @@ def open_fastest(open_backend: Callable[[str], Engine], *, device: int = 0, exac
     else:
         for backend in ON_GPU:
             try:
-                return _chosen(open_backend(backend), reasons)
+                return _chosen(open_by_name(backend), reasons)
             except (MissingExtraError, InputError, RuntimeError) as error:
                 reasons.append(f"not {backend}: {_one_line(error)}")
     if exact:
@@ -32,15 +32,15 @@ def open_fastest(open_backend: Callable[[str], Engine], *, device: int = 0, exac
     else:
         try:
             # Without, it would load longer and take more memory for nothing.
-            return _chosen(open_backend("openvino"), reasons)
+            return _chosen(open_by_name("openvino"), reasons)
         except (MissingExtraError, ValueError) as error:
             reasons.append(f"not openvino: {_one_line(error)}")
-    return _chosen(open_backend("cpu"), reasons)
+    return _chosen(open_by_name("cpu"), reasons)
 
 
-def _chosen(engine: Engine, reasons: list[str]) -> Engine:
-    engine.choice = f"{engine.name} ({'; '.join(reasons)})" if reasons else engine.name
-    return engine
+def _chosen(opened: Backend, reasons: list[str]) -> Backend:
+    opened.choice = f"{opened.name} ({'; '.join(reasons)})" if reasons else opened.name
+    return opened
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The interface that every engine has."""
+"""The interface that every backend has."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 
 
-class Engine(ABC):
+class Backend(ABC):
     """Runs the graphs of one bundle. The graphs' tensors are those of `intrinsic_flow.decomposition.bundle.graph_specs`.
 
     One instance serves one thread at a time. The same inputs give the same bytes, whatever ran before.
     """
 
     name: str
-    #: Where "auto" chose this engine: its name and why none of those before it.
+    #: Where "auto" chose this backend: its name and why none of those before it.
     choice: str = ""
     #: Larger images go through the upsampler in strips of so many pixels.
     strip_pixels: int = 1 << 22
@@ -37,7 +37,7 @@ class Engine(ABC):
         """Encoder, `steps` Euler steps of the flow from t = 0 to 1, decoder.
 
         image: (B, 3, H, W) float32, linear light in [0, 1], sides multiples of 32. noise: (B, 12, H / 8, W / 8) float32.
-        Returns the albedo, (B, 3, H, W) float32, linear in [0, 1]. An engine with memory of its own overrides this, so
+        Returns the albedo, (B, 3, H, W) float32, linear in [0, 1]. A backend with memory of its own overrides this, so
         that features and latents stay there.
         """
         features = self.run("encoder", {"image": image})
@@ -55,7 +55,7 @@ class Engine(ABC):
         image, noise, steps: as for `network`. guide: (B, 3, h, w) float32, linear light times gain, unclipped; clipped and
         padded at the bottom and the right it is `image`. full: (B, 3, H, W) float32, the same at full resolution, H * W at
         most `strip_pixels` or H = 1.
-        Returns the shading, (B, 3, H, W) float32, linear, positive. An engine with memory of its own may override this, so
+        Returns the shading, (B, 3, H, W) float32, linear, positive. A backend with memory of its own may override this, so
         that nothing comes back in between.
         """
         low = self.run("low_shading", {"albedo": self.network(image, noise, steps), "guide": guide})
@@ -66,15 +66,15 @@ class Engine(ABC):
     def run_many(
         self, graph: str, calls: Iterable[Mapping[str, np.ndarray]], outputs: Collection[str] | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Runs a graph on each of several sets of inputs, in order; an engine may draw one set ahead of the results.
+        """Runs a graph on each of several sets of inputs, in order; a backend may draw one set ahead of the results.
 
-        outputs: names of those wanted; an engine may leave out the others.
+        outputs: names of those wanted; a backend may leave out the others.
         """
         for feeds in calls:
             yield self.run(graph, feeds)
 
     def network_many(self, images: Iterable[np.ndarray], noise: np.ndarray, steps: int) -> Iterator[np.ndarray]:
-        """`network` on each of several images or batches, in order; an engine may draw one ahead of the results."""
+        """`network` on each of several images or batches, in order; a backend may draw one ahead of the results."""
         for image in images:
             yield self.network(image, noise, steps)
 
@@ -84,4 +84,4 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Frees what the engine holds; a second call does nothing. Running it afterwards raises RuntimeError."""
+        """Frees what the backend holds; a second call does nothing. Running it afterwards raises RuntimeError."""

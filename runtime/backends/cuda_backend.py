@@ -1,4 +1,4 @@
-"""What the engines on CUDA GPUs share: a program per graph and shape, calls one ahead of their results, parts timed."""
+"""What the backends on CUDA GPUs share: a program per graph and shape, calls one ahead of their results, parts timed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.backends.cuda_memory import Cuda, DeviceArray
 from intrinsic_flow.backends.cuda_program import Interface, Pending, Program, Streams, Tensors
 from intrinsic_flow.backends.engine_file import graph_precision
@@ -55,8 +55,8 @@ class Network:
     parts: Sequence[Part]
 
 
-class CudaEngine(Engine):
-    """An engine whose graphs run as programs: the inputs go up, the outputs come down, what lies between stays there.
+class CudaBackend(Backend):
+    """A backend whose graphs run as programs: the inputs go up, the outputs come down, what lies between stays there.
 
     The first call of a shape makes its program and takes longer; the MAX_PROGRAMS latest stay. A subclass makes them.
     """

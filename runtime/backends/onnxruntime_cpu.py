@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the engine that runs everywhere."""
+"""ONNX Runtime on the CPU: the backend that runs everywhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.backends.onnxruntime_session import check_interface
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 
-class OnnxRuntimeCpu(Engine):
+class OnnxRuntimeCpu(Backend):
     """Runs the FP32 graphs on ONNX Runtime's CPU provider.
 
     FP32, because the provider has few FP16 kernels: FP16 graphs take about 1.7 times as long there. A graph is loaded

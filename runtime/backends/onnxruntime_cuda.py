@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
-from intrinsic_flow.backends.cuda_backend import CudaEngine, Network
+from intrinsic_flow.backends.base import Backend
+from intrinsic_flow.backends.cuda_backend import CudaBackend, Network
 from intrinsic_flow.backends.cuda_memory import Cuda, DeviceArray, load_cudart
 from intrinsic_flow.backends.cuda_program import Tensors
 from intrinsic_flow.backends.engine_file import graph_precision
@@ -25,11 +25,11 @@ _FATAL = 4
 _DTYPES: dict[str, np.dtype] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 
 
-class OnnxRuntimeCuda(CudaEngine):
+class OnnxRuntimeCuda(CudaBackend):
     """Runs a bundle's graphs on ONNX Runtime's CUDA provider.
 
     Sessions are made for fixed shapes, so that ONNX Runtime folds all arithmetic on shapes away and captures the graph as a
-    CUDA graph, and run on the engine's stream, which orders them with copies and with one another; a new size costs a
+    CUDA graph, and run on the backend's stream, which orders them with copies and with one another; a new size costs a
     second or two. Two steps run as the bundle's merged graph, other numbers as one graph each for encoder, steps and
     decoder; features and latents stay on the device.
 
@@ -99,7 +99,7 @@ class OnnxRuntimeCuda(CudaEngine):
         if sizes in self._sizes:
             return super().decompose(image, noise, steps, guide, full)
         self._sizes.add(sizes)
-        return Engine.decompose(self, image, noise, steps, guide, full)
+        return Backend.decompose(self, image, noise, steps, guide, full)
 
     def _release(self) -> None:
         """Sessions belong to programs."""
@@ -157,7 +157,7 @@ class OnnxRuntimeCuda(CudaEngine):
 
 
 class _Session:
-    """A session of fixed shapes on the engine's stream. inputs, outputs: their shapes and dtypes by name.
+    """A session of fixed shapes on the backend's stream. inputs, outputs: their shapes and dtypes by name.
 
     ONNX Runtime's own object is held nowhere else, so that it ends with the owner: before the stream that it uses.
     """

@@ -1,4 +1,4 @@
-"""What both ONNX Runtime engines check of a session."""
+"""What both ONNX Runtime backends check of a session."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
 
@@ -32,7 +32,7 @@ def _core() -> Any:
     return openvino.Core()
 
 
-class OpenVinoCpu(Engine):
+class OpenVinoCpu(Backend):
     """Runs the FP32 graphs on OpenVINO's CPU plugin, or another one (`device`), which chooses the arithmetic's precision
     when it compiles them.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.backends.cuda_memory import Cuda, CudaError, load_cudart
 from intrinsic_flow.backends.cuda_program import Tensors
 from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor, graph_precision
@@ -28,7 +28,7 @@ _MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bin
 EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 
 
-class TensorRt(CudaEngine):
+class TensorRt(CudaBackend):
     """Runs plans that `export.build_trt` built for this GPU.
 
     Encoder, Euler steps and decoder run as one CUDA graph per batch, size and number of steps: the image goes up, the

@@ -12,8 +12,8 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 import cv2
 import numpy as np
 
-from intrinsic_flow.backends import open_engine
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends import open_backend
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition import working_size
 from intrinsic_flow.decomposition.bundle import LATENT_DOWNSCALE, Bundle
 from intrinsic_flow.decomposition.exposure import exposure_gain
@@ -71,7 +71,7 @@ class Decomposer:
     """
 
     def __init__(
-        self, bundle: Bundle, engine: Engine, options: ModelOptions | None = None, **changes: Unpack[_Changes]
+        self, bundle: Bundle, engine: Backend, options: ModelOptions | None = None, **changes: Unpack[_Changes]
     ) -> None:
         """options: with `changes`, those of them that differ. Raises ValueError for a bad one."""
         self.bundle = bundle
@@ -100,7 +100,7 @@ class Decomposer:
         """As `load`. Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the
         backend's library, RuntimeError without the device that it needs."""
         loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        engine = open_engine(
+        engine = open_backend(
             loaded,
             options.backend,
             threads=options.threads,

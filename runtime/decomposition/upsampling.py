@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from intrinsic_flow.backends.base import Engine
+from intrinsic_flow.backends.base import Backend
 
 _MOST = np.finfo(np.float32).max
 
 
 def upsample_shading(
-    engine: Engine, image: np.ndarray, low: Mapping[str, np.ndarray], gain: float, strip_pixels: int | None = None
+    engine: Backend, image: np.ndarray, low: Mapping[str, np.ndarray], gain: float, strip_pixels: int | None = None
 ) -> np.ndarray:
     """Full-resolution shading, positive, in the image's scale.
 
@@ -36,7 +36,7 @@ def upsample_shading(
     return shading
 
 
-def strip_rows(engine: Engine, width: int, strip_pixels: int | None = None) -> int:
+def strip_rows(engine: Backend, width: int, strip_pixels: int | None = None) -> int:
     """Rows of one strip; an image of no more goes through the upsampler whole."""
     return max(1, (strip_pixels or engine.strip_pixels) // width)
 

@@ -42,8 +42,8 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
                 photo_tab(demo, settings, worker, workspace)
             with gr.Tab("Video", id="video"):
                 video_tab(settings, worker, workspace)
-        engine = html.escape(f"{worker.bundle.name} · {worker.describe()}")
-        gr.HTML(f'<p class="hint">Model {engine}. Uploads are deleted when you leave the page.</p>', padding=False)
+        model = html.escape(f"{worker.bundle.name} · {worker.describe()}")
+        gr.HTML(f'<p class="hint">Model {model}. Uploads are deleted when you leave the page.</p>', padding=False)
     demo.queue(max_size=settings.queue, api_open=False)
     return demo
 

@@ -1,4 +1,4 @@
-"""One loaded model for many users: every job gets its own options, the engine takes one frame at a time."""
+"""One loaded model for many users: every job gets its own options, the backend takes one frame at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intrinsic_flow.decomposition.inputs import ImageInput
 
 
 class Worker:
-    """Holds the engine. `model` may be called, and its results used, by several threads at once."""
+    """Holds the backend. `model` may be called, and its results used, by several threads at once."""
 
     def __init__(self, bundle: str | None = None, backend: str = "auto", threads: int | None = None) -> None:
         """Raises as `Decomposer.load` does."""
@@ -30,7 +30,7 @@ class Worker:
         return self._base.options.resolution
 
     def describe(self) -> str:
-        """One line on the engine: library, version, provider, precision."""
+        """One line on the backend: library, version, provider, precision."""
         return self._base.engine.describe()
 
     def model(self, on_frame: Callable[[int], None] | None = None, **options: Any) -> SharedDecomposer:
@@ -39,13 +39,13 @@ class Worker:
         return SharedDecomposer(self._base, self._turn, on_frame, options)
 
     def close(self) -> None:
-        """Frees the engine, once the frame in work is done."""
+        """Frees the backend, once the frame in work is done."""
         with self._turn:
             self._base.close()
 
 
 class SharedDecomposer(Decomposer):
-    """Shares an engine: waits for its turn at every frame, so that a long video holds nobody up."""
+    """Shares a backend: waits for its turn at every frame, so that a long video holds nobody up."""
 
     def __init__(
         self, base: Decomposer, turn: threading.Lock, on_frame: Callable[[int], None] | None, options: dict[str, Any]
@@ -79,4 +79,4 @@ class SharedDecomposer(Decomposer):
             yield result
 
     def close(self) -> None:
-        """Nothing: the engine belongs to the worker."""
+        """Nothing: the backend belongs to the worker."""

@@ -15,7 +15,7 @@ from intrinsic_flow.benchmarks import experiments
 from intrinsic_flow.benchmarks.quality import summarise
 from intrinsic_flow.benchmarks.scoring.datasets import ShardDataset
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS
-from intrinsic_flow.benchmarks.scoring.torch_backend import TorchEngine, open_run
+from intrinsic_flow.benchmarks.scoring.torch_backend import TorchBackend, open_run
 from intrinsic_flow.decomposition.bundle import NOISE, Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.decomposition.exposure import ToneMap
@@ -138,7 +138,7 @@ def test_start_noise_spreads_a_flow_but_not_a_regression(random_model, make_shar
     manifest = Bundle(tmp_path, {"name": "run", "tone_map": ToneMap().to_dict()})
     sample = next(iter(ShardDataset(make_shard(tmp_path / "val-00000.tar", 1))))
     flow_spread, control_spread = (
-        experiments.spread([Decomposer(manifest, TorchEngine(x, "cpu"), seed=seed) for seed in range(3)], sample)
+        experiments.spread([Decomposer(manifest, TorchBackend(x, "cpu"), seed=seed) for seed in range(3)], sample)
         for x in (random_model, regression.eval())
     )
     assert control_spread < 1e-5 < 1e-4 < flow_spread
@@ -217,7 +217,7 @@ def test_the_torch_engine_decomposes_as_the_exported_bundle_does(exported_bundle
     image = np.random.default_rng(0).uniform(0, 2, (70, 90, 3)).astype(np.float32)
     with Decomposer.load(exported_bundle, precision="fp32") as exported:
         expected = exported.decompose(image)
-        ours = Decomposer(exported.bundle, TorchEngine(random_model, "cpu")).decompose(image)
+        ours = Decomposer(exported.bundle, TorchBackend(random_model, "cpu")).decompose(image)
     np.testing.assert_allclose(ours.albedo, expected.albedo, atol=2e-3)
     assert np.abs(ours.albedo - expected.albedo).mean() < 1e-5
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.benchmarks import resolution
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
@@ -31,7 +31,7 @@ def test_edge_error_is_zero_for_the_truth_at_any_scale_and_grows_with_blur():
 
 
 def test_the_bilinear_rival_interpolates_and_joins_strips(bundle):
-    engine = resolution.BilinearEngine(open_engine(Bundle.load(bundle)))
+    engine = resolution.BilinearBackend(open_backend(Bundle.load(bundle)))
     rng = np.random.default_rng(0)
     image = rng.uniform(0.1, 0.5, (96, 128, 3)).astype(np.float32)
     low = rng.normal(0, 0.3, (24, 32, 3)).astype(np.float32)

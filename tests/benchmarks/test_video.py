@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.backends.cuda_backend import CudaEngine
+from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.backends.gpu import find_gpu
 from intrinsic_flow.benchmarks import video
 from intrinsic_flow.benchmarks.videos import speed as video_speed
@@ -257,7 +257,7 @@ def test_speed_has_a_row_for_each_stage_and_memory_one_for_each_length(tmp_path,
     assert "peak memory" in table([short, long]) and "| pipeline |" in table(list(rows.values()))
 
 
-class TimedOnCpu(CudaEngine):
+class TimedOnCpu(CudaBackend):
     """The CPU's engine with a clock where a GPU's is: it refuses shapes that do not fit."""
 
     name, precision = "cuda", "fp32"

@@ -465,10 +465,10 @@ def test_profiles_cover_portrait_and_landscape(bundle, graph, precision):
     "size", [(1, 1), (1080, 1920), (3840, 2160), (3000, 1500), (4000, 6000), (300, 16384), (16384, 300)]
 )
 def test_every_strip_of_an_image_lies_in_a_profile_of_the_upsampler(bundle, size):
-    from intrinsic_flow.backends.base import Engine
+    from intrinsic_flow.backends.base import Backend
 
     height, width = size
-    rows = min(height, max(1, Engine.strip_pixels // width))
+    rows = min(height, max(1, Backend.strip_pixels // width))
     spec = bundle.spec("upsampler")
     shapes = [x.resolve(batch=1, low_h=97, low_w=256, full_h=rows, full_w=width) for x in spec.inputs]
     fitting = [all(p[x.name].contains(s) for x, s in zip(spec.inputs, shapes)) for p in profiles(spec, SMALL)]

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
 from intrinsic_flow.export.graphs.guided_upsampler import (
@@ -165,7 +165,7 @@ def test_strips_of_a_large_image_join_without_seams(exported_bundle):
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 2, (203, 97, 3)).astype(np.float32)
     low = {"log_shading": to_nchw(rng.normal(0, 1, (41, 33, 3))), "guide": to_nchw(rng.uniform(0, 2, (41, 33, 3)))}
-    engine = open_engine(Bundle.load(exported_bundle))
+    engine = open_backend(Bundle.load(exported_bundle))
     whole = upsample_shading(engine, image, low, 1.7)
     for rows in (1, 7, 64, 202):
         strips = upsample_shading(engine, image, low, 1.7, strip_pixels=97 * rows)

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("tritonclient.grpc", reason='tritonclient is not installed: pip install ".[serving]"')
 pytest.importorskip("tritonclient.http", reason='tritonclient is not installed: pip install ".[serving]"')
 
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.export.triton_repository import Options, write_repository
@@ -41,7 +41,7 @@ def bundle():
 
 @pytest.fixture(scope="module")
 def engine(bundle):
-    engine = open_engine(bundle, "cpu")
+    engine = open_backend(bundle, "cpu")
     yield engine
     engine.close()
 
@@ -170,7 +170,7 @@ def test_other_numbers_of_steps_and_half_floats_go_through_the_client(bundle, en
     server = serve(bundle, tmp_path / "out", precision="fp16", options=Options(resolution=64))
     image = read_image(PHOTO).pixels[::4, ::4]
     with SERVERS.__dict__[protocol](server) as url:
-        remote = triton_client.TritonEngine(url, protocol)
+        remote = triton_client.TritonBackend(url, protocol)
         with Decomposer(bundle, remote, steps=1, resolution=64) as model:
             result = model.decompose(image)
     assert server.calls["velocity_step"] == 1 and "decompose" not in server.calls
@@ -181,7 +181,7 @@ def test_other_numbers_of_steps_and_half_floats_go_through_the_client(bundle, en
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_the_client_sends_the_tensors_as_they_are(protocol, merged):
     with SERVERS.__dict__[protocol](merged) as url:
-        engine = triton_client.TritonEngine(url, protocol)
+        engine = triton_client.TritonBackend(url, protocol)
         sent = []
         infer = engine._client.infer
         engine._client.infer = lambda model, inputs, **rest: sent.extend(inputs) or infer(model, inputs, **rest)
@@ -197,7 +197,7 @@ def test_the_client_sends_the_tensors_as_they_are(protocol, merged):
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_what_the_server_refuses_is_one_line(merged, protocol, capsys):
     with SERVERS.__dict__[protocol](merged) as url:
-        engine = triton_client.TritonEngine(url, protocol)
+        engine = triton_client.TritonBackend(url, protocol)
         with pytest.raises(RuntimeError, match="batch 9, the largest is 8"):
             engine.run("decoder", {"z": np.zeros((9, 12, 4, 4), np.float32)})
         engine.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intrinsic_flow.backends import automatic, open_engine
+from intrinsic_flow.backends import automatic, open_backend
 from intrinsic_flow.backends.automatic import open_fastest
 from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.decompose import main
@@ -44,15 +44,15 @@ def test_the_fastest_that_opens_is_taken_and_says_why(monkeypatch, tiny_bundle, 
     monkeypatch.setattr(automatic, "find_gpu", lambda device: gpu)
     tried = []
 
-    def open_backend(name):
+    def open_by_name(name):
         tried.append(name)
         if name in failures:
             raise failures[name]
-        engine = open_engine(Bundle.load(tiny_bundle), "cpu")
+        engine = open_backend(Bundle.load(tiny_bundle), "cpu")
         engine.name = name
         return engine
 
-    engine = open_fastest(open_backend)
+    engine = open_fastest(open_by_name)
     assert engine.name == expected == tried[-1] and set(tried[:-1]) == set(failures)
     assert engine.choice.startswith(expected) and all(reason in engine.choice for reason in reasons)
     assert "\n" not in engine.choice
@@ -60,19 +60,19 @@ def test_the_fastest_that_opens_is_taken_and_says_why(monkeypatch, tiny_bundle, 
 
 def test_fp32_on_the_cpu_is_onnx_runtimes(monkeypatch, tiny_bundle):
     monkeypatch.setattr(automatic, "find_gpu", lambda device: None)
-    engine = open_engine(Bundle.load(tiny_bundle), "auto", precision="fp32")
+    engine = open_backend(Bundle.load(tiny_bundle), "auto", precision="fp32")
     assert engine.name == "cpu" and "no faster in fp32" in engine.choice
 
 
 def test_an_explicit_backend_never_becomes_another(tiny_bundle, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"intrinsic-flow\[openvino\]"):
-        open_engine(Bundle.load(tiny_bundle), "openvino")
+        open_backend(Bundle.load(tiny_bundle), "openvino")
     for backend in ("cuda", "tensorrt", "tensorrt-rtx"):
         monkeypatch.setattr("intrinsic_flow.backends.tensorrt.find_gpu", lambda device: None)
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
         with pytest.raises((MissingExtraError, RuntimeError)):
-            open_engine(Bundle.load(tiny_bundle), backend)
+            open_backend(Bundle.load(tiny_bundle), backend)
 
 
 def test_the_command_says_what_it_took(tiny_bundle, tmp_path, capsys):

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from intrinsic_flow.backends import onnxruntime_cuda, open_engine
+from intrinsic_flow.backends import onnxruntime_cuda, open_backend
 from intrinsic_flow.backends.cuda_backend import MAX_PROGRAMS
 from intrinsic_flow.backends.cuda_memory import CudaError, load_cudart
 from intrinsic_flow.benchmarks.timing.backends import open_variant
@@ -84,7 +84,7 @@ def gpu(install):
 
 @pytest.fixture
 def engine(gpu, half_bundle):
-    loaded = open_engine(half_bundle, "cuda")
+    loaded = open_backend(half_bundle, "cuda")
     yield loaded
     loaded.close()
     gc.collect()
@@ -93,7 +93,7 @@ def engine(gpu, half_bundle):
 
 @pytest.fixture(scope="module")
 def reference(half_bundle):
-    return open_engine(half_bundle, "cpu")
+    return open_backend(half_bundle, "cpu")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -101,7 +101,7 @@ def reference(half_bundle):
 @pytest.mark.parametrize("replay_waits", [False, True])
 def test_the_network_agrees_with_the_cpu_engine(half_bundle, install, reference, picture, steps, precision, replay_waits):
     gpu = install(replay_waits=replay_waits)
-    engine = open_engine(half_bundle, "cuda", precision=precision, device=1)
+    engine = open_backend(half_bundle, "cuda", precision=precision, device=1)
     for seed in range(3):
         image, noise = picture(seed=seed)
         found = engine.network(image, noise, steps)
@@ -115,7 +115,7 @@ def test_the_network_agrees_with_the_cpu_engine(half_bundle, install, reference,
 
 @pytest.mark.parametrize("precision", ["fp32", "reduced"])
 def test_two_steps_are_one_run_of_the_merged_graph(gpu, merged_bundle, reference, picture, precision):
-    engine = open_engine(merged_bundle, "cuda", precision=precision)
+    engine = open_backend(merged_bundle, "cuda", precision=precision)
     image, noise = picture()
     for _ in range(2):
         gpu.ort.runs.clear()
@@ -131,7 +131,7 @@ def test_two_steps_are_one_run_of_the_merged_graph(gpu, merged_bundle, reference
 def test_a_whole_decomposition_is_one_program_from_the_second_picture_of_a_size_on(
     gpu, fixture, request, reference, picture
 ):
-    engine = open_engine(request.getfixturevalue(fixture), "cuda")
+    engine = open_backend(request.getfixturevalue(fixture), "cuda")
     image, noise = picture()
     guide = 1.5 * image[:, :, :50, :70]
     full = np.random.default_rng(0).random((1, 3, 90, 140), np.float32)
@@ -237,7 +237,7 @@ def test_each_shape_has_its_session_and_they_are_bounded(engine, gpu, picture):
 
 def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, half_bundle, picture, fail_in_turn):
     def work():
-        engine = open_engine(half_bundle, "cuda")
+        engine = open_backend(half_bundle, "cuda")
         try:
             list(engine.network_many([picture()[0]] * 3, picture()[1], 3))
             engine.phases(*picture(), 3)
@@ -251,7 +251,7 @@ def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, half_bundle, pict
 def test_a_session_without_cuda_is_refused_and_not_used_instead(half_bundle, install):
     gpu = install(takes_cuda=False)
     with pytest.raises(RuntimeError, match="chose CPUExecutionProvider instead of CUDAExecutionProvider"):
-        open_engine(half_bundle, "cuda")
+        open_backend(half_bundle, "cuda")
     assert gpu.ort.default_severity == 2, "ONNX Runtime's own line about the missing library is not shown"
     gc.collect()
     assert gpu.cuda.live() == [] and not gpu.ort.sessions
@@ -260,31 +260,31 @@ def test_a_session_without_cuda_is_refused_and_not_used_instead(half_bundle, ins
 def test_a_machine_without_a_gpu_is_named_before_a_session_is_made(half_bundle, gpu):
     gpu.cuda.devices = 0
     with pytest.raises(CudaError, match="cudaErrorInsufficientDriver"):
-        open_engine(half_bundle, "cuda")
+        open_backend(half_bundle, "cuda")
     gpu.cuda.devices = 1
     with pytest.raises(CudaError, match="device 2, expected one of the 1"):
-        open_engine(half_bundle, "cuda", device=2)
+        open_backend(half_bundle, "cuda", device=2)
     assert gpu.ort.made == 0
 
 
 def test_the_cpu_package_names_the_extra(half_bundle, install):
     install(providers=("CPUExecutionProvider",))
     with pytest.raises(MissingExtraError, match=r"intrinsic-flow\[gpu\]"):
-        open_engine(half_bundle, "cuda")
+        open_backend(half_bundle, "cuda")
 
 
 def test_missing_cuda_bindings_name_the_extra(half_bundle, gpu, monkeypatch):
     monkeypatch.setattr(onnxruntime_cuda, "load_cudart", load_cudart)
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(MissingExtraError, match=r"cuda-bindings is not installed.*intrinsic-flow\[gpu\]"):
-        open_engine(half_bundle, "cuda")
+        open_backend(half_bundle, "cuda")
 
 
 def test_a_graph_that_does_not_load_is_named(own_bundle, gpu, unloadable_graph):
     (own_bundle / "decoder.onnx").write_bytes(unloadable_graph)
     rewrite_manifest(own_bundle)
     with pytest.raises(InputError, match=r"decoder\.onnx: found a graph that does not load"):
-        open_engine(Bundle.load(own_bundle), "cuda")
+        open_backend(Bundle.load(own_bundle), "cuda")
     gc.collect()
     assert gpu.cuda.live() == []
 
@@ -326,6 +326,6 @@ def test_on_a_gpu_fp16_keeps_60_decibels_of_the_cpu(picture):
     bundle = Bundle.load()
     image, noise = picture(1, 256, 256)
     for steps in (1, 2, 3):
-        with_gpu, exact = open_engine(bundle, "cuda"), open_engine(bundle, "cpu")
+        with_gpu, exact = open_backend(bundle, "cuda"), open_backend(bundle, "cpu")
         for _ in range(3):
             assert psnr(with_gpu.network(image, noise, steps), exact.network(image, noise, steps)) >= 60

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intrinsic_flow import Decomposer
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.backends.openvino_cpu import MAX_SHAPES
 from intrinsic_flow.decomposition.bundle import Bundle
 
@@ -30,13 +30,13 @@ def psnr(found, expected):
 
 @pytest.fixture(scope="module")
 def engine(tiny_bundle):
-    loaded = open_engine(Bundle.load(tiny_bundle), "openvino", precision="fp32", threads=1)
+    loaded = open_backend(Bundle.load(tiny_bundle), "openvino", precision="fp32", threads=1)
     yield loaded
     loaded.close()
 
 
 def test_fp32_agrees_with_onnx_runtime_graph_by_graph(engine, tiny_bundle, graph_feeds):
-    reference = open_engine(Bundle.load(tiny_bundle), "cpu")
+    reference = open_backend(Bundle.load(tiny_bundle), "cpu")
     for graph, inputs in graph_feeds(reference).items():
         found, expected = engine.run(graph, inputs), reference.run(graph, inputs)
         assert list(found) == list(expected)
@@ -49,7 +49,7 @@ def test_fp32_agrees_with_onnx_runtime_graph_by_graph(engine, tiny_bundle, graph
 def test_reduced_precision_of_the_shipped_model_keeps_what_its_bits_allow():
     bundle = Bundle.load("small")
     image, noise = picture(128, 128)
-    fast, exact = open_engine(bundle, "openvino", precision="reduced"), open_engine(bundle, "cpu")
+    fast, exact = open_backend(bundle, "openvino", precision="reduced"), open_backend(bundle, "cpu")
     found, expected = fast.network(image, noise, 2), exact.network(image, noise, 2)
     assert fast.precision in ("bf16", "fp16")
     assert {"bf16": 55, "fp16": 60}[fast.precision] <= psnr(found, expected) < 100
@@ -74,9 +74,9 @@ def test_same_bytes_again_after_other_shapes_and_in_another_engine(tiny_bundle, 
 def test_two_steps_in_one_graph_agree_with_the_loop():
     bundle = Bundle.load("small")
     image, noise = picture()
-    engine = open_engine(bundle, "openvino", precision="fp32")
+    engine = open_backend(bundle, "openvino", precision="fp32")
     np.testing.assert_allclose(
-        engine.network(image, noise, 2), open_engine(bundle, "cpu").network(image, noise, 2), atol=1e-4
+        engine.network(image, noise, 2), open_backend(bundle, "cpu").network(image, noise, 2), atol=1e-4
     )
 
 
@@ -104,7 +104,7 @@ def test_a_graph_is_compiled_anew_after_many_shapes_and_gives_the_same_bytes(eng
 def test_options_are_checked_and_described(tiny_bundle, engine):
     assert "OpenVINO" in engine.describe() and "fp32, threads 1" in engine.describe()
     with pytest.raises(ValueError, match="threads 0"):
-        open_engine(Bundle.load(tiny_bundle), "openvino", threads=0)
+        open_backend(Bundle.load(tiny_bundle), "openvino", threads=0)
 
 
 def test_the_shipped_networks_run_with_any_number_of_steps(scene):

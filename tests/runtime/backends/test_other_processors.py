@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intrinsic_flow.backends import UNTESTED, automatic, open_engine
+from intrinsic_flow.backends import UNTESTED, automatic, open_backend
 from intrinsic_flow.backends.onnxruntime_provider import PROVIDERS, OnnxRuntimeProvider, Provider
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import MissingExtraError
@@ -40,12 +40,12 @@ def test_auto_never_takes_an_untested_backend(monkeypatch):
 @pytest.mark.parametrize("backend", UNTESTED)
 def test_a_processor_that_is_not_there_is_an_error_and_no_other_one(small, backend):
     with pytest.raises((RuntimeError, MissingExtraError), match=r"find|not installed"):
-        open_engine(small, backend)
+        open_backend(small, backend)
 
 
 def test_reduced_precision_is_refused_where_it_was_not_tried(small):
     with pytest.raises(ValueError, match="FP16 was not tried on webgpu"):
-        open_engine(small, "webgpu", precision="reduced")
+        open_backend(small, "webgpu", precision="reduced")
 
 
 def test_a_provider_by_device_runs_what_it_says(small, monkeypatch):
@@ -55,7 +55,7 @@ def test_a_provider_by_device_runs_what_it_says(small, monkeypatch):
     monkeypatch.setattr("intrinsic_flow.backends.onnxruntime_provider._registered", {"CPUExecutionProvider"})
     image = np.random.default_rng(0).random((1, 3, 32, 64), np.float32)
     noise = np.zeros((1, 12, 4, 8), np.float32)
-    engine, plain = OnnxRuntimeProvider(small, "webgpu"), open_engine(small, "cpu")
+    engine, plain = OnnxRuntimeProvider(small, "webgpu"), open_backend(small, "cpu")
     np.testing.assert_array_equal(engine.network(image, noise, 2), plain.network(image, noise, 2))
     assert engine.describe().split(", ")[1] == "CPUExecutionProvider" and engine.name == "webgpu"
     # Another provider than the one that was asked for is no success.
@@ -70,12 +70,12 @@ def test_webgpu_gives_the_cpus_result_on_a_software_adapter():
     pytest.importorskip("onnxruntime_ep_webgpu", reason="onnxruntime-ep-webgpu is not installed (the webgpu extra)")
     code = """
 import numpy as np
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.decomposition.bundle import Bundle
 small = Bundle.load("small")
 image = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
 feeds = {"image": image, "z": np.zeros((1, 12, 4, 4), np.float32)}
-gpu, cpu = open_engine(small, "webgpu"), open_engine(small, "cpu")
+gpu, cpu = open_backend(small, "webgpu"), open_backend(small, "cpu")
 print(gpu.describe())
 print(np.abs(gpu.run("decompose_2step", feeds)["albedo"] - cpu.run("decompose_2step", feeds)["albedo"]).max())
 """

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from intrinsic_flow import Decomposer
-from intrinsic_flow.backends import open_engine, tensorrt
-from intrinsic_flow.backends.cuda_backend import MAX_PROGRAMS, CudaEngine
+from intrinsic_flow.backends import open_backend, tensorrt
+from intrinsic_flow.backends.cuda_backend import MAX_PROGRAMS, CudaBackend
 from intrinsic_flow.backends.cuda_memory import CudaError
 from intrinsic_flow.backends.engine_file import (
     EngineSidecar,
@@ -124,7 +124,7 @@ def gpu(request, monkeypatch):
 
 @pytest.fixture
 def engine(gpu, model_bundle):
-    loaded = open_engine(Bundle.load(model_bundle), "tensorrt")
+    loaded = open_backend(Bundle.load(model_bundle), "tensorrt")
     yield loaded
     loaded.close()
     gc.collect()
@@ -133,7 +133,7 @@ def engine(gpu, model_bundle):
 
 @pytest.fixture(scope="module")
 def reference(model_bundle):
-    return open_engine(Bundle.load(model_bundle), "cpu")
+    return open_backend(Bundle.load(model_bundle), "cpu")
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_the_network_agrees_with_the_cpu_engine(engine, reference, picture, step
 
 def test_tensorrt_for_rtx_computes_the_same(gpu, model_bundle, reference, picture):
     image, noise = picture()
-    engine = open_engine(Bundle.load(model_bundle), "tensorrt-rtx", precision=None)
+    engine = open_backend(Bundle.load(model_bundle), "tensorrt-rtx", precision=None)
     np.testing.assert_allclose(engine.network(image, noise, 2), reference.network(image, noise, 2), atol=4e-3)
     assert all(program.captured for program in engine._programs.values())
     assert engine.name == "tensorrt-rtx" and "TensorRT for RTX 10.13.0, Fake GPU, fp16" in engine.describe()
@@ -195,9 +195,9 @@ def test_a_call_sends_one_image_replays_one_graph_and_fetches_one_albedo(engine,
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_whole_decomposition_agrees_with_the_cpu_engine(gpu, model_bundle, reference, still, backend, batch):
-    engine = open_engine(Bundle.load(model_bundle), backend)
+    engine = open_backend(Bundle.load(model_bundle), backend)
     # The host's shading between the same plans is the closer reference: only the shading's own rounding differs.
-    host = super(CudaEngine, engine)
+    host = super(CudaBackend, engine)
     for seed in (0, 0, 9):
         inputs = still(batch, seed)
         found = engine.decompose(*inputs)
@@ -254,7 +254,7 @@ def test_a_full_image_outside_the_profiles_is_named_and_the_engine_goes_on(engin
 
 @pytest.mark.usefixtures("collect_quickly")
 def test_a_failure_at_any_call_of_a_decomposition_leaves_nothing_behind(gpu, model_bundle, still):
-    engine = open_engine(Bundle.load(model_bundle), "tensorrt")
+    engine = open_backend(Bundle.load(model_bundle), "tensorrt")
     gc.collect()
     idle = gpu.cuda.live()
     gpu.cuda.calls.clear()
@@ -383,7 +383,7 @@ def test_decomposer_gives_the_cpus_layers_whole_and_in_strips(gpu, model_bundle,
 
 
 def test_the_chosen_device_is_used_whatever_other_code_selects(gpu, model_bundle, picture):
-    engine = open_engine(Bundle.load(model_bundle), "tensorrt", device=1)
+    engine = open_backend(Bundle.load(model_bundle), "tensorrt", device=1)
     gpu.cuda.current = 0
     engine.network(*picture(), 2)
     assert {block.device for block in gpu.cuda.blocks.values()} == {1}
@@ -395,19 +395,19 @@ def test_the_chosen_device_is_used_whatever_other_code_selects(gpu, model_bundle
 def test_without_a_gpu_no_tensorrt_object_is_made(gpu, model_bundle):
     gpu.cuda.devices = 0
     with pytest.raises(CudaError, match="cudaErrorInsufficientDriver"):
-        open_engine(Bundle.load(model_bundle), "tensorrt")
+        open_backend(Bundle.load(model_bundle), "tensorrt")
     gpu.device = None
     with pytest.raises(CudaError, match="no GPU for TensorRT: "):
-        open_engine(Bundle.load(model_bundle), "tensorrt")
+        open_backend(Bundle.load(model_bundle), "tensorrt")
     gpu.device = Gpu("Fake GPU", 86, (13, 0), 1 << 34)
     gpu.cuda.devices = 1
     with pytest.raises(CudaError, match="device 3, expected one of the 1"):
-        open_engine(Bundle.load(model_bundle), "tensorrt", device=3)
+        open_backend(Bundle.load(model_bundle), "tensorrt", device=3)
 
 
 def test_a_failure_of_any_cuda_call_leaves_nothing_behind(gpu, model_bundle, picture, fail_in_turn):
     def work():
-        engine = open_engine(Bundle.load(model_bundle), "tensorrt")
+        engine = open_backend(Bundle.load(model_bundle), "tensorrt")
         try:
             list(engine.network_many([picture()[0]] * 3, picture()[1], 2))
             engine.phases(*picture(), 2)
@@ -449,7 +449,7 @@ def test_plans_that_do_not_fit_are_named_with_what_is_needed_and_the_command(gpu
     def refusal(error=UnfitPlansError, **changes):
         folder = write_plans(bundle, tmp_path / "plans", **changes)
         with pytest.raises(error) as caught:
-            open_engine(bundle, "tensorrt", engines=folder)
+            open_backend(bundle, "tensorrt", engines=folder)
         assert COMMAND in str(caught.value) and "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -467,7 +467,7 @@ def test_missing_damaged_and_foreign_plans_are_named(gpu, model_bundle, tmp_path
     data = (folder / "decoder.plan").read_bytes()
     (folder / "decoder.plan").write_bytes(b"x" * len(data))
     with pytest.raises(InputError, match=r"decoder\.plan: found a plan that does not load \(magic tag does not match\)"):
-        open_engine(bundle, "tensorrt", engines=folder)
+        open_backend(bundle, "tensorrt", engines=folder)
     other = (folder / "vae_encoder.plan").read_bytes()
     (folder / "decoder.plan").write_bytes(other)
     sidecar = json.loads((folder / "decoder.plan.json").read_text())
@@ -475,31 +475,31 @@ def test_missing_damaged_and_foreign_plans_are_named(gpu, model_bundle, tmp_path
     with pytest.raises(
         InputError, match=r"found tensors albedo float16, z float32, expected those of the bundle's decoder"
     ):
-        open_engine(bundle, "tensorrt", engines=folder)
+        open_backend(bundle, "tensorrt", engines=folder)
     (folder / "decoder.plan.json").unlink()
     with pytest.raises(InputError, match=r"no plan of decoder, expected one of each \(python -m export.build_trt"):
-        open_engine(bundle, "tensorrt", engines=folder)
+        open_backend(bundle, "tensorrt", engines=folder)
     shutil.rmtree(folder)
     with pytest.raises(InputError, match="no plan of encoder, velocity_step, decoder, low_shading, upsampler"):
-        open_engine(bundle, "tensorrt", engines=folder)
+        open_backend(bundle, "tensorrt", engines=folder)
     gc.collect()
     assert gpu.cuda.live() == []
 
 
 def test_the_bundles_own_plans_are_found_by_library_and_gpu(gpu, own_bundle, model_bundle):
     with pytest.raises(InputError, match=r"engines: found no plans of TensorRT, expected plans \(python -m export"):
-        open_engine(Bundle.load(own_bundle), "tensorrt")
+        open_backend(Bundle.load(own_bundle), "tensorrt")
     gpu.device = Gpu("Other GPU", 90, (13, 0), 1 << 34)
     with pytest.raises(UnfitPlansError, match="expected compute capability 90"):
-        open_engine(Bundle.load(model_bundle), "tensorrt")
+        open_backend(Bundle.load(model_bundle), "tensorrt")
     gpu.device = Gpu("Fake GPU", 86, (13, 0), 1 << 34)
     with pytest.raises(InputError, match="found plans in fp16, expected plans in fp32"):
-        open_engine(Bundle.load(model_bundle), "tensorrt", precision="fp32")
+        open_backend(Bundle.load(model_bundle), "tensorrt", precision="fp32")
 
 
 def test_vae_mode_without_its_plan_names_the_command(gpu, model_bundle, tmp_path, picture):
     bundle = Bundle.load(model_bundle)
-    engine = open_engine(bundle, "tensorrt", engines=write_plans(bundle, tmp_path, graphs=GRAPHS[:-1]))
+    engine = open_backend(bundle, "tensorrt", engines=write_plans(bundle, tmp_path, graphs=GRAPHS[:-1]))
     with pytest.raises(InputError, match="no plan of vae_encoder"):
         engine.run("vae_encoder", {"albedo": picture()[0]})
     engine.close()
@@ -522,7 +522,7 @@ def test_a_missing_library_names_the_extra(monkeypatch, model_bundle):
 
     monkeypatch.setattr(tensorrt.importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"intrinsic-flow\[rtx\]"):
-        open_engine(Bundle.load(model_bundle), "tensorrt-rtx")
+        open_backend(Bundle.load(model_bundle), "tensorrt-rtx")
 
 
 @pytest.mark.gpu
@@ -530,10 +530,10 @@ def test_a_missing_library_names_the_extra(monkeypatch, model_bundle):
 def test_on_a_gpu_fp16_plans_keep_60_decibels_of_the_cpu(backend, picture):
     bundle = Bundle.load()
     try:
-        engine = open_engine(bundle, backend)
+        engine = open_backend(bundle, backend)
     except (MissingExtraError, CudaError, InputError) as error:
         pytest.skip(str(error))
-    exact = open_engine(bundle, "cpu")
+    exact = open_backend(bundle, "cpu")
     for steps in (1, 2, 3):
         for size in ((256, 256), (256, 384)):
             image, noise = picture(1, *size)

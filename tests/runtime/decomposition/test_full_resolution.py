@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from intrinsic_flow import Decomposer
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
 from intrinsic_flow.media.color import luminance
@@ -26,8 +26,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def engine():
-    loaded = open_engine(Bundle.load())
+def backend():
+    loaded = open_backend(Bundle.load())
     yield loaded
     loaded.close()
 
@@ -42,12 +42,12 @@ def scene(side: int = 512) -> np.ndarray:
     return (albedo * light[..., None]).astype(np.float32)
 
 
-def upsampled(engine, image, log_shading, low, gain=1.0, strip_pixels=None):
+def upsampled(backend, image, log_shading, low, gain=1.0, strip_pixels=None):
     maps = {"log_shading": to_nchw(log_shading), "guide": to_nchw(low)}
-    return upsample_shading(engine, image, maps, gain, strip_pixels)
+    return upsample_shading(backend, image, maps, gain, strip_pixels)
 
 
-def upsampled_step(engine, scale: int, shadow: float):
+def upsampled_step(backend, scale: int, shadow: float):
     """Shading along a row across a shadow's edge, upsampled from its low-resolution truth, and the truth, each (side,)."""
     side = 64 * scale
     shading = np.where(np.arange(side) < side // 2 + 1, shadow, 1.0).astype(np.float32)
@@ -55,14 +55,14 @@ def upsampled_step(engine, scale: int, shadow: float):
     low = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
     spread = np.repeat(np.repeat(shading[None, :, None], side, 0), 3, 2)
     log_shading = np.log(cv2.resize(spread, (64, 64), interpolation=cv2.INTER_AREA))
-    found = upsampled(engine, image, log_shading, low)
+    found = upsampled(backend, image, log_shading, low)
     return found[side // 2, :, 1], shading
 
 
 @pytest.mark.parametrize("scale", [4, 8, 16])
 @pytest.mark.parametrize("shadow", [0.2, 0.5])
-def test_a_shadows_edge_is_within_two_pixels_and_has_no_halo(engine, scale, shadow):
-    found, truth = upsampled_step(engine, scale, shadow)
+def test_a_shadows_edge_is_within_two_pixels_and_has_no_halo(backend, scale, shadow):
+    found, truth = upsampled_step(backend, scale, shadow)
     edge = len(truth) // 2 + 1
     relative = np.log(found / shadow) / np.log(1 / shadow)  # 0 in the shadow, 1 in the light
     crossing = int(np.argmax(relative > 0.5))
@@ -74,12 +74,12 @@ def test_a_shadows_edge_is_within_two_pixels_and_has_no_halo(engine, scale, shad
     assert np.ptp(np.log(found[: edge - 10 * scale])) < 0.35 and np.ptp(np.log(found[edge + 10 * scale :])) < 0.35
 
 
-def test_texture_of_the_surface_is_not_copied_into_the_shading(engine):
+def test_texture_of_the_surface_is_not_copied_into_the_shading(backend):
     rows, columns = np.mgrid[:512, :512]
     albedo = np.where((rows // 6 + columns // 6) % 2, 0.25, 0.6).astype(np.float32)
     image = np.repeat(albedo[..., None], 3, 2)
     low = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
-    found = upsampled(engine, image, np.zeros((64, 64, 3), np.float32), low)
+    found = upsampled(backend, image, np.zeros((64, 64, 3), np.float32), low)
     assert np.log(found).std() < 0.1 * np.log(image).std()
 
 
@@ -122,15 +122,15 @@ def test_very_dark_pixels_do_not_explode(model):
     assert result.shading[300:480, 40:240].max() < 0.1 and result.shading.max() < 10 * image.max()
 
 
-def test_a_photo_in_strips_equals_the_photo_in_one_piece(engine):
+def test_a_photo_in_strips_equals_the_photo_in_one_piece(backend):
     rng = np.random.default_rng(0)
     image = cv2.resize(
         rng.uniform(0, 1.5, (30, 200, 3)).astype(np.float32), (3000, 450), interpolation=cv2.INTER_CUBIC
     ).clip(0)
     low = cv2.resize(image, (455, 68), interpolation=cv2.INTER_AREA)
     log_shading = np.log(cv2.GaussianBlur(low, (0, 0), 5) + 0.1)
-    whole = upsampled(engine, image, log_shading, low, 0.9)
-    strips = upsampled(engine, image, log_shading, low, 0.9, strip_pixels=3000 * 64)
+    whole = upsampled(backend, image, log_shading, low, 0.9)
+    strips = upsampled(backend, image, log_shading, low, 0.9, strip_pixels=3000 * 64)
     np.testing.assert_allclose(strips, whole, rtol=1e-4, atol=1e-6)
 
 
