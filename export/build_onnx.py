@@ -48,6 +48,7 @@ from intrinsic_flow.decomposition.bundle import (
 from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.graphs.guided_upsampler import CONSTANTS
 from intrinsic_flow.export.graphs.half import half_copy
 from intrinsic_flow.export.graphs.merge import merge_loop
 from intrinsic_flow.export.graphs.modules import graph_modules
@@ -119,6 +120,7 @@ def build_bundle(
             source=source,
             verification=report,
             steps=origin.steps if origin else STEPS,
+            upsampler=CONSTANTS,
         )
         Bundle.load(folder, verify=True)
         _publish(folder, bundle, Path(temporary))

@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from intrinsic_flow.decomposition.guided_filter import GuidedFilter
 from intrinsic_flow.export.graphs.low_shading import MIN_LIGHT
 
 CELL = 4
@@ -31,6 +32,18 @@ MIN_SHADING = 1e-8
 DARK = 0.003
 PRIOR = 0.1
 MIN_WEIGHT = 1e-3
+#: For the manifest, so that a CPU may compute the same without the graph.
+CONSTANTS = GuidedFilter(
+    cell=CELL,
+    radius=RADIUS,
+    color_radius=COLOR_RADIUS,
+    epsilon=EPSILON,
+    dark=DARK,
+    min_light=MIN_LIGHT,
+    min_shading=MIN_SHADING,
+    prior=PRIOR,
+    min_weight=MIN_WEIGHT,
+)
 _REC709 = (0.2126, 0.7152, 0.0722)
 
 

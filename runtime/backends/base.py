@@ -19,6 +19,8 @@ class Backend(ABC):
     choice: str = ""
     #: Larger images go through the upsampler in strips of so many pixels.
     strip_pixels: int = 1 << 22
+    #: Whether the graphs run on the processor that NumPy and OpenCV run on.
+    on_cpu: bool = False
 
     @property
     def precision(self) -> str:

@@ -28,6 +28,7 @@ class OnnxRuntimeCpu(Backend):
     name = "cpu"
     #: ONNX Runtime's name of what runs the graphs.
     provider = "CPUExecutionProvider"
+    on_cpu = True
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, spinning: bool = False) -> None:
         """threads: within an operator; None lets ONNX Runtime take the cores this process may use."""

@@ -41,6 +41,8 @@ class OnnxRuntimeProvider(OnnxRuntimeCpu):
     Tuning: none was tried. FP16 graphs were not tried on any of them.
     """
 
+    on_cpu = False
+
     def __init__(self, bundle: Bundle, backend: str, *, threads: int | None = None) -> None:
         """backend: of PROVIDERS. Raises MissingExtraError without the provider's library, RuntimeError without a device
         that it can use."""

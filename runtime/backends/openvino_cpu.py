@@ -72,6 +72,7 @@ class OpenVinoCpu(Backend):
         self._version = openvino.__version__.split("-")[0]
         self._core = _core()
         self._device = device
+        self.on_cpu = device == "CPU"
         if device != "CPU":
             self.name = f"openvino-{device.lower()}"
         if not any(found.split(".")[0] == device for found in self._core.available_devices):

@@ -22,6 +22,7 @@ from intrinsic_flow.commands import call
 from intrinsic_flow.decomposition import hub
 from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.external_data import external_files
+from intrinsic_flow.decomposition.guided_filter import GuidedFilter
 from intrinsic_flow.decomposition.noise import TILE_SIDE, read_tile
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.json_file import anything, check_json, list_of, mapping, number, one_of, read_json, record, text, whole
@@ -222,10 +223,11 @@ def write_manifest(
     source: Mapping[str, Any],
     verification: Mapping[str, Any],
     steps: int = 2,
+    upsampler: GuidedFilter | None = None,
 ) -> Path:
     """Writes bundle.json for the graphs, weights and start noise that lie in `folder`; returns its path.
 
-    Hashes weights, noise and every graph file of `all_graph_specs` that is there, and describes those graphs. What
+    upsampler: what the upsampler graph computes, None for something else. Hashes weights, noise and every graph file of `all_graph_specs` that is there, and describes those graphs. What
     `Bundle.load` would refuse is refused here (ValueError, InputError), and no manifest is left.
     """
     folder = Path(folder)
@@ -244,6 +246,7 @@ def write_manifest(
         "latent": {"mean": [float(x) for x in latent_mean], "std": [float(x) for x in latent_std]},
         "tone_map": tone_map.to_dict(),
         "steps": steps,
+        **({"upsampler": upsampler.to_dict()} if upsampler else {}),
         "noise": _NOISE_ENTRY,
         "opset": opset,
         "graphs": {file: specs[file].to_dict() for file in sorted(specs)},
@@ -300,6 +303,12 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         ToneMap.from_dict(manifest["tone_map"])
     except ValueError as error:
         raise InputError(path, f"tone_map with {error}", "the constants of exposure.ToneMap") from error
+    if "upsampler" in manifest:
+        check_json(path, manifest["upsampler"], mapping(text(), number()), _KIND)
+        try:
+            GuidedFilter.from_dict(manifest["upsampler"])
+        except ValueError as error:
+            raise InputError(path, f"upsampler with {error}", "the constants of guided_filter.GuidedFilter") from error
     files, graphs = manifest["files"], manifest["graphs"]
     require(NOISE in files, f"no file {NOISE}", "the start noise with sha256 and bytes")
     for graph in REQUIRED_GRAPHS:
@@ -401,6 +410,12 @@ class Bundle:
     def steps(self) -> int:
         """Euler steps the model was made for."""
         return self.manifest["steps"]
+
+    @cached_property
+    def guided_filter(self) -> GuidedFilter | None:
+        """What the upsampler graph computes, where the manifest says so and the graph sees nothing else."""
+        constants = self.manifest.get("upsampler")
+        return None if constants is None or self.network.detail_channels else GuidedFilter.from_dict(constants)
 
     @property
     def tone_map(self) -> ToneMap:

@@ -17,11 +17,12 @@ from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decomposition import working_size
 from intrinsic_flow.decomposition.bundle import LATENT_DOWNSCALE, Bundle
 from intrinsic_flow.decomposition.exposure import exposure_gain
+from intrinsic_flow.decomposition.guided_filter import Lines
 from intrinsic_flow.decomposition.inputs import ImageInput, read_input
 from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, Mode, ModelOptions
-from intrinsic_flow.decomposition.product import ShadingKind, finish
+from intrinsic_flow.decomposition.product import ShadingKind, finish, finish_rows
 from intrinsic_flow.decomposition.result import Decomposition
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.decomposition.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
@@ -78,6 +79,7 @@ class Decomposer:
         self.engine = engine
         self.options = replace(options or ModelOptions(), **changes)
         self._tone_map = bundle.tone_map
+        self._filter = bundle.guided_filter if engine.on_cpu else None
 
     @classmethod
     def load(
@@ -138,7 +140,7 @@ class Decomposer:
             if not isinstance(frame, Context):
                 yield self._attributed(self._decompose(_linear(pixels), state), source)
             elif state is not None:
-                self._low_shading(_light(_linear(pixels)), state)
+                self._carry(_light(_linear(pixels)), state)
 
     def exposed(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """What the networks are given of a still image (H, W, 3) float32, linear, not negative: `guide` and `image` of the
@@ -168,6 +170,12 @@ class Decomposer:
 
     def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
         light = _light(image)
+        if self._filter is not None:
+            lines, gain = self._lines(light, state)
+            albedo, shading = np.empty_like(image), np.empty_like(image)
+            for rows, strip in lines.strips(light, gain):
+                finish_rows(image[rows], strip, albedo[rows], shading[rows], kind=self.options.shading)
+            return Decomposition(albedo, shading, gain)
         if state is None and self._in_one_call(image):
             guide, padded, gain = self._exposed(light, None)
             shading = self.engine.decompose(
@@ -180,6 +188,13 @@ class Decomposer:
             if factors is not None:
                 full /= cv2.resize(factors, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return Decomposition(*finish(image, full, "float", self.options.shading), gain)
+
+    def _carry(self, light: np.ndarray, state: TemporalFilter) -> None:
+        """Takes a frame into the state alone."""
+        if self._filter is not None:
+            self._lines(light, state)
+        else:
+            self._low_shading(light, state)
 
     def _exposed(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
         """(H, W, 3) float32, not negative -> exposed at working resolution, `guide` and `image` of the graphs; the gain."""
@@ -201,20 +216,34 @@ class Decomposer:
             albedo = to_nchw(working_size.pad(steady))
         return albedo, guide, gain
 
-    def _low_shading(
-        self, light: np.ndarray, state: TemporalFilter | None
-    ) -> tuple[dict[str, np.ndarray], float, np.ndarray | None]:
-        """(H, W, 3) float32, not negative -> the upsampler's low-resolution inputs, the exposure's gain and, in a stream,
-        factors (h, w, 3) by which the albedo that comes of them is to be changed."""
+    def _own_shading(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[dict[str, np.ndarray], float]:
+        """(H, W, 3) float32, not negative -> the upsampler's low-resolution inputs and the exposure's gain."""
         albedo, guide, gain = self._low_albedo(light, state)
         maps = {"guide": guide, **self.engine.run("low_shading", {"albedo": albedo, "guide": guide})}
         if self.options.shading == "gray":
             maps["log_shading"] = _gray(maps["log_shading"])
+        return maps, gain
+
+    def _low_shading(
+        self, light: np.ndarray, state: TemporalFilter | None
+    ) -> tuple[dict[str, np.ndarray], float, np.ndarray | None]:
+        """As `_own_shading`, and in a stream factors (h, w, 3) by which the albedo that comes of it is to be changed."""
+        maps, gain = self._own_shading(light, state)
         if state is None:
             return maps, gain, None
-        low = from_nchw(guide)
-        shading = upsample_shading(self.engine, low, maps, 1.0)
-        return maps, gain, state.settle(low / np.maximum(shading, low + np.float32(1e-6)))
+        low = from_nchw(maps["guide"])
+        return maps, gain, _settled(state, low, upsample_shading(self.engine, low, maps, 1.0))
+
+    def _lines(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[Lines, float]:
+        """The same with the upsampler's filter: lines that have those factors in them, and the exposure's gain."""
+        assert self._filter is not None
+        maps, gain = self._own_shading(light, state)
+        low = from_nchw(maps["guide"])
+        lines = self._filter.fit(from_nchw(maps["log_shading"]), low)
+        if state is not None:
+            lines = lines.at_low_resolution()
+            lines = replace(lines, offset=lines.offset - cv2.log(_settled(state, low, lines.shading(low, 1.0))))
+        return lines, gain
 
     def _in_one_call(self, image: np.ndarray) -> bool:
         """Whether the engine may go from the image to the full shading, with nothing done here in between."""
@@ -236,6 +265,11 @@ class Decomposer:
 def _light(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 -> the same without negative values."""
     return image if image.min() >= 0 else np.maximum(image, 0)
+
+
+def _settled(state: TemporalFilter, low: np.ndarray, shading: np.ndarray) -> np.ndarray:
+    """Factors for the albedo of a frame (h, w, 3), exposed, under the shading that was found for it."""
+    return state.settle(low / np.maximum(shading, low + np.float32(1e-6)))
 
 
 def _gray(log_shading: np.ndarray) -> np.ndarray:

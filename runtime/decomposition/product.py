@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-_BLOCK_PIXELS = 1 << 20
+_BLOCK_PIXELS = 1 << 15
 
 FloatType = Literal["float", "half"]
 ShadingKind = Literal["rgb", "gray"]
@@ -34,33 +34,39 @@ def finish(
     The shading is raised to the image where that is brighter, for "gray" in all channels to the brightest one, and rounded;
     the albedo is image / shading.
     """
-    dtype = _DTYPES[float_type]
     final_albedo, final_shading = np.empty_like(image), np.empty_like(image)
-    # In blocks of rows, so that the copies on the way to the result stay small beside a large image.
+    # In blocks of rows that stay in the processor's cache.
     rows = max(1, _BLOCK_PIXELS // image.shape[1])
     for top in range(0, image.shape[0], rows):
         block = slice(top, top + rows)
-        final_albedo[block], final_shading[block] = _finish_block(image[block], shading[block], dtype, kind)
+        finish_rows(image[block], shading[block], final_albedo[block], final_shading[block], float_type, kind)
     return final_albedo, final_shading
 
 
-def _finish_block(
-    image: np.ndarray, shading: np.ndarray, dtype: type[np.floating], kind: ShadingKind
-) -> tuple[np.ndarray, np.ndarray]:
-    shading = np.maximum(shading, image)
+def finish_rows(
+    image: np.ndarray,
+    shading: np.ndarray,
+    final_albedo: np.ndarray,
+    final_shading: np.ndarray,
+    float_type: FloatType = "float",
+    kind: ShadingKind = "rgb",
+) -> None:
+    """`finish` of some rows: writes them to `final_albedo` and `final_shading`, all (n, W, 3) float32."""
+    dtype = _DTYPES[float_type]
+    np.maximum(shading, image, out=final_shading)
     if kind == "gray":
-        shading = _largest_channel(shading)[..., None]
+        final_shading[...] = _largest_channel(final_shading)[..., None]
     limits = np.finfo(dtype)
     least = limits.tiny if dtype is np.float32 else limits.smallest_subnormal
-    shading = _rounded(np.clip(shading, np.float32(least), np.float32(limits.max)), dtype)
-    # Rounding the shading down, or its largest value, may bring the quotient above 1.
+    np.clip(final_shading, np.float32(least), np.float32(limits.max), out=final_shading)
     with np.errstate(over="ignore"):
-        albedo = _rounded(np.clip(image / shading, -np.float32(limits.max), 1), dtype)
-    return albedo, np.broadcast_to(shading, image.shape)
-
-
-def _rounded(values: np.ndarray, dtype: type[np.floating]) -> np.ndarray:
-    return values.astype(dtype, copy=False).astype(np.float32, copy=False)
+        if dtype is not np.float32:
+            final_shading[...] = final_shading.astype(dtype)
+        np.divide(image, final_shading, out=final_albedo)
+        # Rounding the shading down, or its largest value, may bring the quotient above 1.
+        np.clip(final_albedo, -np.float32(limits.max), 1, out=final_albedo)
+        if dtype is not np.float32:
+            final_albedo[...] = final_albedo.astype(dtype)
 
 
 def _largest_channel(image: np.ndarray) -> np.ndarray:
