@@ -83,4 +83,6 @@ def integer_scale(albedo: np.ndarray, shading: np.ndarray, percentile: float = 9
 
 def clipped_fraction(shading: np.ndarray, scale: float) -> float:
     """Fraction of pixels with a channel above `scale`, which an integer file cannot hold."""
+    if shading.max() <= scale:
+        return 0.0
     return float(np.count_nonzero(_largest_channel(shading) > scale) / (shading.shape[0] * shading.shape[1]))

@@ -34,6 +34,8 @@ _TAGS: dict[Hdr, tuple[int, int, int]] = {
     "hlg": (int(Colorspace.BT2020), int(ColorTrc.ARIB_STD_B67), int(ColorPrimaries.BT2020)),
 }
 
+_STRIP_PIXELS = 1 << 15
+
 # The curves as tables over a root of light: in that domain they are nowhere steep, and 2^16 entries are within 0.01 of an
 # 8-bit level of the exact camera curve over the square root, and of a 10-bit one of PQ and HLG over the fourth.
 _STEPS = np.arange(65536) / 65535
@@ -113,11 +115,17 @@ def _encode_8bit(pixels: np.ndarray, layout: str, alpha: np.ndarray | None) -> a
 
 def _encoded(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Linear RGB -> the table's codes, same shape; below 0 and NaN count as 0, above 1 as 1."""
-    # As one channel, because OpenCV applies a lone scalar to the first channel only.
-    root = cv2.sqrt(np.clip(pixels, 0.0, 1.0, dtype=np.float32).reshape(pixels.shape[0], -1))
-    # OpenCV rounds in the same pass, and its conversion takes NaN to 0.
-    codes = cv2.multiply(root, 65535.0, dtype=cv2.CV_16U)  # type: ignore[call-overload]  # the stubs know no scalars
-    return cv2.LUT(codes, table).reshape(pixels.shape)
+    codes = np.empty(pixels.shape, table.dtype)
+    # In strips that stay in the processor's cache; as one channel, because OpenCV applies a lone scalar to the first only.
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        strip = np.ascontiguousarray(pixels[top : top + rows], np.float32)
+        root = cv2.sqrt(strip.reshape(len(strip), -1))
+        np.minimum(root, np.float32(1), out=root)
+        # OpenCV rounds in the same pass, and its conversion takes NaN, the root of what is below 0 too, to 0.
+        steps = cv2.multiply(root, 65535.0, dtype=cv2.CV_16U)  # type: ignore[call-overload]  # the stubs know no scalars
+        cv2.LUT(steps, table, codes[top : top + rows].reshape(steps.shape))
+    return codes
 
 
 def _encode_deep(pixels: np.ndarray, hdr: Hdr) -> list[np.ndarray]:
