@@ -126,15 +126,19 @@ class Decomposer:
         return self._attributed(self._decompose(_linear(pixels), None), source)
 
     def stream(
-        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0
+        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0, every: int = 1
     ) -> Iterator[Decomposition]:
         """Decomposes the frames of a video one by one, frame in -> frame out, and nothing out for a `Context`.
 
         As `decompose`; every frame starts from the same noise. temporal: exposure and albedo are filtered along the
         motion, up to the next scene cut (`temporal/`); without, every frame stands alone. first_frame: number of
-        the first frame in its video, where the frames before it are left out (`TemporalFilter.resume_from`).
+        the first frame in its video, where the frames before it are left out (`TemporalFilter.resume_from`). every: the
+        network runs on every so manieth frame and where something new appears; in between what it said is carried along
+        the motion. Raises ValueError for `every` without `temporal`.
         """
-        state = TemporalFilter(first_frame) if temporal else None
+        if every != 1 and not temporal:
+            raise ValueError(f"every {every}, expected 1 where frames stand alone")
+        state = TemporalFilter(first_frame, every) if temporal else None
         for frame in frames:
             pixels, source = read_input(frame.image if isinstance(frame, Context) else frame)
             if not isinstance(frame, Context):
@@ -210,11 +214,13 @@ class Decomposer:
         """(H, W, 3) float32, not negative -> `albedo` and `guide` of low_shading, and the exposure's gain. A stream's
         state takes the frame."""
         guide, padded, gain = self._exposed(light, state)
-        albedo = self._albedo(padded)
-        if state is not None:
-            steady = state.steady(from_nchw(albedo)[: guide.shape[2], : guide.shape[3]])
-            albedo = to_nchw(working_size.pad(steady))
-        return albedo, guide, gain
+        if state is None:
+            return self._albedo(padded), guide, gain
+        if state.infer:
+            steady = state.steady(from_nchw(self._albedo(padded))[: guide.shape[2], : guide.shape[3]])
+        else:
+            steady = state.carried()
+        return to_nchw(working_size.pad(steady)), guide, gain
 
     def _own_shading(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[dict[str, np.ndarray], float]:
         """(H, W, 3) float32, not negative -> the upsampler's low-resolution inputs and the exposure's gain."""

@@ -20,13 +20,16 @@ BLOCK = 192
 GAIN_FRAMES, GAIN_RESET_STOPS = 16, 0.4
 #: A frame's result depends on this many frames before it and on no others.
 LOOK_BACK = 3 * BLOCK - 1 + GAIN_FRAMES - 1
+#: Where more of a frame than this was not seen before, the network is asked whatever `every` says.
+NEWS = 0.05
 _LEAST_LOG = 1e-3
 _DARK = 0.02
 _WINDOW = (3, 3)
 
 
 class TemporalFilter:
-    """For every frame in turn: `expose`, then run the network on the exposed frame, then `steady`, then `settle`.
+    """For every frame in turn: `expose`, then run the network on the exposed frame, then `steady`, then `settle`. Where the
+    network is to be left out (`infer` is false), `carried` stands for `steady`.
 
     The albedo stays with its surfaces; whatever else changes in the image is light and shows in the shading at once, since
     the shading is the image divided by the albedo. At a scene cut everything starts anew.
@@ -36,9 +39,12 @@ class TemporalFilter:
     fades in. A run that begins at `resume_from(frame)` gives, from `frame` on, the same bytes as one from the start.
     """
 
-    def __init__(self, first_frame: int = 0) -> None:
-        """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter."""
-        self._frame = first_frame - 1
+    def __init__(self, first_frame: int = 0, every: int = 1) -> None:
+        """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every: the
+        network runs on every so manieth frame, and where something new appears. Raises ValueError for less than 1."""
+        if every < 1:
+            raise ValueError(f"every {every}, expected at least 1")
+        self._frame, self._every = first_frame - 1, every
         self._older = self._newer = AlbedoTrack(opening=True)
         self._gains = GainFilter(GAIN_FRAMES, GAIN_RESET_STOPS)
         self._flow = FlowEstimator()
@@ -49,6 +55,10 @@ class TemporalFilter:
         self._seen: Correspondence | None = None
         #: Whether the frame that `expose` took last begins a shot; the first one does.
         self.cut = True
+        #: Whether the network is to run on it.
+        self.infer = True
+        # That frame and the one before it in one common exposure.
+        self._pair: tuple[np.ndarray, np.ndarray] | None = None
 
     @staticmethod
     def resume_from(frame: int) -> int:
@@ -75,7 +85,10 @@ class TemporalFilter:
             # One gain for both, halfway, so that a change of exposure or light is seen as what it is.
             common = math.sqrt(own_gain * self._own_gain)
             motion = self._flow(_exposed(last, self._own_gain), _exposed(low, own_gain))
-            self._seen = match(_exposed(last, common), _exposed(low, common), motion)
+            self._pair = _exposed(last, common), _exposed(low, common)
+            self._seen = match(*self._pair, motion)
+        # At the beginning of a memory always: what it begins with may not depend on the memory before it.
+        self.infer = self._seen is None or self._frame % BLOCK % self._every == 0 or float(self._seen.same.mean()) < 1 - NEWS
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
         return self._gains.update(own_gain)
 
@@ -91,6 +104,15 @@ class TemporalFilter:
         light /= np.float32(self._own_gain)
         # As a factor, so that an albedo that agrees with what is remembered stays as it is to the bit.
         return albedo * cv2.exp(self._remembered(lambda memory: memory.update(own, light, self._seen)) - own)
+
+    def carried(self) -> np.ndarray:
+        """The albedo of a frame without the network's, (h, w, 3) float32, positive: what is remembered, along the motion."""
+        if self._seen is None or self._pair is None:
+            raise RuntimeError("nothing is carried into the first frame of a shot")
+        seen = self._seen
+        before, now = (cv2.log(np.maximum(frame, 0) + np.float32(_DARK)) for frame in self._pair)
+        least = np.float32(math.log(_LEAST_LOG))
+        return cv2.exp(np.clip(self._remembered(lambda memory: memory.carry(before, now, seen)), least, 0))
 
     def settle(self, albedo: np.ndarray) -> np.ndarray:
         """After `steady`: the albedo that image and shading give at working resolution, (h, w, 3) float32, positive ->

@@ -22,6 +22,8 @@ _DOUBT, _MISTAKE, _SHORT = 0.35, 0.7, 6.0
 # Detail of a moving surface finer than this many pixels (standard deviation) is the frame's own: what motion carries is a
 # little out of place, and an albedo whose edges miss those of the image would leave them in the shading.
 _DETAIL = 2.0
+# Side of the windows in which light is smooth, and the log of the darkest albedo: for surfaces that nobody was asked about.
+_LIGHT, _DARKEST = (21, 21), -6.9
 
 
 class AlbedoTrack:
@@ -79,6 +81,28 @@ class AlbedoTrack:
         to_learn = np.maximum(np.maximum(to_learn, np.float32(LEARN) * other) - 1, 0)
         light = before * cv2.exp(everywhere + news * (change - everywhere))
         self._state = cv2.merge([held + news, to_learn, light])
+        return self._mean
+
+    def carry(self, before: np.ndarray, now: np.ndarray, seen: Correspondence) -> np.ndarray:
+        """As `update`, for a frame without an estimate of its own. before, now: (h, w, 3) float32, the last frame and this one,
+        natural log of linear light under one exposure. A surface that was not seen before is taken to be in the light that
+        the last frame had in that place, until it is learned."""
+        if self._mean is None or self._state is None:
+            raise RuntimeError("an albedo is known before it is carried")
+        light = cv2.blur(before - self._mean, _LIGHT)
+        mean, state, moving = self._mean, self._state, np.zeros_like(seen.same)
+        if np.any(seen.flow):
+            mean, state = warp(mean, seen.flow, cv2.INTER_CUBIC), warp(state, seen.flow)
+            moving = np.any(seen.flow, axis=2).astype(np.float32)
+            # Edges stay where the image has them.
+            change = now - warp(before, seen.flow, cv2.INTER_CUBIC)
+            mean += cv2.merge([moving * seen.same] * 3) * (change - cv2.GaussianBlur(change, (0, 0), _DETAIL))
+        other = _ramp(1 - seen.same, 0.25, 0.75)
+        guess = np.clip(now - light, _DARKEST, 0)
+        self._mean = mean + cv2.merge([other] * 3) * (guess - mean)
+        self._weights = cv2.merge([np.maximum(other, moving)] * 3)
+        count, to_learn, lit = cv2.split(state)
+        self._state = cv2.merge([count * (1 - other), np.maximum(to_learn, np.float32(LEARN) * other), lit])
         return self._mean
 
     def update_product(self, log_albedo: np.ndarray, seen: Correspondence | None) -> np.ndarray:
