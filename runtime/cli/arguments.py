@@ -61,6 +61,7 @@ class Settings(ModelOptions):
     start: float | None = None
     end: float | None = None
     resume: bool = False
+    every: int = 1
     hdr: Literal["", "pq", "hlg"] = ""
     deinterlace: bool = False
     audio: Path | None = None
@@ -244,6 +245,14 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         help="videos: filter exposure and albedo along the motion up to the next scene cut, against flicker; off treats "
         "every frame as a picture of its own (default: on)",
     )
+    model.add_argument(
+        "--every",
+        type=_at_least(1),
+        default=1,
+        metavar="N",
+        help="videos: run the network on every Nth frame and where something new appears; in between its albedo is carried "
+        "along the motion (default: 1)",
+    )
     model.add_argument("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
@@ -260,6 +269,8 @@ def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> S
         parser.error("arguments --pipe and --layer: expected -o -")
     if values["codec"] and values["sequence"]:
         parser.error("argument --sequence: found --codec too, expected one of them")
+    if values["every"] != 1 and values["temporal"] == "off":
+        parser.error("argument --every: found --temporal off too, in which every frame stands alone")
     if None not in (values["start"], values["end"]) and values["end"] < values["start"]:
         parser.error(f"argument --end: found {values['end']:g} before --start {values['start']:g}")
     if piped:

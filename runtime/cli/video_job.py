@@ -249,7 +249,7 @@ class _Run:
         waiting: deque[Frame] = deque()
         frames = _pixels(source.read(self._begin(), settings.end, skip), waiting, keep, live=self._job.kind == "live")
         with Sink(encoder.take, FRAMES_BEHIND) as sink:
-            for result in model.stream(frames, temporal=settings.temporal, first_frame=first):
+            for result in model.stream(frames, temporal=settings.temporal, first_frame=first, every=settings.every):
                 sink.put((waiting.popleft(), result))
                 counter.advance()
                 interrupt.check()
@@ -285,7 +285,7 @@ class _Run:
             "codec": self._codec.name,
             **{
                 name: getattr(settings, name)
-                for name in ("crf", "colorspace", "temporal", "half", "float", "preview", "start", "end", "hdr")
+                for name in ("crf", "colorspace", "temporal", "every", "half", "float", "preview", "start", "end", "hdr")
             },
             **{name: getattr(settings, name) for name in ("deinterlace", "output_colorspace", "exr_layer", "one_exr")},
         }

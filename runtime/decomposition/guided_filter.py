@@ -23,6 +23,8 @@ from intrinsic_flow.media.color import REC709_LUMINANCE
 # Three float channels of a strip, about half of a core's second cache.
 STRIP_PIXELS = 1 << 15
 _MOST = np.finfo(np.float32).max
+# Of any constant.
+_LARGEST = 64
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class GuidedFilter:
         for name, value in asdict(self).items():
             whole = name in ("cell", "radius", "color_radius")
             good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-            if not good or not math.isfinite(value) or value <= 0:
-                raise ValueError(f"{name} {value!r}, expected a positive {'integer' if whole else 'number'}")
+            if not good or not 0 < value <= _LARGEST:
+                kind = "integer" if whole else "number"
+                raise ValueError(f"{name} {value!r}, expected a positive {kind} of at most {_LARGEST}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float]) -> GuidedFilter:
@@ -120,8 +123,8 @@ class Lines:
         return shading
 
     def strips(self, image: np.ndarray, gain: float) -> Iterator[tuple[slice, np.ndarray]]:
-        """Shading of an image (H, W, 3) float32, linear, finite, not negative, in its own scale: `gain` times it is what the
-        lines were fitted to. In strips: rows of the image, and their shading (n, W, 3) float32, positive, finite or not."""
+        """Shading of an image (H, W, 3) float32, linear, finite, not negative, in its own scale: `gain` times it is what
+        the lines were fitted to. In strips: rows of the image, and their shading (n, W, 3) float32, positive, finite or not."""
         height, width = image.shape[:2]
         down, across = (self.step * side / low for side, low in zip((height, width), self.low))
         slope, offset = _enlarged(self.slope, down, 1), _enlarged(self.offset - np.float32(math.log(gain)), down, 1)

@@ -64,9 +64,9 @@ class SharedDecomposer(Decomposer):
             return result, time.perf_counter() - begun
 
     def stream(
-        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0
+        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0, every: int = 1
     ) -> Iterator[Decomposition]:
-        results = super().stream(frames, temporal=temporal, first_frame=first_frame)
+        results = super().stream(frames, temporal=temporal, first_frame=first_frame, every=every)
         done = 0
         while True:
             with self._turn:

@@ -40,8 +40,8 @@ class TemporalFilter:
     """
 
     def __init__(self, first_frame: int = 0, every: int = 1) -> None:
-        """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every: the
-        network runs on every so manieth frame, and where something new appears. Raises ValueError for less than 1."""
+        """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every:
+        the network runs on every so manieth frame, and where something new appears. Raises ValueError for less than 1."""
         if every < 1:
             raise ValueError(f"every {every}, expected at least 1")
         self._frame, self._every = first_frame - 1, every
@@ -88,7 +88,8 @@ class TemporalFilter:
             self._pair = _exposed(last, common), _exposed(low, common)
             self._seen = match(*self._pair, motion)
         # At the beginning of a memory always: what it begins with may not depend on the memory before it.
-        self.infer = self._seen is None or self._frame % BLOCK % self._every == 0 or float(self._seen.same.mean()) < 1 - NEWS
+        due = self._frame % BLOCK % self._every == 0
+        self.infer = due or self._seen is None or float(self._seen.same.mean()) < 1 - NEWS
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
         return self._gains.update(own_gain)
 
@@ -106,7 +107,7 @@ class TemporalFilter:
         return albedo * cv2.exp(self._remembered(lambda memory: memory.update(own, light, self._seen)) - own)
 
     def carried(self) -> np.ndarray:
-        """The albedo of a frame without the network's, (h, w, 3) float32, positive: what is remembered, along the motion."""
+        """The albedo of a frame without the network's, (h, w, 3) float32, positive: what is remembered, carried along."""
         if self._seen is None or self._pair is None:
             raise RuntimeError("nothing is carried into the first frame of a shot")
         seen = self._seen

@@ -57,6 +57,12 @@ def test_every_graph_is_described_in_fp32_and_all_but_the_upsampler_in_fp16():
         graph_file("upsampler", "fp16")
 
 
+GUIDED_FILTER = {
+    **dict.fromkeys(("cell", "radius", "color_radius"), 4),
+    **dict.fromkeys(("epsilon", "dark", "min_light", "min_shading", "prior", "min_weight"), 0.1),
+}
+
+
 def test_symbolic_shapes_resolve_to_the_sizes_of_an_image():
     specs = graph_specs(NetworkInterface((10, 20, 30)))
     feature_16 = specs["encoder"].outputs[1]
@@ -87,6 +93,8 @@ def test_symbolic_shapes_resolve_to_the_sizes_of_an_image():
         ({"latent": {"mean": [0.0] * 12, "std": [0.0] * 12}}, r"latent\.std\[0\] 0.0"),
         ({"tone_map": {"percentile": 90}}, "tone_map"),
         ({"tone_map": None}, "tone_map"),
+        ({"upsampler": {"cell": 4}}, "upsampler"),
+        ({"upsampler": {**GUIDED_FILTER, "cell": 0}}, "cell 0, expected a positive integer"),
         ({"files": []}, "files"),
         ({"files": {"../secret": {"sha256": "", "bytes": 1}}}, "a plain name"),
         ({"name": "a\0b"}, "text without NUL"),

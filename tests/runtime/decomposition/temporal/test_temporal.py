@@ -312,3 +312,26 @@ def test_an_even_noisy_wall_is_the_same_wall_and_a_shadow_that_passes_over_it_is
     for light, strength in ((1, 0.02), (0.85, 0.005)):
         before, now = wall(1, strength), wall(light, strength)
         assert match(before, now, estimate(before, now)).same.mean() > 0.95
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_between_the_networks_frames_the_albedo_moves_with_its_surface(every):
+    wide = texture(5, width=WIDTH + 40)
+    state, light, asked = TemporalFilter(every=every), lamp(), 0
+    for shift in range(12):
+        albedo = np.ascontiguousarray(wide[:, 2 * shift : 2 * shift + WIDTH])
+        state.expose(albedo * light, 1.0)
+        asked += state.infer
+        found = state.steady(albedo) if state.infer else state.carried()
+        assert state.infer or shift % every
+    error = np.abs(np.log(found / albedo))[8:-8, 8:-12]
+    assert asked == 12 // every and np.mean(error) < 0.03
+
+
+def test_the_network_is_asked_at_once_where_another_scene_appears():
+    state = TemporalFilter(every=96)
+    for number, albedo in enumerate([texture(1), texture(1), texture(2), texture(2)]):
+        state.expose(albedo * lamp(), 1.0)
+        assert state.infer == (number in (0, 2))
+        found = state.steady(albedo) if state.infer else state.carried()
+        np.testing.assert_allclose(found, albedo, rtol=1e-3)
