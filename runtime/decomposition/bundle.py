@@ -228,8 +228,8 @@ def write_manifest(
     """Writes bundle.json for the graphs, weights and start noise that lie in `folder`; returns its path.
 
     upsampler: what the upsampler graph computes, None for something else. Hashes weights, noise and every graph file of
-    `all_graph_specs` that is there, and describes those graphs. What `Bundle.load` would refuse is refused here (ValueError,
-    InputError), and no manifest is left.
+    `all_graph_specs` that is there, and describes those graphs. What `Bundle.load` would refuse is refused here
+    (ValueError, InputError), and no manifest is left.
     """
     folder = Path(folder)
     described = all_graph_specs(NetworkInterface.of(feature_channels, config))

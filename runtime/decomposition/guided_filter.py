@@ -124,7 +124,7 @@ class Lines:
 
     def strips(self, image: np.ndarray, gain: float) -> Iterator[tuple[slice, np.ndarray]]:
         """Shading of an image (H, W, 3) float32, linear, finite, not negative, in its own scale: `gain` times it is what
-        the lines were fitted to. In strips: rows of the image, and their shading (n, W, 3) float32, positive, finite or not."""
+        the lines were fitted to. In strips: rows, and their shading (n, W, 3) float32, positive, perhaps infinite."""
         height, width = image.shape[:2]
         down, across = (self.step * side / low for side, low in zip((height, width), self.low))
         slope, offset = _enlarged(self.slope, down, 1), _enlarged(self.offset - np.float32(math.log(gain)), down, 1)
@@ -132,7 +132,7 @@ class Lines:
         count = max(1, STRIP_PIXELS // width)
         for top in range(0, height, count):
             rows = slice(top, min(top + count, height))
-            light = cv2.transform(image[rows], weights)
+            light = np.asarray(cv2.transform(image[rows], weights), np.float32)
             np.clip(light, np.float32(self.filter.min_light), _MOST, out=light)
             light += np.float32(self.filter.dark)
             cv2.log(light, light)
@@ -161,7 +161,7 @@ def _cells(plane: np.ndarray, cell: int) -> np.ndarray:
     below, right = -height % cell, -width % cell
     padded = cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_CONSTANT)
     size = (padded.shape[1] // cell, padded.shape[0] // cell)
-    means = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    means = np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.float32)
     means[-1] *= np.float32(cell / (cell - below))
     means[:, -1] *= np.float32(cell / (cell - right))
     return means

@@ -85,8 +85,8 @@ class AlbedoTrack:
 
     def carry(self, before: np.ndarray, now: np.ndarray, seen: Correspondence) -> np.ndarray:
         """As `update`, for a frame without an estimate of its own. before, now: (h, w, 3) float32, the last frame and this
-        one, natural log of linear light under one exposure. A surface that was not seen before is taken to be in the light that
-        the last frame had in that place, until it is learned."""
+        one, natural log of linear light under one exposure. A surface that was not seen before is taken to be in the light
+        that the last frame had in that place, until it is learned."""
         if self._mean is None or self._state is None:
             raise RuntimeError("an albedo is known before it is carried")
         light = cv2.blur(before - self._mean, _LIGHT)
