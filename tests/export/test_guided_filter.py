@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.backends import open_engine
+from intrinsic_flow.backends import open_backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
 from intrinsic_flow.export.graphs.guided_upsampler import CONSTANTS
@@ -14,7 +14,7 @@ from intrinsic_flow.export.graphs.guided_upsampler import CONSTANTS
 
 @pytest.fixture(scope="module")
 def engine():
-    engine = open_engine(Bundle.load("small"), "cpu", threads=1)
+    engine = open_backend(Bundle.load("small"), "cpu", threads=1)
     yield engine
     engine.close()
 
