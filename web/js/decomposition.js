@@ -22,11 +22,18 @@ export class Decomposition {
   }
 
   /** Reads the picture once, for network and preview. Sets `low`, `gain`, `preview.image`. */
-  measure(resolution, onRow) {
+  async measure(resolution) {
     const { picture, model } = this;
     const low = workingSize(picture.height, picture.width, resolution);
     const preview = fitted(picture.height, picture.width, PREVIEW_SIDE);
-    const [image, shown] = resample(picture, [low, preview], onRow);
+    await picture.open();
+    let sizes;
+    try {
+      sizes = resample(picture, [low, preview]);
+    } finally {
+      picture.close();
+    }
+    const [image, shown] = sizes;
     this.gain = exposureGain(image, model.manifest.tone_map);
     this.low = { ...image, data: image.data.map((value) => value * this.gain) };
     this.preview = { height: shown.height, width: shown.width, image: shown.data };
@@ -62,11 +69,16 @@ export class Decomposition {
   async *strips() {
     const { picture } = this;
     const most = Math.max(1, Math.floor(STRIP_PIXELS / picture.width));
-    for (let top = 0; top < picture.height; top += most) {
-      const rows = Math.min(most, picture.height - top);
-      const image = new Float32Array(3 * rows * picture.width);
-      picture.linearPlanes(top, rows, image);
-      yield { top, rows, ...(await this.#layers(image, top, rows, picture)) };
+    await picture.open();
+    try {
+      for (let top = 0; top < picture.height; top += most) {
+        const rows = Math.min(most, picture.height - top);
+        const image = new Float32Array(3 * rows * picture.width);
+        picture.linearPlanes(top, rows, image);
+        yield { top, rows, ...(await this.#layers(image, top, rows, picture)) };
+      }
+    } finally {
+      picture.close();
     }
   }
 

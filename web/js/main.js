@@ -12,7 +12,7 @@ const options = new URLSearchParams(location.search);
 
 const worker = new WorkerCalls(new URL("./worker.js", import.meta.url), showPhoto);
 const wipes = [...document.querySelectorAll("[data-layer]")].map((tile) => new Wipe(tile));
-const state = { file: null, name: "", kept: [], active: null, color: SWATCHES[0], cross: null };
+const state = { file: null, name: "", shown: null, kept: [], active: null, color: SWATCHES[0], cross: null };
 
 let fault = 0;
 function alertUser(text) {
@@ -65,7 +65,9 @@ async function take(file, name = file.name || "pasted.png") {
   } catch (error) {
     if (error.stale) return;
     alertUser(error.message);
+    Object.assign(state, state.shown);
     if (!document.body.dataset.photo) leave();
+    else update();
   }
   document.body.classList.remove("busy");
   rest();
@@ -93,6 +95,7 @@ function showPhoto({ bitmap, width, height }) {
 
 function showLayers({ albedo, shading, width, height, seconds, depth }) {
   document.body.dataset.photo = state.name;
+  state.shown = { file: state.file, name: state.name };
   $("facts").textContent = `${width} × ${height} · ${depth} bits · ${seconds.toFixed(2)} s`;
   wipes[0].reveal(albedo);
   wipes[1].reveal(shading);

@@ -16,18 +16,27 @@ export function free(array) {
 /** A message for the visitor, in one line. */
 export class PictureError extends Error {}
 
-/** Interleaved RGB codes of 8 or 16 bits, and alpha where there is some. */
+/** Interleaved RGB codes of 8 or 16 bits, all of them or those of some rows, and alpha where there is some. */
 export class Picture {
-  constructor(width, height, levels) {
-    Object.assign(this, { width, height, levels, alpha: null });
+  constructor(width, height, levels, rows = height) {
+    Object.assign(this, { width, height, levels, alpha: null, freed: false });
     this.table = linearOfCodes(levels);
     this.Array = levels > 255 ? Uint16Array : Uint8Array;
-    this.codes = new this.Array(3 * width * height);
+    this.codes = new this.Array(3 * width * rows);
+  }
+
+  /** Rows can be read until as many calls of `close`. */
+  async open() {}
+  close() {}
+
+  /** Where the codes of row y begin. */
+  at(y) {
+    return 3 * y * this.width;
   }
 
   /** Row y as linear light, interleaved, into `row`; the part of a row from column `left` on. */
   linearRow(y, row, left = 0) {
-    const from = 3 * (y * this.width + left);
+    const from = this.at(y) + 3 * left;
     const { codes, table } = this;
     for (let i = 0; i < row.length; i++) row[i] = table[codes[from + i]];
   }
@@ -35,15 +44,20 @@ export class Picture {
   /** Rows as three planes of linear light, times a gain, into `planes` (3 * rows * width). */
   linearPlanes(top, rows, planes, gain = 1) {
     const area = rows * this.width;
-    const { codes, table } = this;
-    for (let i = 0, from = 3 * top * this.width; i < area; i++) {
-      planes[i] = table[codes[from++]] * gain;
-      planes[area + i] = table[codes[from++]] * gain;
-      planes[2 * area + i] = table[codes[from++]] * gain;
+    const { width, table } = this;
+    for (let y = 0, i = 0; y < rows; y++) {
+      let from = this.at(top + y);
+      const { codes } = this;
+      for (let x = 0; x < width; x++, i++) {
+        planes[i] = table[codes[from++]] * gain;
+        planes[area + i] = table[codes[from++]] * gain;
+        planes[2 * area + i] = table[codes[from++]] * gain;
+      }
     }
   }
 
   free() {
+    this.freed = true;
     free(this.codes);
     free(this.alpha);
   }
@@ -57,6 +71,73 @@ export class Picture {
     this.alpha.set(values, y * this.width);
   }
 }
+
+/** A picture that the browser decodes, anew each time that it is opened: between, its file alone is in memory. */
+class DecodedPicture extends Picture {
+  constructor(blob, bitmap) {
+    super(bitmap.width, bitmap.height, 255, Math.min(STRIP, bitmap.height));
+    Object.assign(this, { blob, bitmap: Promise.resolve(bitmap), users: 0, first: -1, seen: 0 });
+    const canvas = new OffscreenCanvas(this.width, Math.min(STRIP, this.height));
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
+  }
+
+  async open() {
+    this.users++;
+    this.bitmap ??= decode(this.blob);
+    try {
+      this.decoded = await this.bitmap;
+    } catch (error) {
+      this.users--;
+      this.bitmap = null;
+      throw error;
+    }
+  }
+
+  close() {
+    if (--this.users === 0) this.#release();
+  }
+
+  free() {
+    super.free();
+    if (!this.users) this.#release();
+  }
+
+  #release() {
+    this.bitmap?.then((bitmap) => bitmap.close());
+    this.bitmap = this.decoded = null;
+    this.first = -1;
+  }
+
+  at(y) {
+    const first = y - (y % STRIP);
+    if (first !== this.first) this.#read(first);
+    return 3 * (y - first) * this.width;
+  }
+
+  #read(top) {
+    const { width, codes, context } = this;
+    const rows = Math.min(STRIP, this.height - top);
+    context.clearRect(0, 0, width, rows);
+    context.drawImage(this.decoded, 0, top, width, rows, 0, 0, width, rows);
+    const { data } = context.getImageData(0, 0, width, rows);
+    for (let from = 0, to = 0; from < data.length; from += 4) {
+      codes[to++] = data[from];
+      codes[to++] = data[from + 1];
+      codes[to++] = data[from + 2];
+    }
+    // Every row is read in order the first time.
+    const alpha = top >= this.seen ? new Uint8Array(width) : null;
+    for (let y = 0; alpha && y < rows; y++) {
+      for (let x = 0; x < width; x++) alpha[x] = data[4 * (y * width + x) + 3];
+      this.keepAlpha(top + y, alpha);
+    }
+    this.seen = Math.max(this.seen, top + rows);
+    this.first = top;
+    free(data);
+  }
+}
+
+const decode = (blob) => createImageBitmap(blob, { imageOrientation: "from-image" });
 
 /** Reads a File or Blob. name: for messages. Throws PictureError. */
 export async function readPicture(file, name) {
@@ -83,8 +164,13 @@ export async function readPicture(file, name) {
   }
   free(bytes);
   let bitmap;
+  let blob;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    // The file may change or go while the page has it.
+    const content = new Uint8Array(await file.arrayBuffer());
+    blob = new Blob([content], { type: file.type });
+    free(content);
+    bitmap = await decode(blob);
   } catch {
     if (kind === "HEIC") fail("a HEIC file, which this browser does not open", "JPEG, PNG, WebP or AVIF");
     if (kind === "EXR" || kind === "TIFF" || kind === "raw")
@@ -93,35 +179,11 @@ export async function readPicture(file, name) {
   }
   try {
     limit(bitmap.width, bitmap.height);
-    return readBitmap(bitmap);
-  } finally {
+  } catch (error) {
     bitmap.close();
+    throw error;
   }
-}
-
-function readBitmap(bitmap) {
-  const { width, height } = bitmap;
-  const picture = new Picture(width, height, 255);
-  const canvas = new OffscreenCanvas(width, Math.min(STRIP, height));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  const alpha = new Uint8Array(width);
-  for (let top = 0; top < height; top += STRIP) {
-    const rows = Math.min(STRIP, height - top);
-    context.clearRect(0, 0, width, rows);
-    context.drawImage(bitmap, 0, top, width, rows, 0, 0, width, rows);
-    const { data } = context.getImageData(0, 0, width, rows);
-    for (let i = 0, to = 3 * top * width; i < data.length; i += 4) {
-      picture.codes[to++] = data[i];
-      picture.codes[to++] = data[i + 1];
-      picture.codes[to++] = data[i + 2];
-    }
-    for (let y = 0; y < rows; y++) {
-      for (let x = 0; x < width; x++) alpha[x] = data[4 * (y * width + x) + 3];
-      picture.keepAlpha(top + y, alpha);
-    }
-    free(data);
-  }
-  return picture;
+  return new DecodedPicture(blob, bitmap);
 }
 
 async function readPng(header) {

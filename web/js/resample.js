@@ -91,7 +91,7 @@ class AreaAverage {
  * A picture at one or several sizes, read once. sizes: {height, width}; a side that grows is interpolated.
  * Returns an array of {height, width, data}: linear light, three planes, Float32Array.
  */
-export function resample(picture, sizes, onRow = () => {}) {
+export function resample(picture, sizes) {
   const averages = sizes.map(
     ({ height, width }) =>
       new AreaAverage(picture.height, picture.width, Math.min(height, picture.height), Math.min(width, picture.width)),
@@ -100,7 +100,6 @@ export function resample(picture, sizes, onRow = () => {}) {
   for (let y = 0; y < picture.height; y++) {
     picture.linearRow(y, row);
     for (const average of averages) average.push(row);
-    onRow(y);
   }
   return averages.map(({ size, planes }, i) => bilinear({ ...size, data: planes }, sizes[i].height, sizes[i].width));
 }

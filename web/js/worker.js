@@ -10,6 +10,7 @@ import { PngWriter } from "./png.js";
 
 let opening = null;
 let current = null;
+let last = null;
 let newest = 0;
 
 const calls = { open, decompose, edit, save };
@@ -49,50 +50,54 @@ async function open({ models, runtime, backend }) {
 
 async function decompose({ file, name, resolution }, tell) {
   const ticket = ++newest;
-  let photo = null;
   const fresh = () => {
-    if (ticket === newest) return;
-    photo?.free();
-    throw new Stale("another photo came");
+    if (ticket !== newest) throw new Stale("another photo came");
   };
   tell({ stage: "Opening the model" });
-  const model = await opening;
+  await opening;
   fresh();
-  tell({ stage: "Reading the photo" });
-  const picture = await readInstead(file, name);
-  fresh();
-  const { width, height } = picture;
-  tell({ stage: "Finding the surfaces" });
-  const start = performance.now();
-  photo = Object.assign(new Decomposition(model, picture, name), { file });
-  photo.measure(resolution);
-  const shown = await bitmap(photo.preview, photo.preview.image, 1);
-  self.postMessage({ id: undefined, photo: { bitmap: shown, width, height } }, [shown]);
-  await photo.solve();
-  fresh();
-  const seconds = (performance.now() - start) / 1000;
-  photo.level = lightLevel(photo.preview.shading);
-  photo.white = whiteOf(photo.preview.shading);
-  current = photo;
-  const [albedo, shading] = await Promise.all([
-    bitmap(photo.preview, photo.preview.albedo, 1),
-    bitmap(photo.preview, photo.preview.shading, 1 / photo.white),
-  ]);
-  return { albedo, shading, width, height, seconds, gain: photo.gain, depth: picture.levels > 255 ? 16 : 8, transfer: [albedo, shading] };
+  // Its memory is needed for the next one.
+  current?.free();
+  current = null;
+  selections = new Map();
+  const shown = (photo) => self.postMessage({ id: undefined, photo }, [photo.bitmap]);
+  try {
+    const photo = await solved({ file, name, resolution }, fresh, tell, shown);
+    current = photo;
+    last = { file, name, resolution };
+    const [albedo, shading] = await Promise.all([
+      bitmap(photo.preview, photo.preview.albedo, 1),
+      bitmap(photo.preview, photo.preview.shading, 1 / photo.white),
+    ]);
+    const { width, height, levels } = photo.picture;
+    const { seconds, gain } = photo;
+    return { albedo, shading, width, height, seconds, gain, depth: levels > 255 ? 16 : 8, transfer: [albedo, shading] };
+  } catch (error) {
+    // What is still shown can be edited and saved again.
+    if (last && ticket === newest) current = await solved(last, fresh).catch(() => null);
+    throw error;
+  }
 }
 
-/** Reads a photo in the place of the current one, whose pixels make room for it and come back where it is none. */
-async function readInstead(file, name) {
-  const before = current;
-  before?.picture.free();
+/** A photo with its layers. onShown: gets it at preview size before they are found. Throws Stale where `fresh` does. */
+async function solved({ file, name, resolution }, fresh, tell = () => {}, onShown = null) {
+  tell({ stage: "Reading the photo" });
+  const picture = await readPicture(file, name);
+  const photo = new Decomposition(await opening, picture, name);
   try {
-    const picture = await readPicture(file, name);
-    before?.free();
-    if (current === before) current = null;
-    selections = new Map();
-    return picture;
+    fresh();
+    tell({ stage: "Finding the surfaces" });
+    const start = performance.now();
+    await photo.measure(resolution);
+    if (onShown) onShown({ bitmap: await bitmap(photo.preview, photo.preview.image, 1), width: picture.width, height: picture.height });
+    await photo.solve();
+    fresh();
+    photo.seconds = (performance.now() - start) / 1000;
+    photo.level = lightLevel(photo.preview.shading);
+    photo.white = whiteOf(photo.preview.shading);
+    return photo;
   } catch (error) {
-    if (before && before === current) before.picture = await readPicture(before.file, before.name);
+    photo.free();
     throw error;
   }
 }
@@ -152,7 +157,7 @@ async function save({ layer, format, edits, light }, tell) {
   const name = `${stem}_${layer}.${format}`;
   const passes = layer === "shading" && format !== "exr" && photo.scale === null ? 2 : 1;
   const progress = (pass) => (part) => {
-    if (current !== photo || !picture.codes.length) throw new Stale("another photo came");
+    if (current !== photo || picture.freed) throw new Stale("another photo came");
     tell({ progress: (pass + part) / passes });
   };
   const scale = layer === "shading" && format !== "exr" ? await photo.shadingScale(progress(0)) : 1;
