@@ -37,6 +37,7 @@ _BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 #: Report: data set and further options of benchmarks.quality.
 SETS: dict[str, tuple[str, ...]] = {
+    "shards-white-balanced": ("shards", "--protocol", "white-balanced"),
     "shards-native": ("shards",),
     "mit-native": ("mit",),
     "mit-native-384": ("mit", "--resolution", "384"),
@@ -44,7 +45,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "mit-barron-train": ("mit", "--protocol", "barron", "--split", "train"),
     "mit-constancy": ("mit", "--protocol", "constancy"),
 }
-IN_CARD = ("shards-native", "mit-native", "mit-native-384")
+IN_CARD = ("shards-white-balanced", "shards-native", "mit-native", "mit-native-384")
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,21 @@ class Line:
 
 
 LINES = (
-    Line("shards `native`, {n} views of {groups} scenes", "shards-native", "albedo LMSE", (("albedo", "lmse", 4),)),
-    Line("", "shards-native", "shading LMSE", (("shading", "lmse", 4),)),
-    Line("", "shards-native", "albedo SSIM ↑", (("albedo", "ssim", 3),)),
-    Line("", "shards-native", "shading SSIM ↑", (("shading", "ssim", 3),)),
+    Line(
+        "shards `white-balanced`, {n} views of {groups} scenes",
+        "shards-white-balanced",
+        "albedo LMSE",
+        (("albedo", "lmse", 4),),
+    ),
+    Line("", "shards-white-balanced", "shading LMSE", (("shading", "lmse", 4),)),
+    Line("", "shards-white-balanced", "albedo SSIM ↑", (("albedo", "ssim", 3),)),
+    Line("", "shards-white-balanced", "shading SSIM ↑", (("shading", "ssim", 3),)),
+    Line(
+        "the same in their own warm light, `native`",
+        "shards-native",
+        "albedo / shading LMSE",
+        (("albedo", "lmse", 4), ("shading", "lmse", 4)),
+    ),
     Line("MIT `native`, {n} objects", "mit-native", "albedo LMSE", (("albedo", "lmse", 4),)),
     Line("", "mit-native", "shading LMSE", (("shading", "lmse", 4),)),
     Line("", "mit-native", "albedo / shading RMSE", (("albedo", "rmse", 4), ("shading", "rmse", 4))),

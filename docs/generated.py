@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# Scripts describe the tree that they lie in, not another one that is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 
 def run(script: str, description: str | None, file: Path, content: Callable[[], str]) -> int:
     """Writes `content()` into a file, or with --check compares it with what is there; returns the exit code.

@@ -48,7 +48,6 @@ from intrinsic_flow.decomposition.bundle import (
 from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.graphs.guided_upsampler import CONSTANTS
 from intrinsic_flow.export.graphs.half import half_copy
 from intrinsic_flow.export.graphs.merge import merge_loop
 from intrinsic_flow.export.graphs.modules import graph_modules
@@ -70,6 +69,7 @@ from intrinsic_flow.export.weights import load_model, round_weights, save_weight
 from intrinsic_flow.media.atomic_file import replace_folder
 from intrinsic_flow.train.checkpoint import CheckpointError, load_run
 from intrinsic_flow.train.networks.config import LATENT_CHANNELS
+from intrinsic_flow.train.networks.guided_upsampler import CONSTANTS
 from intrinsic_flow.train.networks.model import SAMPLING_NOISE_SCALE, IntrinsicFlow
 
 _OF_FORMAT_1 = {"name", "config", "feature_channels", "tone_map", "steps", "noise_scale", "opset", "source", "files"}

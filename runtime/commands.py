@@ -51,6 +51,7 @@ COMMANDS = {
     "benchmark-video": ("benchmarks.video", "steadiness, speed and memory of videos"),
     "resolution": ("benchmarks.resolution", "working resolutions and the upsampler"),
     "shadows": ("benchmarks.shadows", "hard shadows left in the albedo"),
+    "sheet": ("benchmarks.sheet", "photographs beside our answers and published ones"),
     "renew": ("benchmarks.renew", "bundle, parity, scores and their tables, anew"),
     "experiments": ("benchmarks.experiments", "a table of training runs, scored"),
     "tune-retinex": ("benchmarks.tune_retinex", "thresholds of the Retinex baseline"),

@@ -190,6 +190,9 @@ class FlowConfig(TrainingConfig):
     )
     freeze_pretrained: bool = option(False, "keep the pretrained network's weights as they are")
     decoder_image: bool = option(False, "train a decoder that sees the image, from the VAE's")
+    decoder_only: bool = option(
+        False, "train only a decoder that sees the image, on what the network, kept as it is, answers in two steps"
+    )
     light_recombination: bool = option(True, "recombine the light groups with random gains and colours")
     residual_light: bool = option(True, "gloss and other light that is no diffuse reflection in the input")
     paint: float = option(0.0, "share of views whose surfaces are painted with random shapes")
@@ -204,6 +207,9 @@ class FlowConfig(TrainingConfig):
     gradient_weight: float = option(0.0, "weight of the multi-scale gradient loss on the decoded albedo")
     shading_weight: float = option(0.0, "weight of the L1 loss on the log-shading that the decoded albedo leaves")
     shading_gradient_weight: float = option(0.0, "weight of the gradient loss on that log-shading")
+    product_weight: float = option(
+        0.0, "weight of the same four losses on the albedo that the guided filter leaves, which users get"
+    )
     perceptual_weight: float = option(0.5, "weight of the perceptual distance on the decoded albedo")
 
     def check(self) -> None:
@@ -218,6 +224,8 @@ class FlowConfig(TrainingConfig):
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
         super().check()
+        if self.decoder_only and not self.decoder_image:
+            raise ConfigError("--decoder-only: found --no-decoder-image, expected --decoder-image")
         for name in ("paint", "cast_shadows", "sharpen"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected a share of 0 to 1")

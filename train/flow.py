@@ -6,7 +6,7 @@
 
 With x0 ~ N(0, I), x1 the normalised albedo latent and z_t = (1-t) x0 + t x1, the UNet learns v = x1 - x0 (Lipman et al.
 2023); the decoded one-step estimate z_t + (1-t) v is compared with the albedo, by L1, by gradients and by a perceptual
-distance.
+distance, and so may be what the guided filter makes of it.
 The run folder gets config.yaml, metrics.jsonl, losses.png, grids/ (input | albedo | truth | shading | truth) and
 checkpoint.pt. Ctrl-C and SIGTERM save the step under way: `python -m train.flow --resume runs/flow` goes on exactly.
 """
@@ -20,13 +20,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from intrinsic_flow.train.checkpoint import load_initial_weights, load_vae, start_from
 from intrinsic_flow.train.command import exit_with_one_line, run_stage
 from intrinsic_flow.train.config import ConfigError, FlowConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
 from intrinsic_flow.train.ema import EMA
-from intrinsic_flow.train.gradient_loss import log_shading_error, multiscale_gradient_loss
+from intrinsic_flow.train.image_losses import ImageLosses, Product
 from intrinsic_flow.train.loop import TrainingLoop
 from intrinsic_flow.train.metrics import lmse, psnr_srgb
 from intrinsic_flow.train.networks.config import LATENT_DOWNSCALE
@@ -106,6 +107,9 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         model.vae.decoder.requires_grad_(True)
     if model.encoder.pretrained is not None:
         model.encoder.pretrained.requires_grad_(not config.freeze_pretrained)
+    if config.decoder_only:
+        model.encoder.eval().requires_grad_(False)
+        model.unet.eval().requires_grad_(False)
     ema = EMA(model, config.ema_decay)
     optimizer = optimizer_for(model, config)
     loop = TrainingLoop(
@@ -117,58 +121,58 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         resume=resume,
         began=began,
     )
-    conditioned = processes.wrap(session.prepare(ConditionedVelocity(model)))
+    conditioned = session.prepare(ConditionedVelocity(model))
+    if not config.decoder_only:
+        conditioned = processes.wrap(conditioned)
     encode, decoding = session.prepare(model.vae.encode), session.prepare(Decode(model.vae))
     decode = processes.wrap(decoding) if network.decoder_image else decoding
     augment = augmentation(config)
+    image_losses, product = ImageLosses(config), Product()
+    weights = {"velocity": 1.0, "product": config.product_weight, "perceptual": config.perceptual_weight}
+    weights |= image_losses.weights
     regression = network.prediction == "regression"
 
     for step in loop:
         plan = session.plan(step.index)
         count = plan.bucket.batch
         batch = random_batch(session.train, plan.index, plan.size, config.zooms, augment, plan.draws)
-        t = sample_times(plan.draws, 1.0 if regression else config.t_zero, config.t_half)
-        t4 = t[:, None, None, None]
+        losses: dict[str, Tensor] = {}
         with session.autocast():
             with torch.no_grad():
                 x1 = encode(batch.albedo).float()
-            x0 = torch.zeros_like(x1) if regression else plan.draws.normal(*x1.shape[1:])
-            z = (1 - t4) * x0 + t4 * x1
-            velocity = conditioned(batch.image, z, t).float()
-            coverage = F.avg_pool2d(batch.mask, LATENT_DOWNSCALE)
-            weight = config.invalid_weight + (1 - config.invalid_weight) * coverage
-            error = ((velocity - (x1 - x0)).square() * weight).mean((1, 2, 3))
-            losses = {"velocity": processes.share(error, count)}
-            total = losses["velocity"]
-            decoded = round(config.decoded_share * count)
+            noise = plan.draws.normal(*x1.shape[1:])
+            if config.decoder_only:
+                decoded = count
+                with torch.no_grad():
+                    estimate = model.sample(batch.image, SAMPLING_NOISE_SCALE * noise).float()
+            else:
+                decoded = round(config.decoded_share * count)
+                t = sample_times(plan.draws, 1.0 if regression else config.t_zero, config.t_half)
+                t4 = t[:, None, None, None]
+                x0 = torch.zeros_like(x1) if regression else noise
+                z = (1 - t4) * x0 + t4 * x1
+                velocity = conditioned(batch.image, z, t).float()
+                coverage = F.avg_pool2d(batch.mask, LATENT_DOWNSCALE)
+                weight = config.invalid_weight + (1 - config.invalid_weight) * coverage
+                error = ((velocity - (x1 - x0)).square() * weight).mean((1, 2, 3))
+                losses["velocity"] = processes.share(error, count)
+                estimate = z + (1 - t4) * velocity
             if decoded:
                 mine = processes.leading(decoded)
-                estimate = (z + (1 - t4) * velocity)[:mine]
-                target, mask = encode_albedo(batch.albedo[:mine]), batch.mask[:mine]
-                prediction = decode(estimate, batch.image[:mine]).float()
-                difference = prediction - target
-                losses["decoded"] = processes.share((difference.abs() * mask).mean((1, 2, 3)), decoded)
-                total = total + config.decoded_weight * losses["decoded"]
-                if config.gradient_weight:
-                    edges = multiscale_gradient_loss(difference, mask)
-                    losses["gradient"] = processes.share(edges, decoded)
-                    total = total + config.gradient_weight * losses["gradient"]
-                if config.shading_weight or config.shading_gradient_weight:
-                    shading = log_shading_error(prediction, target)
-                if config.shading_weight:
-                    losses["shading"] = processes.share((shading.abs() * mask).mean((1, 2, 3)), decoded)
-                    total = total + config.shading_weight * losses["shading"]
-                if config.shading_gradient_weight:
-                    edges = multiscale_gradient_loss(shading, mask)
-                    losses["shading_gradient"] = processes.share(edges, decoded)
-                    total = total + config.shading_gradient_weight * losses["shading_gradient"]
+                image, mask, target = batch.image[:mine], batch.mask[:mine], encode_albedo(batch.albedo[:mine])
+                prediction = decode(estimate[:mine], image).float()
+                for name, term in image_losses(prediction, target, mask).items():
+                    losses[name] = processes.share(term, decoded)
+                if config.product_weight:
+                    terms = image_losses(product(prediction, image), target, mask)
+                    parts = torch.stack([weights[name] * term for name, term in terms.items()])
+                    losses["product"] = processes.share(parts.sum(0), decoded)
                 if perceptual is not None:
                     seen = max(1, min(decoded, round(config.perceptual_share * count)))
                     mine = processes.leading(seen)
                     distance = perceptual(prediction[:mine].clamp(0, 1), target[:mine])
                     losses["perceptual"] = processes.share(distance, seen)
-                    total = total + config.perceptual_weight * losses["perceptual"]
-        losses["total"] = total
+        losses["total"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         loop.record(loop.update(model, optimizer, losses), count)
 
     return loop.finish()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from intrinsic_flow.export.graphs.guided_upsampler import GuidedUpsampler
-from intrinsic_flow.export.graphs.low_shading import LowShading
+from intrinsic_flow.train.networks.guided_upsampler import GuidedUpsampler
+from intrinsic_flow.train.networks.low_shading import LowShading
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 

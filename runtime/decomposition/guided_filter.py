@@ -1,7 +1,7 @@
 """The guided filter of a bundle's upsampler graph, computed on the CPU by OpenCV: several times as fast as the graph there.
 
 In windows of the low resolution log-shading is a line over log-luminance, `slope * log(Y + dark) + offset`, with an offset
-for each channel (export/graphs/guided_upsampler.py derives it). The graph interpolates by matrix products, computes in
+for each channel (train/networks/guided_upsampler.py derives it). The graph interpolates by matrix products, computes in
 whole planes and fits anew for every strip; here the fit is a value, which a video changes before it is applied, and the
 full resolution is computed in strips that stay in the processor's cache. Both agree to rounding.
 

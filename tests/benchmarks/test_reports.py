@@ -39,8 +39,8 @@ def test_a_report_names_no_folder_of_the_machine_that_made_it(path: Path) -> Non
 @pytest.mark.parametrize(
     ("report", "layer", "score", "line"),
     [
-        ("shards-native", "albedo", "lmse", "| albedo LMSE | "),
-        ("shards-native", "shading", "lmse", "| shading LMSE | "),
+        ("shards-white-balanced", "albedo", "lmse", "| albedo LMSE | "),
+        ("shards-white-balanced", "shading", "lmse", "| shading LMSE | "),
         ("mit-native", "albedo", "lmse", "| albedo LMSE | "),
         ("mit-native", "shading", "lmse", "| shading LMSE | "),
         ("mit-grosse", "both", "lmse", "| both LMSE | "),

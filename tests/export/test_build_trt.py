@@ -15,13 +15,13 @@ from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.decomposition.bundle import Bundle, graph_file, graph_specs
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.graphs.low_shading import LowShading
 from intrinsic_flow.export.graphs.onnx_graph import export_graph, save_graph
 from intrinsic_flow.export.trt.builder import PlanBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import choose_target
 from intrinsic_flow.export.trt.tensor_types import check_network
+from intrinsic_flow.train.networks.low_shading import LowShading
 
 rtx = pytest.importorskip("tensorrt_rtx_bindings", reason='TensorRT for RTX is not installed: pip install ".[rtx]"')
 

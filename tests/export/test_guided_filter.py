@@ -9,7 +9,7 @@ import pytest
 from intrinsic_flow.backends import open_backend
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
-from intrinsic_flow.export.graphs.guided_upsampler import CONSTANTS
+from intrinsic_flow.train.networks.guided_upsampler import CONSTANTS
 
 
 @pytest.fixture(scope="module")

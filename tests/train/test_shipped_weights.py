@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ BUNDLE = Path(__file__).parents[2] / "runtime" / "models" / "small"
 
 @pytest.fixture(scope="module")
 def model() -> IntrinsicFlow:
-    model = IntrinsicFlow(CONFIGS["small"])
+    model = IntrinsicFlow(dataclasses.replace(CONFIGS["small"], decoder_image=True))
     model.load_state_dict(load_initial_weights(BUNDLE))
     return model.eval()
 

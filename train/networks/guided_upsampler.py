@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic_flow.decomposition.guided_filter import GuidedFilter
-from intrinsic_flow.export.graphs.low_shading import MIN_LIGHT
+from intrinsic_flow.train.networks.low_shading import MIN_LIGHT
 
 CELL = 4
-RADIUS = 3
+RADIUS = 1
 COLOR_RADIUS = 4
 EPSILON = 0.02
 MIN_SHADING = 1e-8
@@ -49,29 +49,34 @@ _REC709 = (0.2126, 0.7152, 0.0722)
 
 def _luminance(image: Tensor) -> Tensor:
     """(B, 3, H, W) linear -> (B, 1, H, W), Rec.709."""
-    weights = torch.tensor(_REC709, dtype=image.dtype)[:, None, None]
+    weights = torch.tensor(_REC709, dtype=image.dtype, device=image.device)[:, None, None]
     return (image * weights).sum(1, keepdim=True)
 
 
-def _cells(low: int) -> Tensor:
+def _count(length: int, device: torch.device) -> Tensor:
+    """0, 1, ... length - 1, float32."""
+    return torch.arange(length, dtype=torch.float32, device=device)
+
+
+def _cells(low: int, device: torch.device) -> Tensor:
     """(cells, low): row i averages the low-resolution pixels of cell i, CELL of them but for the last."""
-    cell = torch.arange((low + CELL - 1) // CELL, dtype=torch.float32)[:, None]
-    inside = (torch.floor(torch.arange(low, dtype=torch.float32) / CELL)[None] == cell).float()
+    cell = _count((low + CELL - 1) // CELL, device)[:, None]
+    inside = (torch.floor(_count(low, device) / CELL)[None] == cell).float()
     return inside / inside.sum(1, keepdim=True)
 
 
-def _windows(cells: int, radius: int) -> Tensor:
+def _windows(cells: int, radius: int, device: torch.device) -> Tensor:
     """(cells, cells): row i averages the window of `radius` cells to both sides of i, ended by the border."""
-    index = torch.arange(cells, dtype=torch.float32)
+    index = _count(cells, device)
     inside = ((index[:, None] - index[None]).abs() <= radius).float()
     return inside / inside.sum(1, keepdim=True)
 
 
 def _interpolation(first: Tensor, count: int, total: Tensor, low: int, cells: int) -> Tensor:
     """(count, cells): linear interpolation between cell centres at the pixels first .. first + count of `total`."""
-    pixel = torch.arange(count, dtype=torch.float32) + first + 0.5
+    pixel = _count(count, first.device) + first + 0.5
     position = (pixel * (low / (total * CELL)) - 0.5).clamp(min=0.0).clamp(max=cells - 1)
-    return (1 - (position[:, None] - torch.arange(cells, dtype=torch.float32)[None]).abs()).clamp(min=0)
+    return (1 - (position[:, None] - _count(cells, first.device)[None]).abs()).clamp(min=0)
 
 
 class GuidedUpsampler(nn.Module):
@@ -85,10 +90,11 @@ class GuidedUpsampler(nn.Module):
         """
         low_height, low_width = log_shading.shape[-2:]
         height, width = image.shape[-2:]
-        cell_rows, cell_columns = _cells(low_height), _cells(low_width)
+        device = image.device
+        cell_rows, cell_columns = _cells(low_height, device), _cells(low_width, device)
         rows_and_columns = cell_rows.shape[0], cell_columns.shape[0]
-        fit_rows, fit_columns = (_windows(cells, RADIUS) for cells in rows_and_columns)
-        color_rows, color_columns = (_windows(cells, COLOR_RADIUS) for cells in rows_and_columns)
+        fit_rows, fit_columns = (_windows(cells, RADIUS, device) for cells in rows_and_columns)
+        color_rows, color_columns = (_windows(cells, COLOR_RADIUS, device) for cells in rows_and_columns)
 
         def cells_of(maps: Tensor) -> Tensor:
             return cell_rows @ maps @ cell_columns.T
@@ -119,7 +125,7 @@ class GuidedUpsampler(nn.Module):
         color = colors[:, 1:] / colors[:, :1]
 
         up_rows = _interpolation(rows[0], height, rows[1], low_height, cell_rows.shape[0])
-        zero = torch.zeros(())
+        zero = torch.zeros((), device=device)
         up_columns = _interpolation(zero, width, zero + width, low_width, cell_columns.shape[0])
         line = up_rows @ torch.cat([line, color], dim=1) @ up_columns.T
         light = (_luminance(image).clamp(min=MIN_LIGHT) + DARK).log()

@@ -40,7 +40,7 @@ class LowShading(nn.Module):
         which would give the output's shape another name.
         """
         for axis in (2, 3):
-            albedo = albedo.index_select(axis, torch.arange(guide.shape[axis]))
+            albedo = albedo.index_select(axis, torch.arange(guide.shape[axis], device=albedo.device))
         albedo = albedo.float().clamp(min=MIN_LOW_ALBEDO)
         light = guide.clamp(min=MIN_LIGHT)
         neutral = _log_luminance(light) - _log_luminance(albedo)
