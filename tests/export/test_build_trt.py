@@ -107,13 +107,13 @@ def test_fp16_engines_hold_half_the_weights_of_fp32_ones(bundle, target, built, 
 
 def test_a_compute_layer_of_another_type_fails_the_build(bundle, target):
     spec, shapes = bundle.spec("decoder", "fp32"), profiles(bundle.spec("decoder", "fp32"), SMALL)
-    with pytest.raises(BuildError, match=r"found 10 compute layers of another type in the network: .*; expected HALF"):
+    with pytest.raises(BuildError, match=r"found 21 compute layers of another type in the network: .*; expected HALF"):
         PlanBuilder(target).build(spec, bundle.path("decoder", "fp32"), "fp16", shapes, lambda *_: None)
 
 
 def test_a_graph_with_another_interface_fails_the_build(bundle, target):
     spec, shapes = bundle.spec("decoder", "fp32"), profiles(bundle.spec("decoder", "fp32"), SMALL)
-    with pytest.raises(BuildError, match=r"output albedo: found HALF .* expected FLOAT"):
+    with pytest.raises(BuildError, match=r"decoder, input image: found HALF .* expected FLOAT"):
         PlanBuilder(target).build(spec, bundle.path("decoder", "fp16"), "fp16", shapes, lambda *_: None)
 
 

@@ -185,8 +185,9 @@ def test_plans_that_the_server_could_not_run_are_refused_in_one_line(bundle, tmp
 
 def test_plans_with_other_tensors_than_the_bundles_graphs_are_refused(bundle, plans, tmp_path):
     path = plans / "decoder.plan.json"
-    tensors = (PlanTensor("z", "float32", True), PlanTensor("albedo", "float32", False))
-    path.write_text(dataclasses.replace(EngineSidecar.load(path), tensors=tensors).to_json())
+    sidecar = EngineSidecar.load(path)
+    tensors = (*sidecar.tensors[:-1], PlanTensor("albedo", "float32", False))
+    path.write_text(dataclasses.replace(sidecar, tensors=tensors).to_json())
     with pytest.raises(InputError, match=r"'albedo': 'float32'.*expected tensors .*'albedo': 'float16'"):
         write_repository(bundle, tmp_path / "out", engines=plans)
 

@@ -100,8 +100,9 @@ def test_results_of_every_model_are_the_runtimes(merged, engine):
     step = {"z": feeds["z"], "t": np.array([0.5], np.float32), "dt": np.array([0.5], np.float32), **features}
     (z_next,) = merged.infer("velocity_step", step).values()
     np.testing.assert_array_equal(z_next, engine.run("velocity_step", step)["z_next"])
-    (albedo,) = merged.infer("decoder", {"z": z_next}).values()
-    np.testing.assert_array_equal(albedo, engine.run("decoder", {"z": z_next})["albedo"])
+    decoded = {"z": z_next, "image": feeds["image"]}
+    (albedo,) = merged.infer("decoder", decoded).values()
+    np.testing.assert_array_equal(albedo, engine.run("decoder", decoded)["albedo"])
     (albedo,) = merged.infer("decompose", feeds).values()
     np.testing.assert_allclose(albedo, engine.network(feeds["image"], feeds["z"], 2), atol=1e-5)
 
@@ -185,10 +186,12 @@ def test_the_client_sends_the_tensors_as_they_are(protocol, merged):
         sent = []
         infer = engine._client.infer
         engine._client.infer = lambda model, inputs, **rest: sent.extend(inputs) or infer(model, inputs, **rest)
-        z = pictures(2)["z"]
-        engine.run("decoder", {"z": z[:, :, ::2]})
+        feeds = pictures(2)
+        z = feeds["z"]
+        engine.run("decoder", {"z": z[:, :, ::2], "image": feeds["image"][:, :, ::2]})
         engine.close()
-    (tensor,) = sent
+    (tensor,) = [one for one in sent if one.name() == "z"]
+    assert len(sent) == 2
     assert (tensor.name(), tensor.datatype(), list(tensor.shape())) == ("z", "FP32", [2, 12, 4, 12])
     raw = tensor._get_binary_data() if protocol == "http" else tensor._get_content()
     assert bytes(raw) == z[:, :, ::2].tobytes()
@@ -199,7 +202,7 @@ def test_what_the_server_refuses_is_one_line(merged, protocol, capsys):
     with SERVERS.__dict__[protocol](merged) as url:
         engine = triton_client.TritonBackend(url, protocol)
         with pytest.raises(RuntimeError, match="batch 9, the largest is 8"):
-            engine.run("decoder", {"z": np.zeros((9, 12, 4, 4), np.float32)})
+            engine.run("decoder", {"z": np.zeros((9, 12, 4, 4), np.float32), "image": np.zeros((9, 3, 32, 32), np.float32)})
         engine.close()
     assert triton_client.main([str(PHOTO), "--url", "127.0.0.1:9", "--protocol", protocol, "--bundle", "small"]) == 1
     lines = capsys.readouterr().err.splitlines()

@@ -92,6 +92,9 @@ GENERATORS: dict[str, dict[Callable[[np.random.Generator], Patterned], float]] =
 
 ROLES = tuple(GENERATORS)
 
+# Roles whose textures are drawn once over uv (0, 0)..(1, 1).
+DRAWN_ONCE = frozenset({"rug", "book", "spine", "cover", "picture", "label"})
+
 
 def draw(rng: np.random.Generator, role: str) -> Patterned:
     """A texture for one of ROLES, made on the spot: about 30 ms."""
