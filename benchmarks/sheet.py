@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -68,19 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     datasets = [kind(folder) for kind, folder in folders if folder is not None]
     if not datasets:
         parser.error("--rivals, --photos: found neither, expected a folder of photographs")
-    models = {name: Decomposer.load(name, "cpu") for name in args.bundle}
     rows = []
-    for dataset in datasets:
-        for name in dataset.names:
-            sample = dataset.load(name)
-            pictures = {name: sample.image}
-            for bundle, model in models.items():
-                result = model.decompose(sample.image)
-                white = max(float(np.percentile(result.shading, 98)), 1e-6)
-                pictures |= {f"{bundle}: albedo": result.albedo, f"{bundle}: shading": result.shading / white}
-            if isinstance(sample.labels, PublishedAnswers):
-                pictures |= sample.labels.albedos
-            rows.append(row(pictures, args.height))
+    with ExitStack() as opened:
+        models = {name: opened.enter_context(Decomposer.load(name, "cpu")) for name in args.bundle}
+        for dataset in datasets:
+            for name in dataset.names:
+                sample = dataset.load(name)
+                pictures = {name: sample.image}
+                for bundle, model in models.items():
+                    result = model.decompose(sample.image)
+                    white = max(float(np.percentile(result.shading, 98)), 1e-6)
+                    pictures |= {f"{bundle}: albedo": result.albedo, f"{bundle}: shading": result.shading / white}
+                if isinstance(sample.labels, PublishedAnswers):
+                    pictures |= sample.labels.albedos
+                rows.append(row(pictures, args.height))
     write_image(args.output, srgb_to_linear(sheet(rows) / np.float32(255)))
     return 0
 

@@ -28,12 +28,14 @@ class ImageLosses:
         """(B,) by name, not weighted. prediction, not clamped, and target: (B, 3, H, W) square-root encoded albedo; mask:
         (B, 1, H, W), 1 = valid. Gradients are compared at several scales, shading as its logarithm.
         """
-        albedo, shading = prediction - target, log_shading_error(prediction, target)
+        errors = {"albedo": prediction - target}
+        if self.weights.keys() & {"shading", "shading_gradient"}:
+            errors["shading"] = log_shading_error(prediction, target)
         terms = {
-            "decoded": lambda: (albedo.abs() * mask).mean((1, 2, 3)),
-            "gradient": lambda: multiscale_gradient_loss(albedo, mask),
-            "shading": lambda: (shading.abs() * mask).mean((1, 2, 3)),
-            "shading_gradient": lambda: multiscale_gradient_loss(shading, mask),
+            "decoded": lambda: (errors["albedo"].abs() * mask).mean((1, 2, 3)),
+            "gradient": lambda: multiscale_gradient_loss(errors["albedo"], mask),
+            "shading": lambda: (errors["shading"].abs() * mask).mean((1, 2, 3)),
+            "shading_gradient": lambda: multiscale_gradient_loss(errors["shading"], mask),
         }
         return {name: terms[name]() for name in self.weights}
 

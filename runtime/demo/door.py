@@ -64,18 +64,12 @@ class Door:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        answer = _Answer(send)
         try:
-            await self._route(scope, receive, watched)
+            await self._route(scope, receive, answer)
         except Exception:
             logging.getLogger(__name__).exception("%s %s", scope["method"], scope["path"])
-            if not started:
+            if not answer.begun:
                 await JSONResponse({"detail": "That did not work."}, 400)(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,19 +109,13 @@ class Door:
         if not await readable():
             await _refuse(scope, receive, send)
             return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        answer = _Answer(send)
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, answer)
         except (OSError, RuntimeError):  # Starlette raises a plain RuntimeError for a file that is not there
             if await readable():
                 raise
-            if not started:
+            if not answer.begun:
                 await _refuse(scope, receive, send)
 
     async def _page(self, visitor: str, session: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,6 +185,17 @@ class Door:
             await anyio.to_thread.run_sync(partial(shutil.rmtree, home.parent, ignore_errors=True))
             return JSONResponse(_REFUSED, 404)
         return JSONResponse([str(path) for path in files])
+
+
+class _Answer:
+    """A `send` that knows whether its answer has begun, after which no other can be given."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun = send, False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
