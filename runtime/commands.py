@@ -33,6 +33,7 @@ COMMANDS = {
     "render": ("train.render", "training scenes with ground truth"),
     "prepare-hypersim": ("train.prepare_hypersim", "Hypersim as training data"),
     "prepare-pairs": ("train.prepare_pairs", "folders of images and albedo as training data"),
+    "prepare-prints": ("train.prepare_prints", "prints and lettering that training lays over surfaces"),
     "inspect-shards": ("train.inspect_shards", "counts, realism and checksums of training data"),
     "train-vae": ("train.vae", "first stage of training"),
     "train-flow": ("train.flow", "second stage of training"),

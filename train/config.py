@@ -196,8 +196,11 @@ class FlowConfig(TrainingConfig):
     light_recombination: bool = option(True, "recombine the light groups with random gains and colours")
     residual_light: bool = option(True, "gloss and other light that is no diffuse reflection in the input")
     paint: float = option(0.0, "share of views whose surfaces are painted with random shapes")
+    prints: str | None = option(None, "bank of prints and lettering to lay over surfaces (train.prepare_prints)")
+    print_share: float = option(0.3, "share of views with a print, where there is a bank of them")
     cast_shadows: float = option(0.0, "share of views in which random shapes stand before the strongest light")
     sharpen: float = option(0.0, "share of views whose shadows get edges as sharp as those of paint")
+    soft_light: float = option(0.0, "share of views whose light has less contrast, as under an overcast sky")
     white_balanced: bool = option(False, "show views as a camera balances them, with a rest of the light's colour")
     t_zero: float = option(0.4, "share of samples at t = 0, where a two-step sampler starts")
     t_half: float = option(0.25, "share of samples at t = 0.5, its second step; the rest is uniform in [0, 1]")
@@ -226,7 +229,7 @@ class FlowConfig(TrainingConfig):
         super().check()
         if self.decoder_only and not self.decoder_image:
             raise ConfigError("--decoder-only: found --no-decoder-image, expected --decoder-image")
-        for name in ("paint", "cast_shadows", "sharpen"):
+        for name in ("paint", "print_share", "cast_shadows", "sharpen", "soft_light"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected a share of 0 to 1")
         if min(self.t_zero, self.t_half) < 0 or self.t_zero + self.t_half > 1:

@@ -26,6 +26,7 @@ from intrinsic_flow.train.checkpoint import load_initial_weights, load_vae, star
 from intrinsic_flow.train.command import exit_with_one_line, run_stage
 from intrinsic_flow.train.config import ConfigError, FlowConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
+from intrinsic_flow.train.data.prints import load_prints
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.image_losses import ImageLosses, Product
 from intrinsic_flow.train.loop import TrainingLoop
@@ -202,8 +203,11 @@ def augmentation(config: FlowConfig) -> AugmentConfig:
     augment = AugmentConfig(
         residual_light=config.residual_light,
         paint=config.paint,
+        prints=config.print_share,
+        bank=None if config.prints is None else load_prints(config.prints),
         cast_shadows=config.cast_shadows,
         sharpen=config.sharpen,
+        soft_light=config.soft_light,
         white_balanced=config.white_balanced,
     )
     return augment if config.light_recombination else dataclasses.replace(augment, light_gain=0.0, light_color=0.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.augment import (
     AugmentConfig,
     copied_crops,
@@ -19,9 +20,12 @@ from intrinsic_flow.train.data.augment import (
 from intrinsic_flow.train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
 from intrinsic_flow.train.data.draws import Draws
 from intrinsic_flow.train.data.patterns import paint, random_field, shapes, stripes, transmittance
+from intrinsic_flow.train.data.prints import load_prints, printed
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.sharpness import sharpen_edges
+from intrinsic_flow.train.data.soft_light import LEAST_POWER, soft_light
 from intrinsic_flow.train.data.store import build_views
+from intrinsic_flow.train.tone_map import luminance
 
 INDEX = torch.tensor([0, 2, 1, 2])
 
@@ -346,3 +350,42 @@ def test_sharpening_narrows_an_edge_without_a_halo():
     flat = torch.full((1, 3, 32, 32), 0.4)
     flat[..., :8] = 0
     assert torch.allclose(sharpen_edges(flat, torch.full((1, 1, 1, 1), 3.0)), flat, atol=1e-6)
+
+
+def test_soft_light_lowers_the_contrast_of_the_light_and_keeps_its_colours():
+    generator = torch.Generator().manual_seed(0)
+    light = torch.exp(torch.randn(4, 3, 24, 24, generator=generator))
+    mask, share = torch.ones(4, 1, 24, 24), torch.tensor([1.0, 0.0, 1.0, 1.0]).reshape(4, 1, 1, 1)
+    soft = soft_light(light, mask, share, draws(0))
+    assert torch.equal(soft[1], light[1])
+    before, after = (luminance(x).log().flatten(1).std(1) for x in (light, soft))
+    ratio = (after / before)[[0, 2, 3]]
+    assert ratio.min() >= LEAST_POWER - 1e-4 and ratio.max() < 1
+    torch.testing.assert_close(soft / luminance(soft)[:, None], light / luminance(light)[:, None])
+    dark = light * (torch.arange(24) >= 12)
+    assert torch.isfinite(soft_light(dark, mask, share, draws(0))).all()
+
+
+def test_a_print_covers_a_part_of_a_view_with_its_own_colours(tmp_path):
+    bank = torch.zeros(1, 4, 64, 64, dtype=torch.uint8)
+    bank[:, 0], bank[:, 3] = 180, 255
+    albedo = torch.full((4, 3, 64, 64), 0.5)
+    covered = torch.cat([printed(albedo, bank, 1.0, draws(seed)) for seed in range(8)])
+    changed = (covered != 0.5).any(1)
+    assert 0.05 < changed.float().mean() < 0.9
+    # Pure red at full opacity would leave no green: a fifth of the surface may show through.
+    assert covered[:, 1][changed].max() <= 0.5 * 0.2 + 0.01 and covered[:, 0][changed].min() > covered[:, 1][changed].max()
+    assert torch.equal(printed(albedo, bank, 0.0, draws(0)), albedo)
+    bank[:, 3] = 0
+    assert torch.equal(printed(albedo, bank, 1.0, draws(0)), albedo)
+
+
+@pytest.mark.parametrize("content", ["text", "floats"])
+def test_a_file_that_is_no_bank_of_prints_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "prints.npy"
+    if content == "text":
+        path.write_text("prints")
+    else:
+        np.save(path, np.zeros((2, 4, 8, 8), np.float32))
+    with pytest.raises(InputError, match=r"prints\.npy: found .*, expected prints of train\.prepare_prints"):
+        load_prints(path)

@@ -19,7 +19,9 @@ from torch import Tensor
 from intrinsic_flow.train.data.degrade import degrade
 from intrinsic_flow.train.data.draws import Draws
 from intrinsic_flow.train.data.patterns import paint, transmittance
+from intrinsic_flow.train.data.prints import printed
 from intrinsic_flow.train.data.sharpness import sharpen
+from intrinsic_flow.train.data.soft_light import soft_light
 from intrinsic_flow.train.data.store import Views, ViewStore
 from intrinsic_flow.train.data.white_balance import white_balance
 from intrinsic_flow.train.data.windows import block_means
@@ -58,8 +60,10 @@ class AugmentConfig:
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
     paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
     light, single things before black left out (`train/data/patterns.py`). sharpen: share of views whose light gets sharp
-    edges (`train/data/sharpness.py`). white_balanced: whether a camera's white balance pulls the light to neutral
-    (`train/data/white_balance.py`), and colours become stronger as often as weaker.
+    edges (`train/data/sharpness.py`). soft_light: share of views, single things left out, whose light has less contrast
+    (`train/data/soft_light.py`). white_balanced: whether a camera's white balance pulls the light to neutral
+    (`train/data/white_balance.py`), and colours become stronger as often as weaker. prints: share of views over which one of
+    `bank` (`train/data/prints.py`) is laid.
     """
 
     light_gain: float = 0.8
@@ -74,8 +78,11 @@ class AugmentConfig:
     degrade: float = 1.0
     residual_light: bool = True
     paint: float = 0.0
+    prints: float = 0.0
+    bank: Tensor | None = None
     cast_shadows: float = 0.0
     sharpen: float = 0.0
+    soft_light: float = 0.0
     white_balanced: bool = False
     saturation: float = 0.35
 
@@ -253,9 +260,10 @@ def random_batch(
     gains = gains * torch.exp(config.white_balance * normal(1, 3))
     layers = torch.zeros(count, 2, 3, *size, device=device)
     through = None
+    # Nothing out of sight stands before a single thing that is lit before black, by lamps.
+    surrounded = ~_of_views(cuts, count, lambda store: store.isolated)[:, None, None, None]
     if config.cast_shadows:
-        # Sky and lamps are seen as they are. Nothing out of sight stands before a single thing that is lit before black.
-        surrounded = ~_of_views(cuts, count, lambda store: store.isolated)[:, None, None, None]
+        # Sky and lamps are seen as they are.
         taken = 1 - transmittance(size, (share > 0).sum(1) < 2, config.cast_shadows, draws)
         through = 1 - mask * surrounded * taken
     for cut in cuts:
@@ -273,6 +281,9 @@ def random_batch(
     if config.sharpen:
         layers[:, 0] = sharpen(layers[:, 0], config.sharpen, draws)
 
+    if config.soft_light:
+        layers[:, 0] = soft_light(layers[:, 0], mask, config.soft_light * surrounded, draws)
+
     if config.white_balanced:
         layers = layers * white_balance(layers[:, 0], mask, draws)[:, None]
 
@@ -286,6 +297,8 @@ def random_batch(
         albedo = ((albedo * keep + gray) * recolor).clamp(0, 1)
     if config.paint:
         albedo = paint(albedo, config.paint, draws)
+    if config.bank is not None:
+        albedo = printed(albedo, config.bank, config.prints, draws)
 
     flip = uniform(1, 1, 1) < 0.5
     diffuse, residual = albedo * layers[:, 0], layers[:, 1]
