@@ -205,6 +205,9 @@ class FlowConfig(TrainingConfig):
     t_zero: float = option(0.4, "share of samples at t = 0, where a two-step sampler starts")
     t_half: float = option(0.25, "share of samples at t = 0.5, its second step; the rest is uniform in [0, 1]")
     invalid_weight: float = option(0.3, "weight of latents under invalid pixels in the velocity loss")
+    agreement_weight: float = option(
+        0.0, "weight of the difference between the answers to one view in two lights, two of which then share a batch"
+    )
     decoded_share: float = option(0.5, "share of the batch whose prediction is decoded for the image losses")
     decoded_weight: float = option(1.0, "weight of the L1 loss on the decoded, square-root encoded albedo")
     gradient_weight: float = option(0.0, "weight of the multi-scale gradient loss on the decoded albedo")
@@ -229,6 +232,10 @@ class FlowConfig(TrainingConfig):
         super().check()
         if self.decoder_only and not self.decoder_image:
             raise ConfigError("--decoder-only: found --no-decoder-image, expected --decoder-image")
+        if self.decoder_only and self.agreement_weight:
+            raise ConfigError(
+                "--agreement-weight: found --decoder-only, whose network stays as it is; expected one of them"
+            )
         for name in ("paint", "print_share", "cast_shadows", "sharpen", "soft_light"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected a share of 0 to 1")

@@ -26,6 +26,7 @@ from intrinsic_flow.train.checkpoint import load_initial_weights, load_vae, star
 from intrinsic_flow.train.command import exit_with_one_line, run_stage
 from intrinsic_flow.train.config import ConfigError, FlowConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
+from intrinsic_flow.train.data.draws import PairedDraws, paired
 from intrinsic_flow.train.data.prints import load_prints
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.image_losses import ImageLosses, Product
@@ -129,26 +130,34 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
     decode = processes.wrap(decoding) if network.decoder_image else decoding
     augment = augmentation(config)
     image_losses, product = ImageLosses(config), Product()
-    weights = {"velocity": 1.0, "product": config.product_weight, "perceptual": config.perceptual_weight}
+    weights = {
+        "velocity": 1.0,
+        "agreement": config.agreement_weight,
+        "product": config.product_weight,
+        "perceptual": config.perceptual_weight,
+    }
     weights |= image_losses.weights
     regression = network.prediction == "regression"
 
     for step in loop:
         plan = session.plan(step.index)
         count = plan.bucket.batch
-        batch = random_batch(session.train, plan.index, plan.size, config.zooms, augment, plan.draws)
+        index, surfaces = plan.index, plan.draws
+        if config.agreement_weight:
+            index, surfaces = paired(index), PairedDraws(surfaces)
+        batch = random_batch(session.train, index, plan.size, config.zooms, augment, plan.draws, surfaces)
         losses: dict[str, Tensor] = {}
         with session.autocast():
             with torch.no_grad():
                 x1 = encode(batch.albedo).float()
-            noise = plan.draws.normal(*x1.shape[1:])
+            noise = surfaces.normal(*x1.shape[1:])
             if config.decoder_only:
                 decoded = count
                 with torch.no_grad():
                     estimate = model.sample(batch.image, SAMPLING_NOISE_SCALE * noise).float()
             else:
                 decoded = round(config.decoded_share * count)
-                t = sample_times(plan.draws, 1.0 if regression else config.t_zero, config.t_half)
+                t = sample_times(surfaces, 1.0 if regression else config.t_zero, config.t_half)
                 t4 = t[:, None, None, None]
                 x0 = torch.zeros_like(x1) if regression else noise
                 z = (1 - t4) * x0 + t4 * x1
@@ -158,6 +167,8 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                 error = ((velocity - (x1 - x0)).square() * weight).mean((1, 2, 3))
                 losses["velocity"] = processes.share(error, count)
                 estimate = z + (1 - t4) * velocity
+                if config.agreement_weight:
+                    losses["agreement"] = disagreement(estimate, weight)
             if decoded:
                 mine = processes.leading(decoded)
                 image, mask, target = batch.image[:mine], batch.mask[:mine], encode_albedo(batch.albedo[:mine])
@@ -177,6 +188,14 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         loop.record(loop.update(model, optimizer, losses), count)
 
     return loop.finish()
+
+
+def disagreement(estimate: Tensor, weight: Tensor) -> Tensor:
+    """Mean square of the difference between rows k and k + len // 2 (`paired`): () from (rows, C, h, w) estimates and
+    weights (rows, 1, h, w), those of a pair's first row; 0 where there is no pair.
+    """
+    half = len(estimate) // 2
+    return ((estimate[:half] - estimate[half : 2 * half]).square() * weight[:half]).sum() / max(1, estimate[:half].numel())
 
 
 def start_pretrained(model: IntrinsicFlow, config: FlowConfig, init: str | None) -> None:

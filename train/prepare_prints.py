@@ -4,8 +4,8 @@
     python -m train.prepare_prints --assets assets/ --count 1000 -o prints.npy
 
 Posters, covers, spines, labels, printed cloth, wallpaper and single lines of letters, drawn at random; with --assets in its
-fonts/ (TrueType), and of its prints/ (pictures) square parts as well. The file is one array (N, 4, 256, 256) uint8, square-root
-coded albedo and coverage; it appears only complete. Exit code: 0 done, 1 bad input, 2 wrong usage.
+fonts/ (TrueType), and of its prints/ (pictures) square parts as well. The file is one array (N, 4, 256, 256) uint8,
+square-root coded albedo and coverage; it appears only complete. Exit code: 0 done, 1 bad input, 2 wrong usage.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from intrinsic_flow.train.data.augment import (
     saturated,
 )
 from intrinsic_flow.train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
-from intrinsic_flow.train.data.draws import Draws
+from intrinsic_flow.train.data.draws import Draws, PairedDraws, paired
 from intrinsic_flow.train.data.patterns import paint, random_field, shapes, stripes, transmittance
 from intrinsic_flow.train.data.prints import load_prints, printed
 from intrinsic_flow.train.data.procedural import procedural_views
@@ -389,3 +389,16 @@ def test_a_file_that_is_no_bank_of_prints_is_refused_in_one_line(tmp_path, conte
         np.save(path, np.zeros((2, 4, 8, 8), np.float32))
     with pytest.raises(InputError, match=r"prints\.npy: found .*, expected prints of train\.prepare_prints"):
         load_prints(path)
+
+
+def test_paired_draws_give_one_view_in_two_lights(views):
+    config = AugmentConfig(paint=0.5, saturation=0.3, white_balanced=True, degrade=0.0, residual_light=False)
+    light, index = draws(4), paired(INDEX)
+    pair = random_batch(views, index, (48, 48), (1.0,), config, light, PairedDraws(draws(5)))
+    assert index.tolist() == [0, 2, 0, 2]
+    valid = (pair.mask[:2] * pair.mask[2:]) > 0
+    assert torch.equal(pair.mask[:2], pair.mask[2:]) and valid.any()
+    surface = (pair.albedo[:2] - pair.albedo[2:]).abs() * valid
+    assert surface.max() < 1e-6
+    assert ((pair.image[:2] - pair.image[2:]).abs() * valid).mean() > 0.01
+    assert paired(torch.arange(5)).tolist() == [0, 1, 0, 1, 4]

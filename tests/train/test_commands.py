@@ -320,9 +320,18 @@ def test_a_run_of_the_other_stage_is_refused(vae_run):
 
 def test_a_decoder_that_sees_the_image_is_trained_and_the_latent_space_stays(tmp_path, tiny_options, flow_run):
     options = {**tiny_options, "steps": 3, "decoder_image": True, "gradient_weight": 0.5, "white_balanced": True}
+    options |= {"agreement_weight": 0.5, "soft_light": 0.5, "log_every": 1}
     flow.train(FlowConfig(**options), tmp_path, init=str(flow_run))
     before, after = load_run(flow_run)[0].state_dict(), load_run(tmp_path)[0].state_dict()
     changed = {name for name, value in after.items() if name not in before or not torch.equal(value, before[name])}
+    logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all("agreement" in row for row in logged if "velocity" in row)
     assert any(name.startswith("vae.decoder.joins.") for name in changed)
     assert any(name.startswith("vae.decoder.stage2.") for name in changed)
     assert not any(name.startswith(("vae.encoder.", "vae.latent_")) for name in changed)
+
+
+def test_disagreement_is_that_of_the_pairs_alone():
+    estimate = torch.stack([torch.full((12, 2, 2), value) for value in (1.0, 2.0, 1.0, 5.0, 9.0)])
+    assert flow.disagreement(estimate, torch.ones(5, 1, 2, 2)).item() == pytest.approx(9 / 2)
+    assert flow.disagreement(estimate[:1], torch.ones(1, 1, 2, 2)).item() == 0

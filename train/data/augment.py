@@ -62,8 +62,8 @@ class AugmentConfig:
     light, single things before black left out (`train/data/patterns.py`). sharpen: share of views whose light gets sharp
     edges (`train/data/sharpness.py`). soft_light: share of views, single things left out, whose light has less contrast
     (`train/data/soft_light.py`). white_balanced: whether a camera's white balance pulls the light to neutral
-    (`train/data/white_balance.py`), and colours become stronger as often as weaker. prints: share of views over which one of
-    `bank` (`train/data/prints.py`) is laid.
+    (`train/data/white_balance.py`), and colours become stronger as often as weaker. prints: share of views over which one
+    of `bank` (`train/data/prints.py`) is laid.
     """
 
     light_gain: float = 0.8
@@ -240,16 +240,18 @@ def random_batch(
     zooms: tuple[float, ...],
     config: AugmentConfig,
     draws: Draws,
+    surfaces: Draws | None = None,
 ) -> Batch:
     """One augmented batch of the views `index` (B,) at `size` (height, width).
 
     A zoom (stored pixels per pixel of the batch, in each direction) is drawn for the batch, positions and everything else
-    for each view. A view that is too small for every zoom is cut as large as it is, and so enlarged.
+    for each view. A view that is too small for every zoom is cut as large as it is, and so enlarged. surfaces: the draws
+    for places and surfaces, where they are not those for light and camera.
     """
     device, count = views.device, len(index)
-    uniform, normal = draws.uniform, draws.normal
+    surfaces, normal = surfaces or draws, draws.normal
 
-    cuts = list(_cuts(views, index, size, zooms, draws))
+    cuts = list(_cuts(views, index, size, zooms, surfaces))
     albedo = _gather(cuts, count, 3, lambda store: store.albedo).div_(255).square_()
     mask = (_gather(cuts, count, 1, lambda store: store.mask) > 0.99).float()
 
@@ -287,20 +289,22 @@ def random_batch(
     if config.white_balanced:
         layers = layers * white_balance(layers[:, 0], mask, draws)[:, None]
 
-    recolor = torch.exp(config.albedo_gain * normal(1, 1, 1) + config.albedo_color * normal(3, 1, 1))
+    recolor = torch.exp(config.albedo_gain * surfaces.normal(1, 1, 1) + config.albedo_color * surfaces.normal(3, 1, 1))
     if config.white_balanced:
-        saturation = torch.exp(config.saturation * normal(1, 1, 1)).clamp(0.2, 1.8)
+        saturation = torch.exp(config.saturation * surfaces.normal(1, 1, 1)).clamp(0.2, 1.8)
         albedo = (saturated(albedo, saturation) * recolor).clamp(0, 1)
     else:
-        gray = (config.desaturate * uniform(1, 1, 1) * (uniform(1, 1, 1) < 0.5)) * luminance(albedo)[:, None]
+        gray = (config.desaturate * surfaces.uniform(1, 1, 1) * (surfaces.uniform(1, 1, 1) < 0.5)) * luminance(albedo)[
+            :, None
+        ]
         keep = torch.where(gray > 0, 1 - gray / luminance(albedo)[:, None].clamp(min=1e-6), torch.ones_like(gray))
         albedo = ((albedo * keep + gray) * recolor).clamp(0, 1)
     if config.paint:
-        albedo = paint(albedo, config.paint, draws)
+        albedo = paint(albedo, config.paint, surfaces)
     if config.bank is not None:
-        albedo = printed(albedo, config.bank, config.prints, draws)
+        albedo = printed(albedo, config.bank, config.prints, surfaces)
 
-    flip = uniform(1, 1, 1) < 0.5
+    flip = surfaces.uniform(1, 1, 1) < 0.5
     diffuse, residual = albedo * layers[:, 0], layers[:, 1]
     if not config.residual_light:
         residual = residual * (1 - mask)

@@ -31,3 +31,22 @@ class Draws:
     def number(self) -> float:
         """One number for the whole batch, uniform in [0, 1)."""
         return torch.rand(1, device=self._generator.device, generator=self._generator).item()
+
+
+class PairedDraws(Draws):
+    """Draws that are equal for two halves of the kept rows: rows k and k + len // 2 are a pair; an odd one is alone."""
+
+    def __init__(self, draws: Draws):
+        super().__init__(draws._generator, draws._count, draws._rows)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return paired(super().uniform(*shape))
+
+    def normal(self, *shape: int) -> Tensor:
+        return paired(super().normal(*shape))
+
+
+def paired(rows: Tensor) -> Tensor:
+    """(rows, ...) with the first half of the rows in the place of the second, too."""
+    half = len(rows) // 2
+    return torch.cat([rows[:half], rows[:half], rows[2 * half :]])
