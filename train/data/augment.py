@@ -60,10 +60,10 @@ class AugmentConfig:
     residual_light: whether valid surfaces keep what is no diffuse reflection of theirs (gloss); sky and lamps always stay.
     paint: share of views whose surfaces are painted. cast_shadows: share of views with random shadows in their strongest
     light, single things before black left out (`train/data/patterns.py`). sharpen: share of views whose light gets sharp
-    edges (`train/data/sharpness.py`). soft_light: share of views, single things left out, whose light has less contrast
-    (`train/data/soft_light.py`). white_balanced: whether a camera's white balance pulls the light to neutral
-    (`train/data/white_balance.py`), and colours become stronger as often as weaker. prints: share of views over which one
-    of `bank` (`train/data/prints.py`) is laid.
+    edges (`train/data/sharpness.py`). soft_light: share of views whose light has less contrast; single things and those
+    with random shadows are spared (`train/data/soft_light.py`). white_balanced: whether a camera's white balance pulls the
+    light to neutral (`train/data/white_balance.py`), and colours become stronger as often as weaker. prints: share of views
+    over which one of `bank` (`train/data/prints.py`) is laid.
     """
 
     light_gain: float = 0.8
@@ -264,10 +264,12 @@ def random_batch(
     through = None
     # Nothing out of sight stands before a single thing that is lit before black, by lamps.
     surrounded = ~_of_views(cuts, count, lambda store: store.isolated)[:, None, None, None]
+    softer = surrounded
     if config.cast_shadows:
         # Sky and lamps are seen as they are.
         taken = 1 - transmittance(size, (share > 0).sum(1) < 2, config.cast_shadows, draws)
         through = 1 - mask * surrounded * taken
+        softer = surrounded & (taken.amax((2, 3), keepdim=True) == 0)
     for cut in cuts:
         lit = (cut.store.light_share[cut.views] > 0).cpu()
         for group, chosen in enumerate(lit.unbind(1)):
@@ -284,7 +286,7 @@ def random_batch(
         layers[:, 0] = sharpen(layers[:, 0], config.sharpen, draws)
 
     if config.soft_light:
-        layers[:, 0] = soft_light(layers[:, 0], mask, config.soft_light * surrounded, draws)
+        layers[:, 0] = soft_light(layers[:, 0], mask, config.soft_light * softer, draws)
 
     if config.white_balanced:
         layers = layers * white_balance(layers[:, 0], mask, draws)[:, None]
