@@ -20,7 +20,7 @@ BLOCK = 192
 GAIN_FRAMES, GAIN_RESET_STOPS = 16, 0.4
 #: A frame's result depends on this many frames before it and on no others.
 LOOK_BACK = 3 * BLOCK - 1 + GAIN_FRAMES - 1
-#: Where more of a frame than this was not seen before, the network is asked whatever `every` says.
+#: Where more of a frame than this was not seen before, or its light changed, the network is asked whatever `every` says.
 NEWS = 0.05
 _LEAST_LOG = 1e-3
 _DARK = 0.02
@@ -41,7 +41,8 @@ class TemporalFilter:
 
     def __init__(self, first_frame: int = 0, every: int = 1) -> None:
         """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every:
-        the network runs on every so manieth frame, and where something new appears. Raises ValueError for less than 1."""
+        the network runs on every so manieth frame, and where something new appears or all light changes. Raises
+        ValueError for less than 1."""
         if every < 1:
             raise ValueError(f"every {every}, expected at least 1")
         self._frame, self._every = first_frame - 1, every
@@ -89,7 +90,7 @@ class TemporalFilter:
             self._seen = match(*self._pair, motion)
         # At the beginning of a memory always: what it begins with may not depend on the memory before it.
         due = self._frame % BLOCK % self._every == 0
-        self.infer = due or self._seen is None or float(self._seen.same.mean()) < 1 - NEWS
+        self.infer = due or self._seen is None or self._seen.relit or float(self._seen.same.mean()) < 1 - NEWS
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
         return self._gains.update(own_gain)
 
@@ -100,9 +101,9 @@ class TemporalFilter:
         albedo = np.maximum(albedo, np.float32(_LEAST_LOG))
         own = cv2.log(albedo)
         exposed = _exposed(self._low, self._own_gain)
-        light = cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK)
+        light = cv2.log(cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK))
         # Relative to the light of all frames, not to the frame's own.
-        light /= np.float32(self._own_gain)
+        light -= np.float32(math.log(self._own_gain))
         # As a factor, so that an albedo that agrees with what is remembered stays as it is to the bit.
         return albedo * cv2.exp(self._remembered(lambda memory: memory.update(own, light, self._seen)) - own)
 

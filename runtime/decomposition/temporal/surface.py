@@ -21,8 +21,9 @@ from intrinsic_flow.media.color import REC709_LUMINANCE
 UNCHANGED = 0.08
 STRUCTURE_NOISE = 0.04
 STRUCTURE_SHARE = 0.25
-# A motion has to explain the image so much better than rest does (as squares), or the pixel is taken to be at rest.
-MOTION_GAIN = 0.5
+# A motion has to explain the image so much better than rest does (as squares), and by more than noise would, or the pixel
+# is taken to be at rest. Things that move by a third of a pixel a frame gain no more than that.
+MOTION_GAIN, MOTION_NOISE = 0.9, np.float32(3.0)
 REST = 0.1
 COLOR_CHANGE = 0.25
 # What a passing shadow may do to an even surface that has no structure to tell by; more than that is another surface.
@@ -48,11 +49,12 @@ _STRUCTURE = np.stack([REC709_LUMINANCE, [1.7, -1.7, 0.0], [0.0, -1.7, 1.7]]).as
 class Correspondence:
     """flow: (h, w, 2) float32, the motion with what stands still set to exactly 0, so that nothing blurs by being warped
     again and again. same: (h, w) float32 in [0, 1], how surely a pixel shows the surface that it showed before. resting:
-    whether the camera is: most edges stand still."""
+    whether the camera is: most edges stand still. relit: whether the light of the whole frame changed."""
 
     flow: np.ndarray
     same: np.ndarray
     resting: bool
+    relit: bool
 
 
 def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence:
@@ -63,7 +65,7 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     moved = _window(_squares(fine_now - warp(fine_before, backward)))
     still = _window(_squares(fine_now - fine_before))
     floor = np.float32(STRUCTURE_NOISE**2)
-    at_rest = (still <= REST * floor) | (moved > MOTION_GAIN * still)
+    at_rest = (still <= REST * floor) | (moved > np.maximum(0.5 * still, MOTION_GAIN * still - MOTION_NOISE * floor))
     energy = _window(_squares(fine_now))
     # Edges tell whether the camera moves: what is softer seems to rest in a slow pan.
     edges = energy > EDGE * floor
@@ -91,13 +93,17 @@ def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence
     like_light = kept * _ramp(color, COLOR_CHANGE, 2 * COLOR_CHANGE)
     if not everywhere:
         like_light *= np.where(structured, np.float32(1), _ramp(np.abs(level), LOCAL_LIGHT, 1.5 * LOCAL_LIGHT))
+    else:
+        # What a light that went off leaves in the dark shows nothing else there.
+        darkened = at_rest & (level < -LOCAL_LIGHT)
+        kept[darkened] = like_light[darkened] = 1
     unchanged = _ramp(size, UNCHANGED, 2 * UNCHANGED)
     # Flow on an even surface is noise that does not lead back to itself. At rest a little change is enough to go by.
     little = np.abs(level) < LITTLE_LIGHT
     seen = motion.visible | (at_rest & (little | ((structured | everywhere) & (kept > 0.5))))
     same = np.maximum(unchanged, like_light) * (seen & inside(flow))
     same[quiet] = 1
-    return Correspondence(flow, same.astype(np.float32), bool(resting))
+    return Correspondence(flow, same.astype(np.float32), bool(resting), everywhere)
 
 
 def _changed_everywhere(level: np.ndarray, kept: np.ndarray, structured: np.ndarray) -> bool:

@@ -12,11 +12,12 @@ from intrinsic_flow.decomposition.temporal.surface import Correspondence
 LEARN = 12.0
 #: Most frames that the mean of a surface in motion holds.
 MOST_FRAMES = 48
-# Change of local light, in natural-log units less what the whole frame changed by: up to the first it teaches nothing about
-# a surface at rest, from the second on as much as a new frame.
-SAME_LIGHT, OTHER_LIGHT = 0.06, 0.3
-#: Frames that the first estimate counts as: other light has to speak more than once against it.
-FIRST = 12.0
+# Change of local light in natural-log units: up to the first it teaches nothing about a surface at rest, from the second on
+# as much as a new frame.
+SAME_LIGHT, OTHER_LIGHT = 0.04, 0.1
+#: Frames that a surface counts as at most while nothing changes: one look is one look, but what has stood for long is not
+#: given up for the first frame in another light.
+LONG = 12.0
 # Where mean and frame of a moving surface disagree more than flicker does, the mean was mistaken and counts as a short one.
 _DOUBT, _MISTAKE, _SHORT = 0.35, 0.7, 6.0
 # Detail of a moving surface finer than this many pixels (standard deviation) is the frame's own: what motion carries is a
@@ -43,27 +44,25 @@ class AlbedoTrack:
         self._product: np.ndarray | None = None
         # How much of the frame's own fine detail went into the mean: of what moves all.
         self._weights: np.ndarray | None = None
-        # Of each pixel: frames in the mean, frames still to be learned from, and the light under which it was.
+        # Of each pixel: frames in the mean, frames still to be learned from, and log of the light under which it was.
         self._state: np.ndarray | None = None
 
     def update(self, log_albedo: np.ndarray, light: np.ndarray, seen: Correspondence | None) -> np.ndarray:
         """Takes a frame's own estimate (h, w, 3) float32; returns the one to use, not to be changed.
 
-        light: (h, w) float32, the image's local luminance in any scale, positive. seen: how the frame continues the last
-        one; None where it does not.
+        light: (h, w) float32, log of the image's local luminance, in any scale. seen: how the frame continues the last one;
+        None where it does not.
         """
         if seen is None or self._mean is None or self._state is None:
             self._mean, self._product, self._weights = log_albedo, None, None
-            first = 1.0 if self._to_learn else FIRST
-            self._state = cv2.merge([np.full_like(light, first), np.full_like(light, self._to_learn), light])
+            self._state = cv2.merge([np.full_like(light, 1.0), np.full_like(light, self._to_learn), light])
             return self._mean
         mean, state = self._mean, self._state
         if np.any(seen.flow):
             # Cubic, because linear interpolation again and again would blur the albedo's edges into the shading.
             mean, state = warp(mean, seen.flow, cv2.INTER_CUBIC), warp(state, seen.flow)
         count, to_learn, before = cv2.split(state)
-        change = cv2.log(light / before)
-        everywhere = np.float32(np.median(change))
+        change = light - before
         difference = log_albedo - mean
         doubt = cv2.blur(np.abs(_channel_mean(difference)), (7, 7))
         # At rest is what stands before a camera that stands: on an even wall the flow of a moving one is 0 too.
@@ -73,14 +72,14 @@ class AlbedoTrack:
         kept = np.where(moving > 0, seen.same, 1 - other)
         held = np.minimum(kept * np.minimum(count, np.float32(MOST_FRAMES - 1)), _SHORT + (1 - mistaken) * MOST_FRAMES)
         learning = np.clip(to_learn, 0, 1)
-        news = np.maximum.reduce([_ramp(np.abs(change - everywhere), SAME_LIGHT, OTHER_LIGHT), learning, other, moving])
+        news = np.maximum.reduce([_ramp(np.abs(change), SAME_LIGHT, OTHER_LIGHT), learning, other, moving])
         weight = news / (1 + held)
         self._weights = cv2.merge([np.maximum(weight, moving)] * 3)
         coarse = cv2.GaussianBlur(difference, (0, 0), _DETAIL)
         self._mean = mean + cv2.merge([weight] * 3) * coarse + self._weights * (difference - coarse)
         to_learn = np.maximum(np.maximum(to_learn, np.float32(LEARN) * other) - 1, 0)
-        light = before * cv2.exp(everywhere + news * (change - everywhere))
-        self._state = cv2.merge([held + news, to_learn, light])
+        count = held + np.where(held < LONG, np.float32(1), news)
+        self._state = cv2.merge([count, to_learn, before + news * change])
         return self._mean
 
     def carry(self, before: np.ndarray, now: np.ndarray, seen: Correspondence) -> np.ndarray:

@@ -336,3 +336,47 @@ def test_the_network_is_asked_at_once_where_another_scene_appears():
         assert state.infer == (number in (0, 2))
         found = state.steady(albedo) if state.infer else state.carried()
         np.testing.assert_allclose(found, albedo, rtol=1e-3)
+
+
+def test_the_network_is_asked_at_once_where_all_light_changes():
+    state = TemporalFilter(every=96)
+    for number in range(6):
+        state.expose(texture(1) * lamp(1.0 if number < 3 else 1.5), 1.0)
+        assert state.infer == (number in (0, 3))
+        state.steady(texture(1)) if state.infer else state.carried()
+
+
+def test_what_lies_in_the_dark_once_a_light_is_off_keeps_its_albedo():
+    # On the left only a lamp shines that goes off; a network sees black there and says so.
+    albedo, before, after = texture(2), lamp(), lamp(0.7)
+    after[:, : WIDTH // 6] *= np.float32(0.02)
+    state, found = TemporalFilter(), []
+    for light in [before] * 14 + [after] * 3:
+        state.expose(albedo * light, 1.0)
+        found.append(state.steady(np.where(light < 0.1, np.float32(0.05), albedo)))
+    assert np.abs(np.log(found[-1] / albedo))[:, : WIDTH // 6 - 6].mean() < 1  # 2.1 where the network is believed
+
+
+def test_in_a_light_that_flickers_from_the_first_frame_on_the_albedo_becomes_the_mean_over_the_lights():
+    # The network's error goes with the light, and is largest in the first frame.
+    albedo, levels = texture(6), [1.0 if number % 2 else 1.3 for number in range(24)]
+    state = TemporalFilter()
+    for level in levels:
+        state.expose(albedo * lamp(level), 1.0)
+        found = state.steady(albedo * np.float32(level))
+    assert np.log(found / albedo).mean() == pytest.approx(np.log(levels).mean(), abs=0.03)
+
+
+def test_a_thing_that_creeps_by_a_third_of_a_pixel_a_frame_takes_its_albedo_along():
+    wall, thing, side, frames = np.float32([0.6, 0.7, 0.7]), np.float32([0.25, 0.15, 0.12]), 30, 24
+    large = np.tile(wall, (HEIGHT * 3, WIDTH * 3, 1)) * (1 + 0.1 * (texture(7, HEIGHT * 3, WIDTH * 3, colors=False) - 0.45))
+    state = TemporalFilter()
+    for number in range(frames):
+        scene = large.astype(np.float32)
+        left = 150 + number
+        scene[90 : 90 + 3 * side, left : left + 3 * side] = thing
+        albedo = cv2.resize(scene, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        state.expose(albedo * lamp(), 1.0)
+        found = state.steady(albedo)
+    behind = np.abs(np.log(found / albedo))[32:58, 48:58]
+    assert behind.mean() < 0.2, "the thing's dark albedo is left behind on the wall"
