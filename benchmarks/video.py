@@ -4,11 +4,12 @@
     python -m benchmarks.video --clip SHARDS/clip-00000.tar --report out
     python -m benchmarks.video clip.mp4 --speed --memory --json video.json
 
-Four rows for each clip: `temporal` (what the runtime does), `fixed noise` and `fresh noise` (every frame alone, from the
-same start noise or from another in each), and `input`, the image itself: the floor that camera and codec leave. Measures
-are defined in `videos/steadiness.py`; deviation is taken in windows of five seconds on still pixels, those where the
-input deviates by less than 1.2%. `steady` is an albedo that deviates there by at most 1.3 times the input (or .3%) and
-changes from frame to frame by at most 1.5 times (or .15%); a clip with fewer than 5% still pixels gets no such verdict.
+Five rows for each clip: `temporal` (what the runtime does), `every 4` (with --preview-speed), `fixed noise` and `fresh
+noise` (every frame alone, from the same start noise or from another in each), and `input`, the image itself: the floor that
+camera and codec leave. Measures are defined in `videos/steadiness.py`; deviation is taken in windows of five seconds on
+still pixels, those where the input deviates by less than 1.2%. `steady` is an albedo that deviates there by at most 1.3
+times the input (or .3%) and changes from frame to frame by at most 1.5 times (or .15%); a clip with fewer than 5% still
+pixels gets no such verdict.
 Rendered clips (--clip) have ground truth: LMSE of both layers, the change of the albedo's error along the motion, the
 error behind moving things (where another thing was seen within 8 frames) over the rest's, the share of a true change of
 light that the shading shows after one, two and three frames, and what is dragged across a cut. --chunk says whether a chunk
@@ -50,6 +51,7 @@ from intrinsic_flow.benchmarks.videos.steadiness import (
     root_mean_square,
     warped_error,
 )
+from intrinsic_flow.cli.arguments import PREVIEW_EVERY
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Context, Decomposer, Decomposition
@@ -58,7 +60,8 @@ from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.train.data.shards import ShardError
 
-METHODS = ("temporal", "fixed noise", "fresh noise")
+EVERY = f"every {PREVIEW_EVERY}"
+METHODS = ("temporal", EVERY, "fixed noise", "fresh noise")
 INPUT = "input"
 RESPONSE_FRAMES = 3
 LEAST_ALBEDO = 0.02
@@ -79,17 +82,18 @@ def build_methods(
         once = Decomposer(bundle, model.engine, steps=steps, seed=next(seeds), resolution=resolution)
         return once.decompose(frame)
 
-    return {"temporal": _stepwise(model), "fixed noise": model.decompose, "fresh noise": fresh}
+    quick = _stepwise(model, PREVIEW_EVERY)
+    return {"temporal": _stepwise(model), EVERY: quick, "fixed noise": model.decompose, "fresh noise": fresh}
 
 
-def _stepwise(model: Decomposer) -> Method:
+def _stepwise(model: Decomposer, every: int = 1) -> Method:
     waiting: deque[np.ndarray] = deque()
 
     def frames() -> Iterator[np.ndarray]:
         while True:
             yield waiting.popleft()
 
-    results = model.stream(frames())
+    results = model.stream(frames(), every=every)
 
     def step(frame: np.ndarray) -> Decomposition:
         waiting.append(frame)

@@ -57,6 +57,7 @@ _SPEED = (
     ("stage", "stage", str),
     ("frames_per_second", "frames a second", _number(1)),
     ("ms_per_frame", "ms a frame", _number(1)),
+    ("core_ms_per_frame", "ms of a core a frame", _number(1)),
     ("note", "", str),
 )
 _MEMORY = (("seconds", "clip, s", _number(0)), ("frames", "frames", str), ("peak_mib", "peak memory, MiB", _number(0)))

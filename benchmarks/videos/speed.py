@@ -52,8 +52,9 @@ def stages(
 ) -> list[dict[str, object]]:
     """Rows of decoding, inference and encoding (both layers) alone and of the pipeline, over `count` frames (FRAMES).
 
-    Each is the median of `rounds`, in turn, so that other work on the machine disturbs all alike. The pipeline's note says
-    how much longer it takes than its slowest stage, and than all stages would one after the other. hardware: also with
+    Each is the median of `rounds`, in turn, so that other work on the machine disturbs all alike, processor time least. The
+    pipeline's note says how much longer it takes than its slowest stage, and than all
+    stages would one after the other. hardware: also with
     NVIDIA's decoder and encoder and, on a CUDA backend, ON_GPU: the network, the shading and the upsampler without codecs
     and copies; a stage that cannot run here says why in its note.
     """
@@ -69,13 +70,14 @@ def stages(
                 "inference, temporal off": lambda: _drain(model.stream((f.pixels for f in frames), temporal=False)),
                 "encode both layers": lambda: _encode(path, results, Path(folder)),
                 "pipeline": lambda: _pipeline(path, model, Path(folder), end),
+                "pipeline, --preview-speed": lambda: _pipeline(path, model, Path(folder), end, "--preview-speed"),
             }
             absent: list[dict[str, object]] = []
             if hardware:
                 extra: dict[str, Callable[[], object]] = {
                     "decode by NVDEC": lambda: _frames(_nvdec(path), count),
                     "encode both layers by NVENC": lambda: _encode(path, results, Path(folder), NVENC.name),
-                    "pipeline with NVENC": lambda: _pipeline(path, model, Path(folder), end, NVENC.name),
+                    "pipeline with NVENC": lambda: _pipeline(path, model, Path(folder), end, codec=NVENC.name),
                 }
                 for stage, call in extra.items():
                     why = _first_failure(call)
@@ -84,13 +86,14 @@ def stages(
                     else:
                         absent.append({"clip": path.stem, "stage": stage, "frames": len(frames), "note": why})
                 absent.append(_on_gpu(path, model, frames[0].pixels))
-            taken: dict[str, list[float]] = {stage: [] for stage in calls}
+            taken: dict[str, list[tuple[float, float]]] = {stage: [] for stage in calls}
             for _ in range(rounds):
                 for stage, call in calls.items():
-                    begun = time.perf_counter()
+                    begun, worked = time.perf_counter(), time.process_time()
                     call()
-                    taken[stage].append(time.perf_counter() - begun)
-    seconds = {stage: float(np.median(times)) for stage, times in taken.items()}
+                    taken[stage].append((time.perf_counter() - begun, time.process_time() - worked))
+    seconds = {stage: float(np.median([wall for wall, _ in times])) for stage, times in taken.items()}
+    of_cores = {stage: float(np.median([cores for _, cores in times])) for stage, times in taken.items()}
     alone = {stage: seconds[stage] for stage in ("decode", "inference", "encode both layers")}
     slowest = max(alone, key=alone.__getitem__)
     note = (
@@ -104,6 +107,7 @@ def stages(
             "frames": len(frames),
             "frames_per_second": len(frames) / total,
             "ms_per_frame": 1e3 * total / len(frames),
+            "core_ms_per_frame": 1e3 * of_cores[stage] / len(frames),
             **({"note": note} if stage == "pipeline" else {}),
         }
         for stage, total in seconds.items()
@@ -161,8 +165,8 @@ def _encode(path: Path, results: Sequence[tuple[Frame, Decomposition]], folder: 
                 shading.write(result.shading / np.float32(2), frame.pts, frame.duration)
 
 
-def _pipeline(path: Path, model: Decomposer, folder: Path, end: float, codec: str = "h264") -> None:
-    settings = parse([str(path), "-o", str(folder / "out"), "--overwrite", "--quiet", "--end", f"{end:.6f}"], "")
+def _pipeline(path: Path, model: Decomposer, folder: Path, end: float, *more: str, codec: str = "h264") -> None:
+    settings = parse([str(path), "-o", str(folder / "out"), "--overwrite", "--quiet", "--end", f"{end:.6f}", *more], "")
     settings = replace(settings, codec=codec)
     (job,) = list_jobs(settings.inputs, settings.output).jobs
     run_video(job, settings, lambda: model, frozenset(), Progress(quiet=True))

@@ -19,6 +19,8 @@ from intrinsic_flow.output.float_layers import FloatOutput
 
 ImageFormat = Literal["png", "png16", "exr", "npy"]
 PIPE = "-"
+#: What --preview-speed takes for --every.
+PREVIEW_EVERY = 4
 # As people write rates that are n * 1000 / 1001.
 _NTSC = {
     text: Fraction(rate * 1000, 1001)
@@ -62,6 +64,7 @@ class Settings(ModelOptions):
     end: float | None = None
     resume: bool = False
     every: int = 1
+    preview_speed: bool = False
     hdr: Literal["", "pq", "hlg"] = ""
     deinterlace: bool = False
     audio: Path | None = None
@@ -248,10 +251,14 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     model.add_argument(
         "--every",
         type=_at_least(1),
-        default=1,
         metavar="N",
         help="videos: run the network on every Nth frame and where something new appears; in between its albedo is carried "
         "along the motion (default: 1)",
+    )
+    model.add_argument(
+        "--preview-speed",
+        action="store_true",
+        help="videos: in half of the time, files twice as large: --every 4 and the quickest preset of h264 and hevc",
     )
     model.add_argument("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -269,6 +276,8 @@ def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> S
         parser.error("arguments --pipe and --layer: expected -o -")
     if values["codec"] and values["sequence"]:
         parser.error("argument --sequence: found --codec too, expected one of them")
+    if values["every"] is None:
+        values["every"] = PREVIEW_EVERY if values["preview_speed"] and values["temporal"] == "on" else 1
     if values["every"] != 1 and values["temporal"] == "off":
         parser.error("argument --every: found --temporal off too, in which every frame stands alone")
     if None not in (values["start"], values["end"]) and values["end"] < values["start"]:

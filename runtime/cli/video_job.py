@@ -217,6 +217,7 @@ class _Run:
             alpha=False if layer == "preview" else None,
             hdr="" if layer == "preview" else settings.hdr,
             sound=settings.audio,
+            quick=settings.preview_speed,
             origin=self._origin(),
             end=None if settings.end is None else Fraction(settings.end).limit_denominator(1_000_000),
             resume=(partial, keep) if keep else None,
@@ -287,7 +288,10 @@ class _Run:
                 name: getattr(settings, name)
                 for name in ("crf", "colorspace", "temporal", "every", "half", "float", "preview", "start", "end", "hdr")
             },
-            **{name: getattr(settings, name) for name in ("deinterlace", "output_colorspace", "exr_layer", "one_exr")},
+            **{
+                name: getattr(settings, name)
+                for name in ("deinterlace", "output_colorspace", "exr_layer", "one_exr", "preview_speed")
+            },
         }
 
     def _earlier(self, model: Decomposer) -> PartialState | None:

@@ -22,8 +22,8 @@ class VideoCodec:
     """title: for messages. encoders: FFmpeg's names, best first. suffix: of the files. layouts: pixel formats for 8 bits
     and for more; of each the one for even sizes, and the one for odd sizes, which 4:2:0 cannot hold. alpha: those for 8
     bits and more that have it. deeper: for more than 10 bits, depth, format without and with alpha. options: of the
-    encoder; crf: whether it has one. tag: what MP4 should call it, where players insist. reorder: by how many frames
-    decoding may run ahead.
+    encoder; quick: what differs where time counts more than size. crf: whether it has one. tag: what MP4 should call it,
+    where players insist. reorder: by how many frames decoding may run ahead.
     """
 
     name: str
@@ -32,6 +32,7 @@ class VideoCodec:
     suffix: str
     layouts: tuple[tuple[str, str], tuple[str, str]]
     options: tuple[tuple[str, str], ...] = ()
+    quick: tuple[tuple[str, str], ...] = ()
     alpha: tuple[str, str] | None = None
     alpha_options: tuple[tuple[str, str], ...] = ()
     deeper: tuple[tuple[int, str, str], ...] = ()
@@ -62,13 +63,13 @@ class VideoCodec:
 _CHROMA_420 = (("yuv420p", "yuv444p"), ("yuv420p10le", "yuv444p10le"))
 _CHROMA_422 = (("yuv422p10le", "yuv422p10le"), ("yuv422p10le", "yuv422p10le"))
 _CHROMA_444 = (("yuv444p10le", "yuv444p10le"), ("yuv444p10le", "yuv444p10le"))
-_FAST = (("preset", "veryfast"),)
+_FAST, _QUICK = (("preset", "veryfast"),), (("preset", "ultrafast"),)
 _QUIET_X265 = (*_FAST, ("x265-params", "log-level=error"))
 CODECS = {
     codec.name: codec
     for codec in (
-        VideoCodec("h264", "H.264", ("libx264",), ".mp4", _CHROMA_420, _FAST, crf=True, reorder=2),
-        VideoCodec("hevc", "HEVC", ("libx265",), ".mp4", _CHROMA_420, _QUIET_X265, crf=True, tag="hvc1", reorder=3),
+        VideoCodec("h264", "H.264", ("libx264",), ".mp4", _CHROMA_420, _FAST, _QUICK, crf=True, reorder=2),
+        VideoCodec("hevc", "HEVC", ("libx265",), ".mp4", _CHROMA_420, _QUIET_X265, _QUICK, crf=True, tag="hvc1", reorder=3),
         # Lossless, and no chroma is lost; every frame stands alone.
         VideoCodec(
             "ffv1",

@@ -57,6 +57,7 @@ class VideoWriter:
         alpha: bool | None = None,
         hdr: Hdr = "",
         sound: Path | None = None,
+        quick: bool = False,
     ) -> None:
         """codec: one of `intrinsic_flow.media.video_formats.CODECS`; crf: quality where the codec has one, lower is better.
 
@@ -65,7 +66,8 @@ class VideoWriter:
         resume: a file of an interrupted run of this writer, and how many of its frames to take over from it, a multiple of
         CHUNK_FRAMES. alpha: frames have it, by default where those of the source do; `alpha` then says whether the codec
         does too. hdr: BT.2020 with PQ or HLG, where 1 is 203 cd/m2, instead of BT.709. sound: a file whose audio goes in,
-        instead of the source's. Raises OSError where FFmpeg cannot write such a file, ValueError for an unknown codec.
+        instead of the source's. quick: a larger file in less time. Raises OSError where FFmpeg cannot write such a file,
+        ValueError for an unknown codec.
         """
         if source is None and frame_rate is None:
             raise ValueError("without a source, frame_rate is needed")
@@ -77,6 +79,7 @@ class VideoWriter:
         self._rate = frame_rate or (source.average_rate if source else None) or Fraction(25)
         self._time_base = source.time_base if source and frame_rate is None else _fine_time_base(self._rate)
         self._codec, self._crf, self._source, self._origin = CODECS[codec], crf, source, origin
+        self._quick = quick
         bits = bit_depth or (source.bit_depth if source else 8)
         facts = Facts() if source is None else source.facts
         #: Whether frames are written with their alpha.
@@ -143,7 +146,7 @@ class VideoWriter:
         self._container.start_encoding()
 
     def _options(self) -> dict[str, str]:
-        return _options(self._codec, self._crf, self.alpha, self._static)
+        return _options(self._codec, self._crf, self.alpha, self._static, self._quick)
 
     def _describe(self, facts: Facts) -> None:
         """Title and the like, and the timecode of the first frame."""
@@ -301,9 +304,13 @@ class VideoWriter:
         self._container.mux(packet)
 
 
-def _options(codec: VideoCodec, crf: float, alpha: bool, static: str) -> dict[str, str]:
+def _options(codec: VideoCodec, crf: float, alpha: bool, static: str, quick: bool) -> dict[str, str]:
     """static: x265's or x264's options for HDR's static metadata."""
-    options = {**dict(codec.options), **(dict(codec.alpha_options) if alpha else {})}
+    options = {
+        **dict(codec.options),
+        **(dict(codec.alpha_options) if alpha else {}),
+        **(dict(codec.quick) if quick else {}),
+    }
     if codec.crf:
         options["crf"] = f"{crf:g}"
     if static and codec.name == "hevc":

@@ -291,7 +291,7 @@ def test_nvidias_codecs_and_the_gpu_alone_have_rows_or_say_why_not(tmp_path, bun
     if find_gpu() is None:
         for stage in ("decode by NVDEC", "encode both layers by NVENC", "pipeline with NVENC"):
             assert rows[stage]["note"] and "frames_per_second" not in rows[stage]
-            assert f"| {stage} |  |  | {rows[stage]['note']} |" in table(list(rows.values()))
+            assert f"| {stage} |  |  |  | {rows[stage]['note']} |" in table(list(rows.values()))
     # Another encoder in its place, and a clock.
     monkeypatch.setattr(video_speed, "NVENC", replace(video_speed.NVENC, encoders=("libx264",), options=(("bf", "0"),)))
     opened = Decomposer.load

@@ -130,6 +130,19 @@ def test_product_of_exr_frames_is_the_video_in_every_frame(decompose, tmp_path, 
             assert np.all(error[normal] <= (1e-3 if half else 1e-5) * frame.pixels[normal])
 
 
+def test_preview_speed_asks_the_network_less_often_and_takes_the_quickest_preset(decompose, tmp_path, clip, monkeypatch):
+    asked: list[int] = []
+    network = Decomposer._albedo
+    monkeypatch.setattr(Decomposer, "_albedo", lambda self, image: asked.append(1) or network(self, image))
+    presets = []
+    for options in ((), ("--preview-speed",), ("--preview-speed", "--every", "2")):
+        asked.clear()
+        assert decompose(clip, "--overwrite", *options)[0] == 0
+        presets.append((len(asked), b"cabac=0" in (tmp_path / "out/clip_albedo.mp4").read_bytes()))
+    # x264 notes its options in the stream; of its presets only ultrafast does without CABAC.
+    assert presets == [(20, False), (5, True), (10, True)]
+
+
 def test_png_frames_have_one_factor_for_all(decompose, tmp_path, clip):
     assert decompose(clip, "--sequence", "png16", "--preview")[0] == 0
     sidecar = json.loads((tmp_path / "out/clip_shading.json").read_text())
