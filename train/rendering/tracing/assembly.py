@@ -9,18 +9,24 @@ Import after `llvm.start_backend`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import drjit as dr
 import mitsuba as mi
 import numpy as np
 
+from intrinsic_flow.train.rendering.appearance.assets import MAP_SIZE
 from intrinsic_flow.train.rendering.scene import Camera, Light, LightGroup, Mesh, RectangleLight, Scene, SphereLight, Sun
-from intrinsic_flow.train.rendering.tracing.light_table import LightTable
+from intrinsic_flow.train.rendering.tracing.light_table import MAX_LIGHTS, LightTable
 from intrinsic_flow.train.rendering.tracing.surface import MaterialTable, register
 from intrinsic_flow.train.rendering.tracing.window_sun import WindowSun
 from intrinsic_flow.train.rendering.world.geometry import face_normals, vertex_normals
 
-_FAR_BELOW = np.array([0.0, 0.0, -900.0])
+# Scenes have room for so many lights: kernels depend on the number.
+_LIGHT_COUNTS = (2, 6, 14, 30, 60, 120, MAX_LIGHTS - 8)
+# What is nobody's light stands at these corners of the world: kernels depend on the extent of a scene, too.
+_FAR = 900.0
+_FAR_BELOW = np.array([0.0, 0.0, -_FAR])
 _NOTHING = np.zeros(3)
 # The first two of all surfaces.
 SKY, LAMP = 0, 1
@@ -127,10 +133,17 @@ def _light_shape(light: Light) -> dict:
     return {"type": "rectangle", "to_world": place @ size, "emitter": emitter, "bsdf": black}
 
 
+@cache
+def _black_sky() -> mi.Bitmap:
+    """As large as all maps are, since kernels depend on its size."""
+    width, height = MAP_SIZE
+    return _image(np.full((height, width, 3), 1e-12))
+
+
 def _environment(scene: Scene) -> dict:
     upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
     if scene.environment is None:
-        return {"type": "envmap", "bitmap": _image(np.full((4, 8, 3), 1e-12))}
+        return {"type": "envmap", "bitmap": _black_sky(), "to_world": upright}
     turned = mi.ScalarTransform4f().rotate([0, 0, 1], float(scene.environment.rotation)) @ upright
     pixels = _image(scene.environment.radiance)
     return {"type": "envmap", "bitmap": pixels, "to_world": turned}
@@ -148,7 +161,7 @@ def _sun(sun: Sun | None) -> dict:
 _PLACEHOLDERS: tuple[Light, ...] = (
     RectangleLight(_FAR_BELOW, np.array([0, 0, -1.0]), 0.01, 0.01, _NOTHING, "lamps", np.ones((2, 2, 3), np.float32)),
     RectangleLight(_FAR_BELOW, np.array([0, 0, -1.0]), 0.01, 0.01, _NOTHING, "lamps"),
-    SphereLight(_FAR_BELOW, 0.01, _NOTHING, "lamps"),
+    *(SphereLight(np.full(3, at), 0.01, _NOTHING, "lamps") for at in (-_FAR, _FAR)),
 )
 
 
@@ -159,12 +172,14 @@ def assemble(scene: Scene) -> AssembledScene:
     register()
     groups = scene.groups
     world, face_materials, things = _world_mesh(scene)
-    lights = [*scene.lights, *_PLACEHOLDERS]
+    places = next(count for count in _LIGHT_COUNTS if count >= len(scene.lights))
+    lights = [*scene.lights, *_PLACEHOLDERS, *_PLACEHOLDERS[-1:] * (places - len(scene.lights))]
     in_group = {group: sum(light.group == group for light in scene.lights) for group in groups}
     description = {"type": "scene", "world": world, "environment": _environment(scene), "sun": _sun(scene.sun)}
-    for index, light in enumerate(lights):
-        description[f"light{index:03d}"] = _light_shape(light)
-    built = mi.load_dict(description)
+    # One after the other, placeholders first: kernels depend on which kind of light comes first.
+    for index in (*range(len(scene.lights), len(lights)), *range(len(scene.lights))):
+        description[f"light{index:03d}"] = _light_shape(lights[index])
+    built = mi.load_dict(description, parallel=False)
     pairs, face_surfaces = np.unique(np.stack([face_materials, things], 1), axis=0, return_inverse=True)
     surfaces = (("sky", -1), ("lamp", -1), *((scene.materials[m].kind, int(thing)) for m, thing in pairs.tolist()))
     materials = MaterialTable(scene.materials, face_materials, face_surfaces.ravel() + 2)
@@ -179,7 +194,7 @@ def assemble(scene: Scene) -> AssembledScene:
             float(scene.sun is not None),
             float(scene.environment is not None),
             *(1.0 / in_group[light.group] for light in scene.lights),
-            *(0.0 for _ in _PLACEHOLDERS),
+            *(0.0 for _ in lights[len(scene.lights) :]),
         ],
         [False, False, *(isinstance(light, RectangleLight) and light.portal for light in lights)],
     )
@@ -203,7 +218,9 @@ def camera_rays(camera: Camera, x: mi.Float, y: mi.Float, lens: mi.Point2f, widt
     def vector(value: np.ndarray) -> mi.Vector3f:
         return mi.Vector3f(*(dr.opaque(mi.Float, float(v)) for v in value))
 
-    across, down = (x - width / 2) * reach, (y - height / 2) * reach
+    # Opaque, as a number that differs between cameras would be compiled into a kernel of its own for each of them.
+    reach_ = dr.opaque(mi.Float, reach)
+    across, down = (x - width / 2) * reach_, (y - height / 2) * reach_
     right_, up_ = vector(right), vector(up)
     disc = mi.warp.square_to_uniform_disk_concentric(lens) * dr.opaque(mi.Float, float(camera.aperture))
     moved = right_ * disc.x + up_ * disc.y

@@ -37,10 +37,14 @@ def robust_mean(buckets: np.ndarray, weight: np.ndarray | None = None) -> np.nda
     weight: (H, W), where removed light is spread to (the share of a pixel that can receive it); None: it is lost.
     """
     brightness = buckets.mean(-1)
-    second = np.partition(brightness, -2, axis=0)[-2]
+    # The two brightest of the few buckets, one bucket after the other: several times as fast as sorting.
+    first, second = np.maximum(brightness[0], brightness[1]), np.minimum(brightness[0], brightness[1])
+    for bucket in brightness[2:]:
+        second = np.maximum(second, np.minimum(first, bucket))
+        first = np.maximum(first, bucket)
     limit = OWN_FACTOR * second
     # The surroundings count where a bucket is beyond its pixel's own limit.
-    beyond = brightness.max(0) > limit
+    beyond = first > limit
     limit[beyond] = np.maximum(limit[beyond], SURROUNDINGS_FACTOR * _surroundings(second, beyond))
     scale = np.minimum(1.0, limit / np.maximum(brightness, 1e-12))[..., None]
     kept = (buckets * scale).mean(0)

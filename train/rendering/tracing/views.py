@@ -190,18 +190,20 @@ def render_view(
     cloth = _SHEEN * _share_of("cloth", layers, assembled) * grazing(layers.normal, camera) ** 4
     near = float(np.median(layers.distance[skin > 0.5])) if (skin > 0.5).any() else 1.0
     millimetre = 1e-3 / (near * camera.frame(quality.traced_size)[3])
+    albedo, coverage = block_mean(fine, pixels), block_mean(layers.coverage, pixels)
+    mean_normal = block_mean(layers.normal, pixels)
     shading, residual = [], []
     for k, gain in enumerate(np.asarray(gains, np.float32)):
         light = denoised_shading(layers.diffuse[:, k], fine, layers.normal, layers.coverage)
         light = scattered(light, skin, millimetre)
         sheen = cloth[..., None] * light
         shading.append(gain * averaged_shading(light, fine, pixels))
-        bounced = denoised_residual(layers.residual[:, k], fine, layers.normal) + sheen
-        residual.append(gain * block_mean(bounced, pixels))
-    albedo, coverage = block_mean(fine, pixels), block_mean(layers.coverage, pixels)
+        # The residual, which has no sharp shadows to keep, is denoised at the view's size, in a quarter of the time.
+        coats = np.stack([block_mean(bucket, pixels) for bucket in layers.residual[:, k]])
+        residual.append(gain * (denoised_residual(coats, albedo, mean_normal) + block_mean(sheen, pixels)))
     mask = (albedo.max(-1) > _LEAST_ALBEDO) & (albedo.min(-1) > _LEAST_CHANNEL) & (coverage > _LEAST_COVERAGE)
     whole = np.stack(shading), np.stack(residual)
-    normal = camera_normals(block_mean(layers.normal, pixels), camera)
+    normal = camera_normals(mean_normal, camera)
     seen, surfaces = surface_map(layers.surface, pixels, assembled.surfaces, albedo)
     meta = {
         "groups": list(assembled.groups),

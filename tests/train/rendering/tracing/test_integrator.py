@@ -218,3 +218,22 @@ def test_a_wider_sun_softens_shadows_and_keeps_the_light():
     assert soft.mean() == pytest.approx(sharp.mean(), rel=0.05)
     penumbra = [((light > 0.1) & (light < 0.9)).sum() for light in (sharp, soft)]
     assert penumbra[1] > 1.5 * penumbra[0]
+
+
+@pytest.mark.usefixtures("backend")
+def test_cameras_share_a_kernel():
+    # Each kernel is compiled for seconds, as long as a view takes to trace.
+    import drjit as dr
+
+    from intrinsic_flow.train.rendering.tracing.assembly import assemble
+    from intrinsic_flow.train.rendering.tracing.integrator import render_layers
+
+    assembled = assemble(window_room(sun=False))
+
+    def kernel(camera: Camera) -> object:
+        with dr.scoped_set_flag(dr.JitFlag.KernelHistory, True):
+            dr.kernel_history_clear()
+            render_layers(assembled, camera, (SIDE, SIDE), 4, 1, 5, roulette_depth=100)
+            return max(dr.kernel_history(), key=lambda entry: entry.get("operation_count", 0))["hash"]
+
+    assert kernel(replace(INSIDE, fov=INSIDE.fov + 7)) == kernel(INSIDE)
