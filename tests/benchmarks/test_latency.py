@@ -155,7 +155,7 @@ def test_backends_that_compute_different_things_are_warned_of(exported_bundle) -
 def test_every_batch_resolution_and_step_count_is_measured(exported_bundle) -> None:
     bundle = Bundle.load(exported_bundle)
     options = {"batches": [1, 2], "resolutions": [32, 64], "steps": [1, 3], "threads": 1, "rounds": 1, "processes": False}
-    rows = [row for row in measure(bundle, **options)["rows"] if row["graph"] == "network"]
+    rows = [row for row in measure(bundle, ["onnxruntime-cpu"], **options)["rows"] if row["graph"] == "network"]
     found = {(row["batch"], row["resolution"], row["steps"]) for row in rows}
     assert found == {(b, r, s) for b in (1, 2) for r in (32, 64) for s in (1, 3)}
 
@@ -165,6 +165,8 @@ def test_it_runs_where_torch_is_not_installed(exported_bundle) -> None:
         "import importlib.util, sys; find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
         "from intrinsic_flow.benchmarks.latency import measure; from intrinsic_flow.decomposition.bundle import Bundle\n"
+        "from intrinsic_flow.benchmarks.timing import machine_limit\n"
+        "machine_limit.SIDE['cpu'], machine_limit.COPY_BYTES['cpu'] = 256, 2**22\n"
         f"bundle = Bundle.load({str(exported_bundle)!r})\n"
         "report = measure(bundle, resolutions=[32], threads=1, rounds=1, processes=False)\n"
         "assert {row['graph'] for row in report['limits']} == {'matrix product', 'copy'}\n"

@@ -15,9 +15,9 @@ import torch
 from intrinsic_flow.decomposition.bundle import MANIFEST, NOISE, WEIGHTS, Bundle, all_graph_specs
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export import build_onnx
+from intrinsic_flow.export import build_onnx, verify
 from intrinsic_flow.export.build_onnx import build_bundle, main, rebuild_bundle
-from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError
+from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError, random_cases
 from intrinsic_flow.export.weights import load_model, read_slots
 from intrinsic_flow.media.images import write_image
 from intrinsic_flow.train.checkpoint import load_initial_weights, save_checkpoint
@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def prepared_graphs(exported_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Graphs, and weights where there are none yet, come from the session's bundle: tracing takes long, and what follows
-    it is under test."""
+    it is under test. They are verified on small pictures, of which the session's bundle had the large ones too."""
 
     def copy_graphs(model: object, folder: Path, opset: int) -> None:
         for path in exported_bundle.iterdir():
@@ -38,6 +38,8 @@ def prepared_graphs(exported_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> N
                 shutil.copy(path, folder)
 
     monkeypatch.setattr(build_onnx, "write_graphs", copy_graphs)
+    monkeypatch.setattr(build_onnx, "random_cases", lambda: random_cases(((2, 32, 64),)))
+    monkeypatch.setattr(verify, "RESOLUTION", 64)
 
 
 def test_the_bundle_is_complete_and_every_hash_is_right(exported_bundle: Path, random_model: torch.nn.Module) -> None:

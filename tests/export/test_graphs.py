@@ -71,7 +71,8 @@ def test_every_graph_agrees_with_torch_on_a_batch(exported_bundle, random_model)
 )
 def test_a_networks_switches_are_in_its_graph(random_model, tmp_path, name, switches, precisions) -> None:
     # Without the blocks of the stages, which are those of the exported bundle and take most of the tracing.
-    config = dataclasses.replace(random_model.config, encoder_depths=(0,) * 4, unet_depths=(0,) * 3, decoder_depths=(0,) * 3)
+    depths = {"encoder_depths": (0,) * 4, "unet_depths": (0,) * 3, "decoder_depths": (0,) * 3}
+    config = dataclasses.replace(random_model.config, **depths)
     model = IntrinsicFlow(dataclasses.replace(config, **switches))
     generator = torch.Generator().manual_seed(1)
     weights = random_model.state_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from intrinsic_flow.media.video import VideoReader, VideoWriter
 
 pytest.importorskip("ray.data", reason="ray is not installed (extra cluster)")
 REPOSITORY = Path(__file__).parents[3]
+# Seconds, of a loaded machine.
+PATIENCE = 300
 
 
 def write_clip(path: Path, scene: np.ndarray, count: int) -> None:
@@ -72,7 +75,7 @@ def start(tiny_bundle, tmp_path):
 
 def clip_worker(out: Path, process: subprocess.Popen[bytes], other_than: int = 0) -> int:
     """Process that works on the clip, once it has written something of it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         for staged in out.glob(".decompose-*.partial/*clip_albedo*"):
             begun = out / f"{staged.parent.name.rpartition('-')[0]}.begun"
@@ -95,42 +98,38 @@ def assert_complete(out: Path, frames: int, log: str) -> None:
     assert frame_count(out / "clip_albedo.mp4") == frame_count(out / "clip_shading.mp4") == frames
 
 
-def test_two_workers_do_what_they_can_and_a_bad_file_is_tried_again_and_listed(inputs, scene, tmp_path, start):
-    write_clip(inputs / "clip.mp4", scene, 12)
-    (inputs / "bad.png").write_text("no picture")
-    out = tmp_path / "out"
-    process = start(inputs, "-o", out, "--retries", "1")
-    assert process.wait(60) == 1, (tmp_path / "log").read_text()
-    log = (tmp_path / "log").read_text()
-    assert_complete(out, 12, log)
-    assert [line["attempt"] for line in manifest(out) if line["state"] == "failed"] == [1, 2]
-    assert "2 workers, each with 1 core" in log
-    lines = log.splitlines()
-    assert lines[-4] == "1 failed after 2 attempts:" and lines[-3].startswith(f"  {inputs}/bad.png: found")
-    assert lines[-2].startswith("4 done, 0 skipped, 1 failed")
-    assert "(3 images, 12 frames, " in lines[-1] and "video frames/s" in lines[-1]
-
-
-def test_a_killed_worker_and_an_interruption_lose_nothing(inputs, scene, tmp_path, start):
+def test_interrupted_robbed_of_a_worker_and_with_a_bad_file_a_batch_is_complete(inputs, scene, tmp_path, start):
+    """Everything on one batch: to start a cluster takes longer than its work."""
     write_clip(inputs / "clip.mp4", scene, 300)
     out = tmp_path / "out"
     process = start(inputs, "-o", out)
     interrupted = clip_worker(out, process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert "the same command goes on" in (tmp_path / "log").read_text()
+    assert process.wait(PATIENCE) == 130
+    log = (tmp_path / "log").read_text()
+    assert "the same command goes on" in log and "2 workers, each with 1 core" in log
     assert not (out / "clip_albedo.mp4").exists()
 
-    done = sum(line["state"] == "done" for line in manifest(out)) if (out / "intrinsic-flow-batch.jsonl").exists() else 0
-    process = start(inputs, "-o", out, "--retries", "0")
+    before = manifest(out) if (out / "intrinsic-flow-batch.jsonl").exists() else []
+    done = sum(line["state"] == "done" for line in before)
+    (inputs / "bad.png").write_text("no picture")
+    process = start(inputs, "-o", out, "--retries", "1")
     victim = clip_worker(out, process, other_than=interrupted)
     os.kill(victim, signal.SIGKILL)
-    assert process.wait(60) == 0, (tmp_path / "log").read_text()
+    assert process.wait(PATIENCE) == 1, (tmp_path / "log").read_text()
     log = (tmp_path / "log").read_text()
     assert_complete(out, 300, log)
     if done:
-        assert f"{done} of 4 units are done" in log
+        assert f"{done} of 5 units are done" in log
     clip = next(line for line in manifest(out) if line["unit"]["name"] == "clip")
     assert clip["frames"] == 300 and not clip["worker"].endswith(f":{victim}")
-    states = [(line["unit"]["name"], line["state"]) for line in manifest(out)]
-    assert states.count(("clip", "done")) == 1 and all(state != "failed" for _, state in states)
+    states = [(line["unit"]["name"], line["state"], line["attempt"]) for line in manifest(out)]
+    # What a worker's death interrupts is gone on with; it is no failed attempt.
+    assert [state for state in states if state[1] == "failed"] == [("bad", "failed", 1), ("bad", "failed", 2)]
+    assert [state for state in states if state[0] == "clip"] == [("clip", "done", 1)]
+    lines = log.splitlines()
+    assert lines[-4] == "1 failed after 2 attempts:" and lines[-3].startswith(f"  {inputs}/bad.png: found")
+    # What the interruption kept from the manifest is skipped, its outputs exist.
+    now, skipped = map(int, re.match(r"(\d+) done, (\d+) skipped, 1 failed in ", lines[-2]).groups())
+    assert now + skipped == 4 and skipped >= done
+    assert f"({now - 1} images, 300 frames, " in lines[-1] and "video frames/s" in lines[-1]
