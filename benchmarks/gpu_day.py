@@ -40,9 +40,7 @@ PACKAGES = (
     "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "cuda-python", "tensorrt", "tensorrt-rtx-cu13-bindings",
     "polygraphy", "av", "openimageio",
 )  # fmt: skip
-GPU_BACKENDS = ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
-#: Of the backend's names here, those of the runtime.
-_RUNTIME = {"onnxruntime-cuda": "cuda", "onnxruntime-cpu": "cpu"}
+GPU_BACKENDS = ("cuda", "tensorrt", "tensorrt-rtx")
 #: What can be imported in place of each other.
 _MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 
@@ -85,7 +83,7 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
     """All parts, the most wanted first. data: training shards, None for procedural scenes. tiny: for a rehearsal, which
     without a GPU runs one of each kind on ONNX Runtime's CPU provider, in a GPU's stead."""
     stand_in = tiny and find_gpu() is None
-    backends = (*(("onnxruntime-cpu",) if stand_in else ()), *GPU_BACKENDS)
+    backends = (*(("cpu",) if stand_in else ()), *GPU_BACKENDS)
     side, large = (64, 96) if tiny else (256, 512)
     batches = (1, 2) if tiny else (1, 4, 16, 64)
     first, second = ("64x48", "96x64") if tiny else ("1920x1080", "3840x2160")
@@ -96,7 +94,7 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
         sizes = sizes if tiny else ("--max-batch", "64", "--resolution", "32", "256", "512")
         backend = "tensorrt" if flavor == "tensorrt" else "tensorrt-rtx"
         arguments = (*own, "--flavor", flavor, "--fp16", *sizes)
-        shows = f"the plans that {backend} runs, for this GPU"
+        shows = f"the engines that {backend} runs, for this GPU"
         return Part(f"engines-{backend}", shows, "export.build_trt", arguments, 6, _last_line, (), backend=backend)
 
     def latency(name: str, backend: str, size: int, counts: Sequence[int], minutes: float, *more: str) -> Part:
@@ -113,13 +111,13 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
 
     def throughput(backend: str) -> Part:
         few = ("--largest", "2", "--seconds", "0.05") if tiny else ()
-        arguments = (*own, "--backend", _runtime(backend), "--resolution", str(side), *few, "--report", "{out}/throughput")
+        arguments = (*own, "--backend", backend, "--resolution", str(side), *few, "--report", "{out}/throughput")
         shows = f"pictures a second in ever larger batches at {side} pixels: {backend}"
         name = f"throughput-{backend}"
         return Part(name, shows, "benchmarks.throughput", arguments, 3, _throughput_rows, (), "any", backend)
 
     def video(backend: str, size: str) -> Part:
-        arguments = (*own, "--backend", _runtime(backend), "--speed", "--hardware-codecs", "--made", size)
+        arguments = (*own, "--backend", backend, "--speed", "--hardware-codecs", "--made", size)
         arguments += (*(("--frames", "3") if tiny else ("--frames", "20") if size == second else ()), "--report", "{out}")
         shows = f"frames a second at {size}, {backend}: each stage alone, all together, and on the GPU without codecs"
         name = f"video-{size}-{backend}"
@@ -169,10 +167,6 @@ def _training(bundle: Path, data: str | None, tiny: bool) -> Part:
     return Part("training", shows, "train.flow", arguments, 4, _training_rows, needed, on)
 
 
-def _runtime(backend: str) -> str:
-    return _RUNTIME.get(backend, backend)
-
-
 def why_not(part: Part, gpu: Gpu | None) -> str:
     """Why a part cannot run here, in a line; empty where it can."""
     if gpu is None and (part.backend in GPU_BACKENDS or part.on == "gpu"):
@@ -180,7 +174,7 @@ def why_not(part: Part, gpu: Gpu | None) -> str:
     missing = [name for name in part.modules if importlib.util.find_spec(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
-    if part.backend == "onnxruntime-cuda" and not _has_cuda_provider():
+    if part.backend == "cuda" and not _has_cuda_provider():
         return "not installed: onnxruntime-gpu, with CUDA's provider"
     found = [name for name in _MODULES.get(part.backend, ()) if importlib.util.find_spec(name) is not None]
     if part.backend in _MODULES and not found:
@@ -418,6 +412,11 @@ def _training_rows(out: Path) -> Rows:
     return [("images a second, the last of the run's windows", f"{speeds[-1]:.0f}")] if speeds else []
 
 
+def _part_name(text: str) -> str:
+    """As parts are called today: CUDA's and the CPU's once had the library in their names."""
+    return text.replace("onnxruntime-", "")
+
+
 @program("benchmarks.gpu_day")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 every part is done or could not run here, 1 a part failed or was cut, 2 wrong usage."""
@@ -426,7 +425,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=25.0, metavar="N", help="for all of it (default: 25)")
     parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
     parser.add_argument("--data", metavar="SHARDS", help="training data (default: procedural scenes)")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="these parts, in this order")
+    parser.add_argument("--only", nargs="+", type=_part_name, metavar="PART", help="these parts, in this order")
     parser.add_argument("--again", action="store_true", help="also parts that are done")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal at tiny sizes, on a CPU where there is no GPU")
     parser.add_argument("--table", action="store_true", help="write the table again from the parts' files, and print it")

@@ -1,7 +1,7 @@
 """Latency of a model bundle on several backends side by side, on the same weights and inputs.
 
     python -m benchmarks.latency
-    python -m benchmarks.latency --bundle base --backends torch-eager torch-compile onnxruntime-cpu openvino
+    python -m benchmarks.latency --bundle base --backends torch-eager torch-compile cpu openvino
     python -m benchmarks.latency --backends torch-compile tensorrt --batch 1 8 32 --resolution 256 512 --report gpu
 
 `network` is encoder, Euler steps and decoder, host array to host array; then come its stages, and `decompose`, one picture
@@ -26,9 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from intrinsic_flow.backends import backend_name
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
-from intrinsic_flow.benchmarks.timing.backends import CHANNELS_LAST, ENGINES
+from intrinsic_flow.benchmarks.timing.backends import CHANNELS_LAST, MEASURED
 from intrinsic_flow.benchmarks.timing.candidate import CALLS_PER_ROUND, Candidate, Row, speedup, take_turns
 from intrinsic_flow.benchmarks.timing.report import Report, format_rows, write_report
 from intrinsic_flow.benchmarks.timing.workload import STAGES, Variant, Workload
@@ -37,7 +38,7 @@ from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 REFERENCES = ("torch-eager", "torch-compile")
-BACKENDS = (*REFERENCES, *ENGINES)
+BACKENDS = (*REFERENCES, *MEASURED)
 REPORTS = Path(__file__).parent / "reports" / "latency"
 TRIAL_ROUNDS = 3
 PHASE_CALLS = 20
@@ -56,7 +57,7 @@ class Entry:
 
 def measure(
     bundle: Bundle,
-    backends: Sequence[str] = ("onnxruntime-cpu",),
+    backends: Sequence[str] = ("cpu",),
     *,
     batches: Sequence[int] = (1,),
     resolutions: Sequence[int] = (256,),
@@ -308,10 +309,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--backends",
         nargs="+",
-        default=["onnxruntime-cpu"],
+        default=["cpu"],
+        type=backend_name,
         choices=BACKENDS,
         metavar="BACKEND",
-        help=f"of {', '.join(BACKENDS)} (default: onnxruntime-cpu)",
+        help=f"of {', '.join(BACKENDS)} (default: cpu)",
     )
     parser.add_argument("--batch", type=int, nargs="+", default=[1], help="pictures a call of the network (default: 1)")
     parser.add_argument("--resolution", type=int, nargs="+", default=[256], help="sides in pixels (default: 256)")

@@ -79,7 +79,7 @@ def build_methods(
     seeds = itertools.count(seed)
 
     def fresh(frame: np.ndarray) -> Decomposition:
-        once = Decomposer(bundle, model.engine, steps=steps, seed=next(seeds), resolution=resolution)
+        once = Decomposer(bundle, model.backend, steps=steps, seed=next(seeds), resolution=resolution)
         return once.decompose(frame)
 
     quick = _stepwise(model, PREVIEW_EVERY)

@@ -202,7 +202,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 
 def _take_over(origin: Bundle, folder: Path) -> None:
-    """Copies the weights file and what is not the build's own. Folders stay behind: plans are those of other graphs."""
+    """Copies the weights file and what is not the build's own. Folders stay behind: engines are those of other graphs."""
     graphs = all_graph_specs(origin.network)
     for file in origin.folder.iterdir():
         if file.is_file() and file.name != MANIFEST and file.name not in graphs:

@@ -8,7 +8,7 @@ machine without one. Left to itself (--flavor auto) the command takes the GPU th
 compute capabilities 86, 89 and 120. Low shading and upsampler always compute in FP32.
 
 Engines are tuned for the second of three sizes and take everything between the first and the third; the wider the
-range, the more memory they plan for. For one fixed size: --resolution 256 256 256 --max-batch 1. Plans that nothing has
+range, the more memory they plan for. For one fixed size: --resolution 256 256 256 --max-batch 1. Engines that nothing has
 changed for are kept.
 """
 
@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from intrinsic_flow.backends.engine_file import (
+    ENGINE_GRAPHS,
     FLAVORS,
     LIBRARIES,
-    PLAN_GRAPHS,
     SIDECAR_SUFFIX,
     EngineSidecar,
     engine_folder,
@@ -37,7 +37,7 @@ from intrinsic_flow.cli.progress import Progress, duration
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import REQUIRED_GRAPHS, WEIGHTS, Bundle, Precision, graph_file
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.trt.builder import BuiltPlan, PlanBuilder
+from intrinsic_flow.export.trt.builder import BuiltEngine, EngineBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import Target, choose_target
@@ -60,15 +60,17 @@ def build_engines(
 ) -> list[EngineSidecar]:
     """Builds what is missing or out of date in `folder`; returns the sidecars of all graphs.
 
-    Each plan is published as soon as it is built, so that an interrupted build goes on where it ended. Raises BuildError,
+    Each engine is published as soon as it is built, so that an interrupted build goes on where it ended. Raises BuildError,
     InputError (also for a bundle whose files are not those of its manifest).
     """
     progress = progress or Progress(quiet=True)
     bundle.verify()
-    builder: PlanBuilder | None = None
+    builder: EngineBuilder | None = None
     sidecars: list[EngineSidecar] = []
     seconds: list[float] = []
-    graphs = [name for name in PLAN_GRAPHS if name in REQUIRED_GRAPHS or bundle.has(name, graph_precision(name, precision))]
+    graphs = [
+        graph for graph in ENGINE_GRAPHS if graph in REQUIRED_GRAPHS or bundle.has(graph, graph_precision(graph, precision))
+    ]
     for number, graph in enumerate(graphs, 1):
         label = f"[{number}/{len(graphs)}] {graph}"
         wanted = _describe(bundle, graph, precision, target, shapes, optimization_level, folder)
@@ -76,7 +78,7 @@ def build_engines(
             progress.log(f"{label}: unchanged")
             sidecars.append(kept)
             continue
-        builder = builder or PlanBuilder(target, optimization_level=optimization_level, timing_cache=timing_cache)
+        builder = builder or EngineBuilder(target, optimization_level=optimization_level, timing_cache=timing_cache)
         started = time.monotonic()
         onnx = bundle.path(graph, wanted.precision)
         spec = bundle.spec(graph, wanted.precision)
@@ -93,7 +95,7 @@ def build_engines(
         else:
             checks += ", engine inspected but it names no compute kernels"
         left = _left(seconds, len(graphs) - number)
-        progress.log(f"{label}: {len(built.plan) / 1e6:.1f} MB in {seconds[-1]:.1f} s, {checks}{left}")
+        progress.log(f"{label}: {len(built.engine) / 1e6:.1f} MB in {seconds[-1]:.1f} s, {checks}{left}")
     return sidecars
 
 
@@ -106,7 +108,7 @@ def _describe(
     optimization_level: int | None,
     folder: Path,
 ) -> EngineSidecar:
-    """The sidecar of what is to be built, without the plan's own facts."""
+    """The sidecar of what is to be built, without the engine's own facts."""
     own = graph_precision(graph, precision)
     onnx = bundle.path(graph, own)
     spec = bundle.spec(graph, own)
@@ -135,7 +137,7 @@ def _describe(
 
 
 def _unchanged(wanted: EngineSidecar) -> EngineSidecar | None:
-    """The sidecar that is there, if its plan is intact and a build would come from the same inputs."""
+    """The sidecar that is there, if its engine is intact and a build would come from the same inputs."""
     try:
         there = EngineSidecar.load(wanted.path)
         there.verify()
@@ -145,14 +147,14 @@ def _unchanged(wanted: EngineSidecar) -> EngineSidecar | None:
     return there if there == built else None
 
 
-def _publish(wanted: EngineSidecar, built: BuiltPlan) -> EngineSidecar:
-    """Plan first, sidecar last: a plan without one is not taken for an engine, whenever this is interrupted."""
-    digest = hashlib.sha256(built.plan).hexdigest()
-    sidecar = dataclasses.replace(wanted, tensors=built.tensors, plan_sha256=digest, plan_bytes=len(built.plan))
+def _publish(wanted: EngineSidecar, built: BuiltEngine) -> EngineSidecar:
+    """Engine first, sidecar last: an engine file without one is never used, whenever this is interrupted."""
+    digest = hashlib.sha256(built.engine).hexdigest()
+    sidecar = dataclasses.replace(wanted, tensors=built.tensors, plan_sha256=digest, plan_bytes=len(built.engine))
     sidecar.path.parent.mkdir(parents=True, exist_ok=True)
     sidecar.path.unlink(missing_ok=True)
-    with replace_when_complete(sidecar.plan) as temporary:
-        temporary.write_bytes(built.plan)
+    with replace_when_complete(sidecar.engine) as temporary:
+        temporary.write_bytes(built.engine)
     with replace_when_complete(sidecar.path) as temporary:
         temporary.write_text(sidecar.to_json(), encoding="utf-8")
     return sidecar
@@ -210,7 +212,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--compatible",
         action="store_true",
-        help="plans for later versions of TensorRT and all GPUs from Ampere on; for RTX, for all its GPUs from Ampere on",
+        help="engines for later versions of TensorRT and all GPUs from Ampere on; for RTX, for all its GPUs from Ampere on",
     )
     result.add_argument(
         "--timing-cache", type=Path, metavar="FILE", help="kernel timings to reuse and extend (full TensorRT only)"

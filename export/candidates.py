@@ -14,7 +14,7 @@ from intrinsic_flow.decomposition.bundle import Bundle, Precision, graph_specs
 from intrinsic_flow.export.verify import BF16_MIN_PSNR, FP16_MIN_PSNR, STEPS, run_loop, runner
 
 CANDIDATES = (
-    *("onnx-fp32", "onnx-fp16", "openvino-reduced", "onnxruntime-cuda-fp32", "onnxruntime-cuda"),
+    *("onnx-fp32", "onnx-fp16", "openvino-reduced", "cuda-fp32", "cuda"),
     *("tensorrt", "tensorrt-rtx"),
 )
 
@@ -91,15 +91,14 @@ def open_candidate(name: str, bundle: Bundle) -> Candidate:
         "onnx-fp32": lambda: OnnxCandidate(bundle, "fp32"),
         "onnx-fp16": lambda: OnnxCandidate(bundle, "fp16"),
         "openvino-reduced": lambda: _backend(name, bundle, "openvino", precision="reduced"),
-        "onnxruntime-cuda-fp32": lambda: _backend(name, bundle, "cuda", precision="fp32"),
+        "cuda-fp32": lambda: _backend(name, bundle, "cuda", precision="fp32"),
     }
-    backend = "cuda" if name == "onnxruntime-cuda" else name
-    return openers.get(name, lambda: _backend(name, bundle, backend))()
+    return openers.get(name, lambda: _backend(name, bundle, name))()
 
 
 def _backend(name: str, bundle: Bundle, backend: str, precision: Literal["fp32", "reduced"] | None = None) -> Candidate:
     opened = open_backend(bundle, backend, precision=precision)
-    # The loop as one file is for ONNX libraries; TensorRT's engines have no plan of it and run the loop themselves.
+    # The loop as one file is for ONNX libraries; TensorRT has no engine of it and runs the loop itself.
     merged = backend.startswith("tensorrt") or not bundle.has("decompose_2step")
     graphs = ("encoder", "velocity_step", "decoder", *(() if merged else ("decompose_2step",)), "low_shading", "upsampler")
     return BackendCandidate(name, bundle, opened, graphs)

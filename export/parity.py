@@ -3,7 +3,7 @@
     python -m export.parity
     python -m export.parity --bundle base --images photos/*.jpg --batch 1 4 --resolution 256 768x512 --json parity.json
     python -m export.parity --backends tensorrt         # fails where TensorRT cannot be run, instead of leaving it out
-    python -m export.parity --polygraphy                # also each TensorRT plan beside ONNX Runtime on its own graph
+    python -m export.parity --polygraphy                # also each TensorRT engine beside ONNX Runtime on its own graph
 
 Each is compared with PyTorch in FP32 from the same FP16-rounded weights, on photos, a procedural picture and seeded
 random inputs. Each graph gets PyTorch's inputs, so that its error is its own; `end_to_end` is the whole loop. Limits: FP32
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from intrinsic_flow.backends import backend_name
 from intrinsic_flow.backends.engine_file import FLAVORS, Flavor
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
@@ -35,7 +36,7 @@ from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.candidates import CANDIDATES, Candidate, open_candidate
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity_measures import Difference, difference
-from intrinsic_flow.export.side_by_side import Agreement, check_plans, failures
+from intrinsic_flow.export.side_by_side import Agreement, check_engines, failures
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.verify import (
     BF16_MIN_PSNR,
@@ -63,21 +64,22 @@ Truth = dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
 class Row:
     """One output tensor of one graph on one case."""
 
-    rung: str
+    candidate: str
     case: str
     graph: str
     tensor: str
     difference: Difference
 
     def to_dict(self) -> dict[str, object]:
-        return {"rung": self.rung, "case": self.case, "graph": self.graph, "tensor": self.tensor, **asdict(self.difference)}
+        names = {"rung": self.candidate, "case": self.case, "graph": self.graph, "tensor": self.tensor}
+        return {**names, **asdict(self.difference)}
 
 
 @dataclass
 class Result:
     """What became of one candidate. status: "passed", "failed" or "not run"; why: reason, or each failure in a line."""
 
-    rung: str
+    candidate: str
     description: str = ""
     status: str = "passed"
     why: list[str] = field(default_factory=list)
@@ -98,8 +100,8 @@ def parity(
 ) -> dict[str, object]:
     """Compares the candidates and returns the report, {"environment", "limits", "passed", "rungs", "rows", "half_tensors"}.
 
-    required: a candidate that this machine cannot run fails. polygraphy: also each TensorRT plan beside ONNX Runtime on
-    its own graph, as "side_by_side" and rungs of their own.
+    required: a candidate that this machine cannot run fails. polygraphy: also each TensorRT engine beside ONNX Runtime on
+    its own graph, as "side_by_side" and candidates of their own.
     """
     model = load_model(bundle)
     with torch.inference_mode():
@@ -109,7 +111,7 @@ def parity(
         results += [_check_candidate(name, bundle, cases, truths, required) for name in names]
     agreements: list[Agreement] = []
     if polygraphy:
-        results += [_check_plans(flavor, bundle, cases, truths, agreements) for flavor in FLAVORS]
+        results += [_check_engines(flavor, bundle, cases, truths, agreements) for flavor in FLAVORS]
     half = HalfTensors(bundle)
     # Of PyTorch's inputs, whatever candidates there are: what overflows is a property of the graph.
     graphs = [graph for graph in truths[0] if graph != "upsampler" and bundle.has(graph, "fp16")]
@@ -130,7 +132,7 @@ def parity(
             "half_precision_largest": LIMIT,
         },
         "passed": all(result.status != "failed" for result in results),
-        "rungs": [{"name": x.rung, "description": x.description, "status": x.status, "why": x.why} for x in results],
+        "rungs": [{"name": x.candidate, "description": x.description, "status": x.status, "why": x.why} for x in results],
         "rows": [row.to_dict() for result in results for row in result.rows],
         "side_by_side": [asdict(agreement) for agreement in agreements],
         "half_tensors": [asdict(record) for record in tensors],
@@ -172,13 +174,13 @@ def _check_candidate(name: str, bundle: Bundle, cases: Sequence[Case], truths: S
     return result
 
 
-def _check_plans(
+def _check_engines(
     flavor: Flavor, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], agreements: list[Agreement]
 ) -> Result:
     result = Result(f"{flavor} by Polygraphy")
     inputs = {graph: {case.name: truth[graph][0] for case, truth in zip(cases, truths, strict=True)} for graph in truths[0]}
     try:
-        result.description, found = check_plans(bundle, flavor, inputs)
+        result.description, found = check_engines(bundle, flavor, inputs)
     except (ImportError, InputError, BuildError, RuntimeError, OSError) as error:
         result.status, result.why = "not run", [" ".join(str(error).split())]
         return result
@@ -295,12 +297,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--backends",
         nargs="+",
+        type=backend_name,
         choices=CANDIDATES,
         metavar="BACKEND",
         help=f"to run, or fail: {', '.join(CANDIDATES)} (default: those that can run)",
     )
     # As it was called before.
-    parser.add_argument("--rungs", nargs="+", choices=CANDIDATES, dest="backends", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--rungs", nargs="+", type=backend_name, choices=CANDIDATES, dest="backends", help=argparse.SUPPRESS
+    )
     parser.add_argument("--images", type=Path, nargs="*", metavar="FILE", help="photos (default: the project's examples)")
     parser.add_argument("--batch", type=_count, nargs="+", default=BATCHES, help="of random inputs (default: 1 2)")
     parser.add_argument(
@@ -309,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--polygraphy",
         action="store_true",
-        help="also each TensorRT plan beside ONNX Runtime on its own graph",
+        help="also each TensorRT engine beside ONNX Runtime on its own graph",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     options = parser.parse_args(arguments)

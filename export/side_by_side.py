@@ -1,4 +1,4 @@
-"""Each TensorRT plan beside ONNX Runtime on the graph that it was built from, by the Comparator of NVIDIA's Polygraphy.
+"""Each TensorRT engine beside ONNX Runtime on the graph that it was built from, by the Comparator of NVIDIA's Polygraphy.
 
 Parity compares with PyTorch; this says whether TensorRT computes what its ONNX file says, in the same precision and type.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor
-from intrinsic_flow.backends.engine_files import find_plans
+from intrinsic_flow.backends.engine_files import find_engines
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.decomposition.bundle import Bundle, Precision
 from intrinsic_flow.errors import MissingExtraError
@@ -37,10 +37,10 @@ class Agreement:
     passed: bool
 
 
-def check_plans(bundle: Bundle, flavor: Flavor, inputs: Mapping[str, Feeds]) -> tuple[str, list[Agreement]]:
-    """Compares the bundle's plans that fit this machine; returns what they are and how each output agrees.
+def check_engines(bundle: Bundle, flavor: Flavor, inputs: Mapping[str, Feeds]) -> tuple[str, list[Agreement]]:
+    """Compares the bundle's engines that fit this machine; returns what they are and how each output agrees.
 
-    inputs: by graph and case, its float32 inputs. Cases that a plan's profiles do not take are left out.
+    inputs: by graph and case, its float32 inputs. Cases that an engine's profiles do not take are left out.
     Raises MissingExtraError, BuildError, InputError and RuntimeError that say why there is nothing to compare.
     """
     _polygraphy(flavor)
@@ -48,13 +48,13 @@ def check_plans(bundle: Bundle, flavor: Flavor, inputs: Mapping[str, Feeds]) -> 
     gpu = find_gpu()
     if gpu is None:
         raise RuntimeError(f"no GPU for {LIBRARIES[flavor]}: {why_no_gpu()}")
-    plans = find_plans(bundle, None, flavor=flavor, version=library.__version__, gpu=gpu)
+    engines = find_engines(bundle, None, flavor=flavor, version=library.__version__, gpu=gpu)
     rows: list[Agreement] = []
-    for graph, sidecar in plans.sidecars.items():
+    for graph, sidecar in engines.sidecars.items():
         for profile, feeds in _by_profile(sidecar, inputs[graph]):
-            runner = _plan_runner(sidecar, profile)
+            runner = _engine_runner(sidecar, profile)
             rows += compare(bundle, graph, sidecar.precision, feeds, runner)
-    return f"{LIBRARIES[flavor]} {library.__version__}, {gpu.name}, {plans.folder.name}", rows
+    return f"{LIBRARIES[flavor]} {library.__version__}, {gpu.name}, {engines.folder.name}", rows
 
 
 def compare(bundle: Bundle, graph: str, precision: Precision, feeds: Feeds, candidate: Any) -> list[Agreement]:
@@ -93,11 +93,11 @@ def _polygraphy(flavor: Flavor) -> None:
     G_LOGGER.module_severity = G_LOGGER.CRITICAL
 
 
-def _plan_runner(sidecar: EngineSidecar, profile: int) -> Any:
+def _engine_runner(sidecar: EngineSidecar, profile: int) -> Any:
     from polygraphy.backend.common import BytesFromPath
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 
-    return TrtRunner(EngineFromBytes(BytesFromPath(str(sidecar.plan))), name="tensorrt", optimization_profile=profile)
+    return TrtRunner(EngineFromBytes(BytesFromPath(str(sidecar.engine))), name="tensorrt", optimization_profile=profile)
 
 
 def _by_profile(sidecar: EngineSidecar, feeds: Feeds) -> Iterator[tuple[int, Feeds]]:

@@ -273,8 +273,8 @@ def expected_layers(runtime: Decomposer, size: Size, full: bool) -> tuple[np.nda
     gain = exposure_gain(image, runtime.bundle.tone_map)
     guide, noise = expose(image, gain), cut(runtime.bundle.noise, *(side // LATENT_DOWNSCALE for side in size))
     assert pad(image) is image
-    albedo = runtime.engine.network(guide.clip(0, 1), noise, runtime.bundle.steps)
-    maps = runtime.engine.run("low_shading", {"albedo": albedo, "guide": guide})
+    albedo = runtime.backend.network(guide.clip(0, 1), noise, runtime.bundle.steps)
+    maps = runtime.backend.run("low_shading", {"albedo": albedo, "guide": guide})
     return to_nchw(image), {"albedo": albedo, "shading": to_nchw(unexposed(np.exp(maps["log_shading"]), gain))}
 
 

@@ -1,4 +1,4 @@
-"""Writes a model repository for Triton Inference Server, from a bundle (ONNX Runtime) or from TensorRT plans.
+"""Writes a model repository for Triton Inference Server, from a bundle (ONNX Runtime) or from TensorRT engines.
 
     python -m export.triton_repository -o repository
     python -m export.triton_repository -o repository --fp16 --device gpu --max-batch 16
@@ -8,15 +8,15 @@ Models: encoder, velocity_step, decoder, low_shading, upsampler, and decompose, 
 noise in, albedo out, one request for the whole network.
 
 decompose is the bundle's merged graph where there is one for the number of steps (ONNX, two steps): a single execution,
-whose time constants are folded. For plans and other numbers of steps it is a model of the Python backend that calls the
+whose time constants are folded. For engines and other numbers of steps it is a model of the Python backend that calls the
 others. An ensemble could do neither: it has no constants to feed t and dt from, and no loop.
 
 Batches: above a max_batch_size of 0, the server takes the first dimension of every tensor for the batch. So encoder,
 decoder, low_shading and decompose have one and join waiting requests of equal size (dynamic batching); velocity_step (t
 and dt of shape 1) and upsampler (rows of shape 2) have 0 and take whole tensors, their batch dimension an ordinary one.
 
-TensorRT plans run on the server only if its TensorRT has the plans' version and its GPU their compute capability. Plans
-of TensorRT for RTX are refused: the server has no backend for them.
+TensorRT engines run on the server only if its TensorRT has their version and its GPU their compute capability. Engines of
+TensorRT for RTX are refused: the server has no backend for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic_flow.backends.engine_file import LIBRARIES, SIDECAR_SUFFIX, EngineSidecar, graph_precision, rebuild_command
-from intrinsic_flow.backends.engine_files import NEEDED, UnfitPlansError
+from intrinsic_flow.backends.engine_files import NEEDED, UnfitEnginesError
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, GraphSpec, Precision
@@ -58,7 +58,7 @@ class Options:
     """How the server runs the models.
 
     steps: Euler steps of decompose; None as many as the bundle was made for. max_batch: largest batch; None for 8, or
-    for the largest of the plans. queue_delay: microseconds a request may wait for others. device: "auto" is the GPU
+    for the largest of the engines. queue_delay: microseconds a request may wait for others. device: "auto" is the GPU
     where the server has one. instances: of each model, on each GPU. resolution: side of the warm-up's image in pixels.
     version: number of the version folders.
     """
@@ -105,8 +105,8 @@ def write_repository(
 ) -> list[ModelConfig]:
     """Publishes the repository `output` once it is complete; returns the models' configurations.
 
-    precision: of the ONNX graphs ("fp32" by default); with `engines`, a folder of TensorRT plans of this bundle, what
-    the plans must have. Weights and plans are hard links where the file system allows, copies elsewhere. An existing
+    precision: of the ONNX graphs ("fp32" by default); with `engines`, a folder of TensorRT engines of this bundle, what
+    the engines must have. Weights and engines are hard links where the file system allows, copies elsewhere. An existing
     repository is replaced with `overwrite` only, anything else never. Raises InputError, OSError.
     """
     output = Path(os.path.realpath(output))
@@ -115,7 +115,7 @@ def write_repository(
     if engines is None:
         models = _onnx_models(bundle, precision or "fp32", options)
     else:
-        models = _plan_models(bundle, engines, precision, options)
+        models = _engine_models(bundle, engines, precision, options)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
         folder = Path(temporary) / output.name
@@ -163,15 +163,15 @@ def _onnx_models(bundle: Bundle, precision: Precision, options: Options) -> list
     return [*models, _loop(bundle, precision, steps, max_batch, options)]
 
 
-def _plan_models(bundle: Bundle, engines: Path, precision: Precision | None, options: Options) -> list[_Model]:
+def _engine_models(bundle: Bundle, engines: Path, precision: Precision | None, options: Options) -> list[_Model]:
     if options.device == "cpu":
-        raise InputError(engines, "TensorRT plans for --device cpu", "--device gpu or auto")
-    sidecars = _plans(bundle, engines, precision)
+        raise InputError(engines, "TensorRT engines for --device cpu", "--device gpu or auto")
+    sidecars = _engines(bundle, engines, precision)
     steps = options.steps or bundle.steps
     limit = min(_batches(sidecars[graph])[1] for graph in LOOP_PARTS)
     max_batch = options.max_batch or limit
     if max_batch > limit:
-        raise InputError(engines, f"plans for batches up to {limit}", f"plans for --max-batch {max_batch}")
+        raise InputError(engines, f"engines for batches up to {limit}", f"engines for --max-batch {max_batch}")
     models = []
     for graph, sidecar in sidecars.items():
         spec = bundle.spec(graph, sidecar.precision)
@@ -192,7 +192,7 @@ def _plan_models(bundle: Bundle, engines: Path, precision: Precision | None, opt
             profiles=len(sidecar.profiles),
             warmup=samples,
         )
-        models.append(_Model(config, ((sidecar.plan, FILES["tensorrt"]),), values))
+        models.append(_Model(config, ((sidecar.engine, FILES["tensorrt"]),), values))
     return [*models, _loop(bundle, sidecars["encoder"].set_precision, steps, max_batch, options)]
 
 
@@ -232,31 +232,33 @@ def _picture(inputs: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _batches(sidecar: EngineSidecar) -> tuple[int, int]:
-    """Least and largest batch of a network's plan; networks have one profile, whose inputs share the batch."""
+    """Least and largest batch of a network's engine; networks have one profile, whose inputs share the batch."""
     image = _picture({name: shapes.min for name, shapes in sidecar.profiles[0].items()})
     return image[0], _picture({name: shapes.max for name, shapes in sidecar.profiles[0].items()})[0]
 
 
-def _plans(bundle: Bundle, folder: Path, precision: Precision | None) -> dict[str, EngineSidecar]:
-    """The plans that a decomposition needs, by graph. Raises InputError where one is missing or unfit."""
+def _engines(bundle: Bundle, folder: Path, precision: Precision | None) -> dict[str, EngineSidecar]:
+    """The engines that a decomposition needs, by graph. Raises InputError where one is missing or unfit."""
     if not folder.is_dir():
-        raise InputError(folder, "a file" if folder.exists() else "no such folder", "a folder of TensorRT plans")
+        raise InputError(folder, "a file" if folder.exists() else "no such folder", "a folder of TensorRT engines")
     sidecars = {graph: EngineSidecar.load(folder / f"{graph}{SIDECAR_SUFFIX}") for graph in NEEDED}
     command = rebuild_command(bundle, "tensorrt", precision or "fp16")
     if any(sidecar.flavor != "tensorrt" for sidecar in sidecars.values()):
         raise InputError(
-            folder, f"plans of {LIBRARIES['rtx']}", f"plans of TensorRT, the server has no backend for others ({command})"
+            folder,
+            f"engines of {LIBRARIES['rtx']}",
+            f"those of TensorRT, the server has no backend for others ({command})",
         )
     problems = [line for sidecar in sidecars.values() for line in sidecar.check(bundle, "tensorrt")]
     if problems:
-        raise UnfitPlansError(folder, problems)
+        raise UnfitEnginesError(folder, problems)
     for what in ("version", "compute_capabilities", "set_precision"):
         found = sorted({str(getattr(sidecar, what)) for sidecar in sidecars.values()})
         if len(found) > 1:
-            raise InputError(folder, f"plans of {what} {' and '.join(found)}", f"plans of one build ({command})")
+            raise InputError(folder, f"engines of {what} {' and '.join(found)}", f"engines of one build ({command})")
     there = sidecars["encoder"].set_precision
     if precision not in (None, there):
-        raise InputError(folder, f"plans in {there}", f"plans in {precision} ({command})")
+        raise InputError(folder, f"engines in {there}", f"engines in {precision} ({command})")
     for graph, sidecar in sidecars.items():
         spec = bundle.spec(graph, sidecar.precision)
         expected = {tensor.name: tensor.dtype for tensor in (*spec.inputs, *spec.outputs)}
@@ -318,13 +320,16 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="repository to write")
     result.add_argument("--overwrite", action="store_true", help="replace a repository that exists")
     result.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")
-    result.add_argument("--engines", type=Path, metavar="FOLDER", help="serve TensorRT plans of the bundle, not its ONNX")
+    result.add_argument("--engines", type=Path, metavar="FOLDER", help="serve TensorRT engines of the bundle, not its ONNX")
     kind = result.add_mutually_exclusive_group()
     kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 graphs (default for ONNX)")
     kind.add_argument("--fp16", dest="precision", action="store_const", const="fp16", help="FP16 graphs; upsampler in FP32")
     result.add_argument("--steps", type=int, metavar="N", help="Euler steps of decompose (default: the bundle's)")
     result.add_argument(
-        "--max-batch", type=int, metavar="N", help=f"largest batch (default: {DEFAULT_BATCH}, or the largest of the plans)"
+        "--max-batch",
+        type=int,
+        metavar="N",
+        help=f"largest batch (default: {DEFAULT_BATCH}, or the engines' largest)",
     )
     result.add_argument(
         "--queue-delay",
@@ -351,7 +356,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=DEFAULTS.resolution,
         metavar="PX",
-        help="side of the image that warms ONNX graphs up, a multiple of 32; plans have their own (default: %(default)s)",
+        help="side of the image that warms ONNX graphs up, a multiple of 32; engines have their own (default: %(default)s)",
     )
     result.add_argument(
         "--model-version", type=int, default=DEFAULTS.version, metavar="N", help="version folder (default: %(default)s)"

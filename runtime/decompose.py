@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         @cache
         def model() -> Decomposer:
             loaded = stack.enter_context(Decomposer.open(bundle, settings))
-            choice = f", chosen: {loaded.engine.choice}" if loaded.engine.choice else ""
-            progress.log(f"backend: {loaded.engine.describe()}{choice}")
+            choice = f", chosen: {loaded.backend.choice}" if loaded.backend.choice else ""
+            progress.log(f"backend: {loaded.backend.describe()}{choice}")
             return loaded
 
         listed = list_jobs(settings.inputs, settings.output, frames=settings.frames)

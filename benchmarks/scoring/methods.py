@@ -119,7 +119,7 @@ def _trained(options: MethodOptions, run: Path) -> Decomposer:
         (model,) = open_run(run, "cpu")
     except CheckpointError as error:
         raise InputError(run, str(error), "a run of train.flow") from None
-    return Decomposer(model.bundle, model.engine, steps=options.steps, seed=options.seed, resolution=options.resolution)
+    return Decomposer(model.bundle, model.backend, steps=options.steps, seed=options.seed, resolution=options.resolution)
 
 
 def _decompose(image: np.ndarray, mask: np.ndarray, model: Decomposer) -> Layers:

@@ -69,7 +69,7 @@ class Oracle:
     """The answers of `ORACLES` for a model."""
 
     def __init__(self, model: Decomposer) -> None:
-        self._backend = StandInBackend(model.engine)
+        self._backend = StandInBackend(model.backend)
         self._model = Decomposer(model.bundle, self._backend, model.options)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray) -> Layers:

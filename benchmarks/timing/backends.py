@@ -15,23 +15,14 @@ from intrinsic_flow.benchmarks.timing.workload import Call, Variant, Workload
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 
-# The command's names say the library; the runtime's are shorter.
-ENGINES = {
-    "onnxruntime-cpu": "cpu",
-    "openvino": "openvino",
-    "onnxruntime-cuda": "cuda",
-    "tensorrt": "tensorrt",
-    "tensorrt-rtx": "tensorrt-rtx",
-}
+MEASURED = ("cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx")
 NO_CUDA_GRAPHS, CHANNELS_LAST = "without CUDA graphs", "channels last"
-ON_CPU = ("onnxruntime-cpu", "openvino")
+ON_CPU = ("cpu", "openvino")
 
 
 def names(backend: str) -> list[str]:
     """Variants of a backend: its precisions. "default" is what the runtime itself would take."""
-    return {"openvino": ["default", "fp32"], "onnxruntime-cuda": ["default", NO_CUDA_GRAPHS, CHANNELS_LAST]}.get(
-        backend, ["default"]
-    )
+    return {"openvino": ["default", "fp32"], "cuda": ["default", NO_CUDA_GRAPHS, CHANNELS_LAST]}.get(backend, ["default"])
 
 
 def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *, stages: bool = True) -> Variant:
@@ -44,7 +35,7 @@ def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *,
     if name in (NO_CUDA_GRAPHS, CHANNELS_LAST):
         opened = OnnxRuntimeCuda(bundle, cuda_graphs=name != NO_CUDA_GRAPHS, channels_last=name == CHANNELS_LAST)
     else:
-        opened = open_backend(bundle, ENGINES[backend], threads=workload.threads, precision=precision)
+        opened = open_backend(bundle, backend, threads=workload.threads, precision=precision)
     image, noise, steps = workload.image, workload.noise, workload.steps
     network = partial(opened.network, image, noise, steps)
     return Variant(

@@ -117,12 +117,12 @@ def stages(
 def _on_gpu(path: Path, model: Decomposer, image: np.ndarray) -> dict[str, object]:
     """The row ON_GPU: one whole decomposition of a frame of this size as the GPU times it."""
     row: dict[str, object] = {"clip": path.stem, "stage": ON_GPU, "frames": 1}
-    if not isinstance(model.engine, CudaBackend):
-        return {**row, "note": f"{model.engine.name} is no CUDA backend"}
+    if not isinstance(model.backend, CudaBackend):
+        return {**row, "note": f"{model.backend.name} is no CUDA backend"}
     guide, padded, gain = model.exposed(image)
     noise = np.zeros((1, LATENT_CHANNELS, *(side // LATENT_DOWNSCALE for side in padded.shape[2:])), np.float32)
     calls = [
-        model.engine.decomposition_phases(padded, noise, model.options.steps, guide, expose(image, gain))
+        model.backend.decomposition_phases(padded, noise, model.options.steps, guide, expose(image, gain))
         for _ in range(PHASE_CALLS)
     ]
     parts = {name: float(np.median([call[name] for call in calls])) for name in calls[0]}

@@ -42,7 +42,7 @@ class ModelConfig:
 
     max_batch: 0 where a tensor of the graph has no batch dimension. Above 0 the server reads the first dimension of
     *every* tensor as the batch and leaves it out of `dims`; only then can it join requests. queue_delay: microseconds
-    for which a request may wait for others to join. profiles: number of optimisation profiles of a TensorRT plan; the
+    for which a request may wait for others to join. profiles: number of optimisation profiles of a TensorRT engine; the
     server opens the first alone unless all are named. parameters: what the model itself reads.
     """
 

@@ -1,1 +1,1 @@
-"""Building TensorRT plans: which library, which shapes, which tensor types, and the build itself. Needs no torch."""
+"""Building TensorRT engines: which library, which shapes, which tensor types, and the build itself. Needs no torch."""

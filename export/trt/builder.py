@@ -1,4 +1,4 @@
-"""One graph's ONNX file -> the bytes of a plan, with its tensors as they came out."""
+"""One graph's ONNX file -> the bytes of an engine, with its tensors as they came out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intrinsic_flow.backends.engine_file import PlanTensor, ShapeRange
+from intrinsic_flow.backends.engine_file import EngineTensor, ShapeRange
 from intrinsic_flow.backends.tensorrt_log import error_log
 from intrinsic_flow.decomposition.bundle import GraphSpec, Precision
 from intrinsic_flow.errors import InputError
@@ -22,17 +22,17 @@ _NAMES = {name: dtype for dtype, name in DTYPES.items()}
 
 
 @dataclass(frozen=True)
-class BuiltPlan:
-    """plan: the serialised engine. compute_layers: in the parsed network. inspected: in the engine, None without a GPU."""
+class BuiltEngine:
+    """engine: serialised. compute_layers: in the parsed network. inspected: in the engine, None without a GPU."""
 
-    plan: bytes
-    tensors: tuple[PlanTensor, ...]
+    engine: bytes
+    tensors: tuple[EngineTensor, ...]
     compute_layers: int
     inspected: int | None
 
 
-class PlanBuilder:
-    """Builds plans for one target, one after the other. The builder object is made here, a runtime only with a GPU."""
+class EngineBuilder:
+    """Builds engines for one target, one after the other. The builder object is made here, a runtime only with a GPU."""
 
     def __init__(self, target: Target, *, optimization_level: int | None = None, timing_cache: Path | None = None) -> None:
         """optimization_level: 0 (quick to build) to 5, None for the library's own. timing_cache: read and written.
@@ -56,7 +56,7 @@ class PlanBuilder:
         precision: Precision,
         profiles: Sequence[Mapping[str, ShapeRange]],
         report: Callable[[float, float | None], None],
-    ) -> BuiltPlan:
+    ) -> BuiltEngine:
         """Parses, checks and builds a graph. report: gets the fraction done and the seconds left, or None.
 
         Raises BuildError, InputError for a graph that the parser refuses.
@@ -81,9 +81,9 @@ class PlanBuilder:
         if serialized is None:
             raise BuildError(f"{spec.name}: TensorRT builds no engine: {self._log.text()}")
         self._keep_timings(config)
-        plan = bytes(serialized)
+        engine = bytes(serialized)
         tensors = tuple(
-            PlanTensor(tensor.name, _NAMES[tensor.dtype.name], is_input)
+            EngineTensor(tensor.name, _NAMES[tensor.dtype.name], is_input)
             for is_input, count, tensor_at in (
                 (True, network.num_inputs, network.get_input),
                 (False, network.num_outputs, network.get_output),
@@ -92,8 +92,8 @@ class PlanBuilder:
         )
         inspected = None
         if self._target.gpu is not None:
-            inspected = check_engine(self._inspect(plan, spec.name), spec.name, precision)
-        return BuiltPlan(plan, tensors, compute_layers, inspected)
+            inspected = check_engine(self._inspect(engine, spec.name), spec.name, precision)
+        return BuiltEngine(engine, tensors, compute_layers, inspected)
 
     def _config(self, profiles: Sequence[Mapping[str, ShapeRange]]) -> Any:
         trt, target = self._trt, self._target
@@ -140,14 +140,14 @@ class PlanBuilder:
             with replace_when_complete(self._timing_cache) as temporary:
                 temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
 
-    def _inspect(self, plan: bytes, graph: str) -> dict[str, Any]:
+    def _inspect(self, serialized: bytes, graph: str) -> dict[str, Any]:
         trt = self._trt
         runtime = trt.Runtime(self._log)
-        # A version-compatible plan brings code of its own, which is not run unless allowed; this one is ours.
+        # A version-compatible engine brings code of its own, which is not run unless allowed; this one is ours.
         if self._target.flavor == "tensorrt" and self._target.compatible:
             runtime.engine_host_code_allowed = True
-        engine = runtime.deserialize_cuda_engine(plan)
+        engine = runtime.deserialize_cuda_engine(serialized)
         if engine is None:
-            raise BuildError(f"{graph}: found a plan that this GPU does not load: {self._log.text()}")
+            raise BuildError(f"{graph}: found an engine that this GPU does not load: {self._log.text()}")
         text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
         return json.loads(text)

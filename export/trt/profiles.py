@@ -1,4 +1,4 @@
-"""Optimisation profiles: the shapes that each graph's plan takes, derived from its `GraphSpec`."""
+"""Optimisation profiles: the shapes that each graph's engine takes, derived from its `GraphSpec`."""
 
 from __future__ import annotations
 

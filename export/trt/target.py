@@ -25,7 +25,7 @@ _VENDOR_INDEX = "https://pypi.nvidia.com"
 
 @dataclass(frozen=True)
 class Target:
-    """trt: the library's module. compute_capabilities: GPUs that the plans are for. gpu: the one here, None ahead of time.
+    """trt: the library's module. compute_capabilities: that the engines are for. gpu: the one here, None ahead of time.
 
     why: for the user, what decided it.
     """
@@ -82,7 +82,7 @@ def choose_target(
     if compatible and gpu.compute_capability < AMPERE:
         raise BuildError(
             f"--compatible on a {gpu.name}, compute capability {gpu.compute_capability}: found below {AMPERE}, "
-            f"where hardware-compatible plans begin"
+            f"where hardware-compatible engines begin"
         )
     return Target("tensorrt", trt, (gpu.compute_capability,), gpu, compatible, f"for the {gpu.name} here")
 

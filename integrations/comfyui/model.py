@@ -39,7 +39,7 @@ def load(bundle: str, backend: str, **options: object) -> Decomposer:
             comfy.model_management.free_memory(NEEDED_BYTES, device)
         own = OWN / bundle
         _kept[key] = Decomposer.load(own if (own / MANIFEST).is_file() else bundle, backend, **options)
-        opened = _kept[key].engine
+        opened = _kept[key].backend
         logging.info("intrinsic-flow: %s on %s", bundle, opened.choice or opened.describe())
     return _kept[key]
 

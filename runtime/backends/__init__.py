@@ -16,8 +16,15 @@ OpenVinoDevice = Literal["CPU", "GPU", "NPU"]
 #: Wired, and not tested on what they are for; "auto" never takes them.
 UNTESTED = ("webgpu", "coreml", "directml", "openvino-gpu", "openvino-npu")
 BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx", *UNTESTED)
+#: Names that commands took once, and still take.
+_ALIASES = {"onnxruntime-cpu": "cpu", "onnxruntime-cuda": "cuda", "onnxruntime-cuda-fp32": "cuda-fp32"}
 OPENVINO_DEVICES: dict[str, OpenVinoDevice] = {"openvino": "CPU", "openvino-gpu": "GPU", "openvino-npu": "NPU"}
 TENSORRT_FLAVORS: dict[str, Literal["tensorrt", "rtx"]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+
+
+def backend_name(text: str) -> str:
+    """A backend's name of today, for an option's text."""
+    return _ALIASES.get(text, text)
 
 
 def open_backend(
@@ -34,12 +41,12 @@ def open_backend(
 
     backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
     else.
-    threads: of the CPU backends. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT plans,
+    threads: of the CPU backends. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT engines,
     None for the bundle's own. device: CUDA's number of the GPU.
     precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
-    reduced where backend and machine have it. TensorRT plans have the one that they were built in.
+    reduced where backend and machine have it. TensorRT engines have the one that they were built in.
     Raises ValueError for an unknown backend, MissingExtraError where its library is not installed, RuntimeError where the
-    library finds no device that it can use, InputError for plans that do not fit.
+    library finds no device that it can use, InputError for engines that do not fit.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r}, expected one of {', '.join(BACKENDS)}")

@@ -12,7 +12,7 @@ ON_GPU = ("tensorrt", "tensorrt-rtx", "cuda")
 
 
 def open_fastest(open_by_name: Callable[[str], Backend], *, device: int = 0, exact: bool = False) -> Backend:
-    """TensorRT where plans fit, then ONNX Runtime on CUDA, then OpenVINO where the CPU computes in BF16 or FP16, then ONNX
+    """TensorRT where engines fit, ONNX Runtime on CUDA, then OpenVINO where the CPU computes in BF16 or FP16, then ONNX
     Runtime on the CPU. `choice` of the result says which and why.
 
     open_by_name: opens a backend by name. exact: FP32 is asked for, in which OpenVINO is no faster than ONNX Runtime.

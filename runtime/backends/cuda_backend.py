@@ -248,7 +248,7 @@ class CudaBackend(Backend):
 
     def _program(self, key: tuple[object, ...], build: Callable[[ExitStack], Program]) -> Program:
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise RuntimeError("the backend is closed")
         self._cuda.use()
         if key not in self._programs:
             with ExitStack() as owner:

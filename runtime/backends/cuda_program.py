@@ -140,7 +140,7 @@ class Program:
     def _start(self, feeds: Mapping[str, np.ndarray], wanted: Collection[str] | None, span: Span) -> Pending:
         """See `submit`. `span(part, stream)` surrounds what goes on a stream: "up", "compute", "down"."""
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise RuntimeError("the backend is closed")
         cuda, streams = self._cuda, self._streams
         slot = self._free_slot()
         for name, pinned in slot.sent.items():
@@ -170,7 +170,7 @@ class Program:
 
     def _collect(self, slot: _Slot, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise RuntimeError("the backend is closed")
         self._cuda.wait(slot.done)
         return {name: slot.received[name].astype(np.float32) for name in names}
 

@@ -1,7 +1,7 @@
-"""Engine files: a TensorRT plan per graph, each beside a JSON sidecar that says what it was built from and runs on.
+"""Engine files: a TensorRT engine per graph, each beside a JSON sidecar that says what it was built from and runs on.
 
-A plan that does not fit the GPU, the library or the weights fails late and unreadably, or gives the results of other
-weights. So the sidecar is checked before a plan is deserialised. Nothing here needs TensorRT.
+An engine that does not fit the GPU, the library or the weights fails late and unreadably, or gives the results of other
+weights. So the sidecar is checked before an engine is deserialised. Nothing here needs TensorRT.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ENGINES = "engines"
 SUFFIX = ".plan"
 SIDECAR_SUFFIX = ".plan.json"
 # The merged loop is for ONNX Runtime: an engine loops over the step, for any number of steps.
-PLAN_GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder")
+ENGINE_GRAPHS = ("encoder", "velocity_step", "decoder", "low_shading", "upsampler", "vae_encoder")
 
 Flavor = Literal["tensorrt", "rtx"]
 FLAVORS: tuple[Flavor, ...] = ("tensorrt", "rtx")
@@ -66,13 +66,13 @@ def engine_folders(bundle: Bundle) -> list[Path]:
 
 
 def platform_name() -> str:
-    """The operating system as sidecars name it: "linux", "win32", ... Plans of full TensorRT never cross it."""
+    """The operating system as sidecars name it: "linux", "win32", ... Engines of full TensorRT never cross it."""
     return sys.platform
 
 
 @dataclass(frozen=True)
-class PlanTensor:
-    """An input or output of a plan. dtype: "float32" or "float16"."""
+class EngineTensor:
+    """An input or output of an engine. dtype: "float32" or "float16"."""
 
     name: str
     dtype: str
@@ -96,7 +96,7 @@ class ShapeRange:
 
 @dataclass(frozen=True)
 class EngineSidecar:
-    """What one plan was built from and what it runs on.
+    """What one engine was built from and what it runs on.
 
     graph: name in `bundle.GRAPHS`. onnx, onnx_sha256: the graph's file. weights_sha256: of model.safetensors,
     which holds the file's weights. precision: of this graph's file, "fp32" or "fp16". set_precision: of the engines that
@@ -105,7 +105,7 @@ class EngineSidecar:
     for. gpu: its name, None when built ahead of time. hardware: "same" (this compute capability only), "list" (those
     listed), "ampere_plus" (80 and all above). version_compatible: later versions of the library run it too.
     options: the builder's (optimization_level, ...). tensors: inputs and outputs. profiles: for each optimisation
-    profile the shapes of each input. plan_sha256, plan_bytes: the plan's file. platform: `sys.platform` it was built on.
+    profile the shapes of each input. plan_sha256, plan_bytes: the engine's file. platform: `sys.platform` it was built on.
     """
 
     graph: str
@@ -121,7 +121,7 @@ class EngineSidecar:
     hardware: Hardware
     version_compatible: bool
     options: Mapping[str, Any]
-    tensors: tuple[PlanTensor, ...]
+    tensors: tuple[EngineTensor, ...]
     profiles: tuple[Mapping[str, ShapeRange], ...]
     plan_sha256: str
     plan_bytes: int
@@ -130,7 +130,7 @@ class EngineSidecar:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EngineSidecar:
-        """Reads a sidecar (".plan.json") and checks its fields; the plan itself is not touched. Raises InputError."""
+        """Reads a sidecar (".plan.json") and checks its fields; the engine itself is not touched. Raises InputError."""
         path = Path(path)
         try:
             content = read_json(path, _SIDECAR, f"an engine's sidecar ({rebuild_command()})")
@@ -139,8 +139,8 @@ class EngineSidecar:
         return _parse(content, path)
 
     @property
-    def plan(self) -> Path:
-        """The plan's file, beside the sidecar."""
+    def engine(self) -> Path:
+        """The engine's file, beside the sidecar."""
         return self.path.with_name(f"{self.graph}{SUFFIX}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,11 +160,11 @@ class EngineSidecar:
         version: str | None = None,
         compute_capability: int | None = None,
     ) -> list[str]:
-        """What keeps this plan from being used, each a line with what was found, what is needed and what rebuilds it.
+        """What keeps this engine from being used, each a line with what was found, what is needed and what rebuilds it.
 
-        bundle: the one that is about to run. flavor, version: of the library that is about to load the plan.
-        compute_capability: of the GPU, e.g. 86. What is None is not compared. The plan's size is compared, its hash
-        is not: `verify` does that. Empty when the plan fits.
+        bundle: the one that is about to run. flavor, version: of the library that is about to load the engine.
+        compute_capability: of the GPU, e.g. 86. What is None is not compared. The engine's size is compared, its hash
+        is not: `verify` does that. Empty when the engine fits.
         """
         problems: list[tuple[str, str]] = []
         files = bundle.manifest["files"]
@@ -179,47 +179,47 @@ class EngineSidecar:
         if compute_capability is not None and not self.runs_on(compute_capability):
             problems.append((f"built for {self.target()}", f"compute capability {compute_capability}"))
         if self.flavor == "tensorrt" and self.platform != platform_name():
-            problems.append((f"built on {self.platform}", f"a plan built on {platform_name()}"))
+            problems.append((f"built on {self.platform}", f"an engine built on {platform_name()}"))
         try:
-            size = self.plan.stat().st_size
+            size = self.engine.stat().st_size
         except OSError:
-            problems.append((f"no {self.plan.name} beside it", "the plan"))
+            problems.append((f"no {self.engine.name} beside it", "the engine"))
         else:
             if size != self.plan_bytes:
-                problems.append((f"{self.plan.name} of {size} bytes", f"{self.plan_bytes} bytes"))
+                problems.append((f"{self.engine.name} of {size} bytes", f"{self.plan_bytes} bytes"))
         command = rebuild_command(bundle, flavor or self.flavor, self.set_precision, self.path.parent)
         return [str(InputError(self.path, found, f"{needed}; rebuild: {command}")) for found, needed in problems]
 
     def verify(self) -> None:
-        """Hashes the plan. Raises InputError when it is not the one that this sidecar describes."""
+        """Hashes the engine. Raises InputError when it is not the one that this sidecar describes."""
         try:
-            digest = describe_file(self.plan)["sha256"]
+            digest = describe_file(self.engine)["sha256"]
         except OSError as error:
-            raise InputError(self.plan, f"{error.strerror}", "the plan that the sidecar describes") from error
+            raise InputError(self.engine, f"{error.strerror}", "the engine that the sidecar describes") from error
         if digest != self.plan_sha256:
-            raise InputError(self.plan, f"sha256 {digest}", f"sha256 {self.plan_sha256} as in {self.path.name}")
+            raise InputError(self.engine, f"sha256 {digest}", f"sha256 {self.plan_sha256} as in {self.path.name}")
 
     def runs_on(self, compute_capability: int) -> bool:
-        """Whether the plan runs on GPUs of this compute capability."""
+        """Whether the engine runs on GPUs of this compute capability."""
         if self.hardware == "ampere_plus":
             return compute_capability >= AMPERE
         return compute_capability in self.compute_capabilities
 
     def target(self) -> str:
-        """The GPUs that the plan runs on, in words."""
+        """The GPUs that the engine runs on, in words."""
         if self.hardware == "ampere_plus":
             return f"compute capability {AMPERE} and above"
         return f"compute capability {', '.join(map(str, self.compute_capabilities))}"
 
     def _library_problems(self, flavor: Flavor | None, version: str | None) -> list[tuple[str, str]]:
         if flavor is not None and flavor != self.flavor:
-            return [(f"a plan of {LIBRARIES[self.flavor]}", f"one of {LIBRARIES[flavor]}")]
+            return [(f"an engine of {LIBRARIES[self.flavor]}", f"one of {LIBRARIES[flavor]}")]
         if version is None or version == self.version:
             return []
         if self.version_compatible and _version(version) >= _version(self.version):
             return []
         least = " or later" if self.version_compatible else ""
-        return [(f"built with {LIBRARIES[self.flavor]} {self.version}{least}", f"a plan for {version}")]
+        return [(f"built with {LIBRARIES[self.flavor]} {self.version}{least}", f"an engine for {version}")]
 
 
 def rebuild_command(
@@ -277,7 +277,7 @@ def _parse(content: dict[str, Any], path: Path) -> EngineSidecar:
             found = json.dumps(profile)[:200]
             raise InputError(path, f"profile {found}", f"growing min, opt and max shapes of {', '.join(sorted(inputs))}")
     fields["compute_capabilities"] = tuple(fields["compute_capabilities"])
-    fields["tensors"] = tuple(PlanTensor(**tensor) for tensor in fields["tensors"])
+    fields["tensors"] = tuple(EngineTensor(**tensor) for tensor in fields["tensors"])
     fields["profiles"] = tuple(
         {name: ShapeRange(**{key: tuple(shape) for key, shape in shapes.items()}) for name, shapes in profile.items()}
         for profile in fields["profiles"]

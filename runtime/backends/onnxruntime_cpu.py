@@ -66,7 +66,7 @@ class OnnxRuntimeCpu(Backend):
 
     def _load(self, graph: str) -> Any:
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise RuntimeError("the backend is closed")
         ort = self._onnxruntime
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads

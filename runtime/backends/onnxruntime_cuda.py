@@ -1,4 +1,4 @@
-"""ONNX Runtime on a CUDA GPU: bound device buffers, FP16 graphs, the whole network as one CUDA graph; no plan to build."""
+"""ONNX Runtime on a CUDA GPU: bound device buffers, FP16 graphs, the whole network as one CUDA graph; nothing to build."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OnnxRuntimeCuda(CudaBackend):
     Tuning: convolution algorithms are chosen by cuDNN's heuristics and not by trial, because what a trial picks differs
     from run to run, and with it the last bits of the result. ONNX Runtime from before June 2026 waits for a captured
     graph's end (microsoft/onnxruntime#28686): `network_many` then overlaps only the copies back. TensorRT is faster where
-    plans can be built.
+    engines can be built.
     """
 
     name = "cuda"

@@ -98,7 +98,7 @@ class OpenVinoCpu(Backend):
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a graph on float32 inputs. Raises InputError when the graph's file cannot be loaded."""
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise RuntimeError("the backend is closed")
         feeds = {name: np.ascontiguousarray(feeds[name]) for name in self._bundle.spec(graph).input_names}
         shapes = tuple((name, feeds[name].shape) for name in sorted(feeds))
         seen = self._shapes.setdefault(graph, set())

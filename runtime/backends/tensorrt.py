@@ -1,6 +1,6 @@
-"""TensorRT and TensorRT for RTX: the networks as built FP16 plans, captured as one CUDA graph per shape.
+"""TensorRT and TensorRT for RTX: the networks as built FP16 engines, captured as one CUDA graph per shape.
 
-Buffers come from cuda-python; no torch. The runtime never builds a plan: that is `python -m export.build_trt`.
+Buffers come from cuda-python; no torch. The runtime never builds an engine: that is `python -m export.build_trt`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.backends.cuda_memory import Cuda, CudaError, load_cudart
 from intrinsic_flow.backends.cuda_program import Tensors
 from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor, graph_precision
-from intrinsic_flow.backends.engine_files import NEEDED, find_plans
+from intrinsic_flow.backends.engine_files import NEEDED, find_engines
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.backends.tensorrt_log import error_log
 from intrinsic_flow.decomposition.bundle import Bundle, GraphSpec, Precision
@@ -29,10 +29,10 @@ EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 
 
 class TensorRt(CudaBackend):
-    """Runs plans that `export.build_trt` built for this GPU.
+    """Runs engines that `export.build_trt` built for this GPU.
 
     Encoder, Euler steps and decoder run as one CUDA graph per batch, size and number of steps: the image goes up, the
-    albedo comes down. `decompose` is one such graph too, the upsampler included. Shapes outside the plans' profiles raise
+    albedo comes down. `decompose` is one such graph too, the upsampler included. Shapes outside the engines' profiles raise
     ValueError with the valid range.
 
     Tuning: build the profile's `--opt` shapes at what you run. Batches raise throughput, not latency; `network_many`
@@ -49,11 +49,11 @@ class TensorRt(CudaBackend):
         device: int = 0,
         precision: Precision | None = None,
     ) -> None:
-        """engines: folder of the plans; None for those in the bundle, where `export.build_trt` puts them.
+        """engines: folder of the engines; None for those in the bundle, where `export.build_trt` puts them.
 
-        device: CUDA's number of the GPU. precision: that the plans must have; None takes FP16 before FP32.
-        Raises MissingExtraError, CudaError without a usable GPU, and InputError where a plan is missing, damaged or not for
-        this bundle, library or GPU; the message names the command that builds it.
+        device: CUDA's number of the GPU. precision: that the engines must have; None takes FP16 before FP32.
+        Raises MissingExtraError, CudaError without a usable GPU, and InputError where an engine is missing, damaged or not
+        for this bundle, library or GPU; the message names the command that builds it.
         """
         self.name = "tensorrt" if flavor == "tensorrt" else "tensorrt-rtx"
         self._flavor = flavor
@@ -65,7 +65,7 @@ class TensorRt(CudaBackend):
             raise CudaError(f"no GPU for {LIBRARIES[flavor]}: {why_no_gpu(device)}")
         self._gpu = gpu
         version = self._trt.__version__
-        self._plans = find_plans(bundle, engines, flavor=flavor, version=version, gpu=gpu, precision=precision)
+        self._engines = find_engines(bundle, engines, flavor=flavor, version=version, gpu=gpu, precision=precision)
         super().__init__(Cuda(load_cudart(EXTRAS[flavor]), device), bundle)
         with self._owner:
             self._log = error_log(self._trt)
@@ -76,8 +76,8 @@ class TensorRt(CudaBackend):
 
     @property
     def precision(self) -> str:
-        """ "fp32" or "fp16": what the plans compute in."""
-        return self._plans.precision
+        """ "fp32" or "fp16": what the engines compute in."""
+        return self._engines.precision
 
     def describe(self) -> str:
         """One line for logs and reports."""
@@ -89,11 +89,11 @@ class TensorRt(CudaBackend):
 
     def _graph(self, name: str) -> _Graph:
         if name not in self._graphs:
-            sidecar = self._plans.sidecars.get(name)
+            sidecar = self._engines.sidecars.get(name)
             if sidecar is None:
-                raise InputError(self._plans.folder, f"no plan of {name}", f"one ({self._plans.command})")
-            spec = self._bundle.spec(name, graph_precision(name, self._plans.precision))
-            self._graphs[name] = _Graph(self._trt, self._runtime, sidecar, spec, self._plans.command, self._log)
+                raise InputError(self._engines.folder, f"no engine of {name}", f"one ({self._engines.command})")
+            spec = self._bundle.spec(name, graph_precision(name, self._engines.precision))
+            self._graphs[name] = _Graph(self._trt, self._runtime, sidecar, spec, self._engines.command, self._log)
         return self._graphs[name]
 
     def _part(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> _Context:
@@ -101,14 +101,14 @@ class TensorRt(CudaBackend):
 
 
 class _Graph:
-    """A plan, deserialised and checked against the interface of its graph."""
+    """An engine, deserialised and checked against the interface of its graph."""
 
     def __init__(self, trt: Any, runtime: Any, sidecar: EngineSidecar, spec: GraphSpec, command: str, log: Any) -> None:
-        self.spec, self._trt, self._path, self._command, self._log = spec, trt, sidecar.plan, command, log
+        self.spec, self._trt, self._path, self._command, self._log = spec, trt, sidecar.engine, command, log
         log.forget()
         self._engine = runtime.deserialize_cuda_engine(self._path.read_bytes())
         if self._engine is None:
-            raise InputError(self._path, f"a plan that does not load ({log.text()})", f"an intact one ({command})")
+            raise InputError(self._path, f"an engine that does not load ({log.text()})", f"an intact one ({command})")
         self._check()
 
     def context(self, shapes: Mapping[str, tuple[int, ...]], cuda: Cuda, stream: Any, owner: ExitStack) -> _Context:

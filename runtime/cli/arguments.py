@@ -213,7 +213,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         "--engines",
         type=Path,
         metavar="DIR",
-        help=f"TensorRT plans of {call('export.build_trt')} (default: those in the bundle's folder)",
+        help=f"TensorRT engines of {call('export.build_trt')} (default: those in the bundle's folder)",
     )
     model.add_argument("--device", type=_at_least(0), default=0, metavar="N", help="number of the GPU (default: 0)")
     model.add_argument("--steps", type=_at_least(1), default=2, metavar="N", help="Euler steps (default: 2)")

@@ -280,7 +280,7 @@ class _Run:
             "content": content_hash(source.files if isinstance(source, SequenceReader) else [path]),
             "size": f"{source.width}x{source.height}",
             "bundle": model.bundle.name,
-            "engine": model.engine.describe(),
+            "engine": model.backend.describe(),
             **{name: getattr(model.options, name) for name in ("steps", "seed", "resolution", "shading", "mode")},
             "stored as": self._store,
             "codec": self._codec.name,

@@ -75,7 +75,7 @@ class Worker:
             megapixels=round(meter.pixels / 1e6, 6),
             seconds=round(time.monotonic() - begun, 3),
             worker=_me(),
-            backend=self._model.engine.describe() if self._model else "",
+            backend=self._model.backend.describe() if self._model else "",
         )
 
     def _load(self) -> Decomposer:

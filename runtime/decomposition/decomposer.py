@@ -72,14 +72,19 @@ class Decomposer:
     """
 
     def __init__(
-        self, bundle: Bundle, engine: Backend, options: ModelOptions | None = None, **changes: Unpack[_Changes]
+        self, bundle: Bundle, backend: Backend, options: ModelOptions | None = None, **changes: Unpack[_Changes]
     ) -> None:
         """options: with `changes`, those of them that differ. Raises ValueError for a bad one."""
         self.bundle = bundle
-        self.engine = engine
+        self.backend = backend
         self.options = replace(options or ModelOptions(), **changes)
         self._tone_map = bundle.tone_map
-        self._filter = bundle.guided_filter if engine.on_cpu else None
+        self._filter = bundle.guided_filter if backend.on_cpu else None
+
+    @property
+    def engine(self) -> Backend:
+        """`backend`, under its former name."""
+        return self.backend
 
     @classmethod
     def load(
@@ -102,7 +107,7 @@ class Decomposer:
         """As `load`. Raises InputError for a bad bundle, ValueError for a bad option, MissingExtraError without the
         backend's library, RuntimeError without the device that it needs."""
         loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        engine = open_backend(
+        opened = open_backend(
             loaded,
             options.backend,
             threads=options.threads,
@@ -110,7 +115,7 @@ class Decomposer:
             engines=None if options.engines is None else Path(options.engines),
             device=options.device,
         )
-        return cls(loaded, engine, options)
+        return cls(loaded, opened, options)
 
     def decompose(self, image: ImageInput) -> Decomposition:
         """Decomposes one image.
@@ -152,16 +157,16 @@ class Decomposer:
         return self._exposed(image, None)
 
     def settings(self) -> dict[str, Any]:
-        """Model, engine and options, as they stand in the JSON file beside an integer shading."""
+        """Model, backend and options, as they stand in the JSON file beside an integer shading."""
         return {
             "bundle": self.bundle.name,
-            "engine": self.engine.describe(),
+            "engine": self.backend.describe(),
             **{name: getattr(self.options, name) for name in ("mode", "shading", "steps", "seed", "resolution")},
         }
 
     def close(self) -> None:
-        """Frees the engine."""
-        self.engine.close()
+        """Frees the backend."""
+        self.backend.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,13 +187,13 @@ class Decomposer:
             return Decomposition(albedo, shading, gain)
         if state is None and self._in_one_call(image):
             guide, padded, gain = self._exposed(light, None)
-            shading = self.engine.decompose(
+            shading = self.backend.decompose(
                 padded, self._start_noise(*padded.shape[2:]), self.options.steps, guide, expose(light, gain)
             )
             full = unexposed(shading, gain)
         else:
             maps, gain, factors = self._low_shading(light, state)
-            full = upsample_shading(self.engine, light, maps, gain)
+            full = upsample_shading(self.backend, light, maps, gain)
             if factors is not None:
                 full /= cv2.resize(factors, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return Decomposition(*finish(image, full, "float", self.options.shading), gain)
@@ -225,7 +230,7 @@ class Decomposer:
     def _own_shading(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[dict[str, np.ndarray], float]:
         """(H, W, 3) float32, not negative -> the upsampler's low-resolution inputs and the exposure's gain."""
         albedo, guide, gain = self._low_albedo(light, state)
-        maps = {"guide": guide, **self.engine.run("low_shading", {"albedo": albedo, "guide": guide})}
+        maps = {"guide": guide, **self.backend.run("low_shading", {"albedo": albedo, "guide": guide})}
         if self.options.shading == "gray":
             maps["log_shading"] = _gray(maps["log_shading"])
         return maps, gain
@@ -238,7 +243,7 @@ class Decomposer:
         if state is None:
             return maps, gain, None
         low = from_nchw(maps["guide"])
-        return maps, gain, _settled(state, low, upsample_shading(self.engine, low, maps, 1.0))
+        return maps, gain, _settled(state, low, upsample_shading(self.backend, low, maps, 1.0))
 
     def _lines(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[Lines, float]:
         """The same with the upsampler's filter: lines that have those factors in them, and the exposure's gain."""
@@ -252,16 +257,16 @@ class Decomposer:
         return lines, gain
 
     def _in_one_call(self, image: np.ndarray) -> bool:
-        """Whether the engine may go from the image to the full shading, with nothing done here in between."""
+        """Whether the backend may go from the image to the full shading, with nothing done here in between."""
         height, width = image.shape[:2]
-        return self.options.mode == "flow" and self.options.shading == "rgb" and height <= strip_rows(self.engine, width)
+        return self.options.mode == "flow" and self.options.shading == "rgb" and height <= strip_rows(self.backend, width)
 
     def _albedo(self, image: np.ndarray) -> np.ndarray:
         """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo of that shape, in [0, 1]."""
         if self.options.mode == "vae":
-            z = self.engine.run("vae_encoder", {"albedo": image})["z"]
-            return self.engine.run("decoder", {"z": z, "image": image})["albedo"]
-        return self.engine.network(image, self._start_noise(*image.shape[2:]), self.options.steps)
+            z = self.backend.run("vae_encoder", {"albedo": image})["z"]
+            return self.backend.run("decoder", {"z": z, "image": image})["albedo"]
+        return self.backend.network(image, self._start_noise(*image.shape[2:]), self.options.steps)
 
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from."""

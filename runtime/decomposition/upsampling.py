@@ -12,33 +12,33 @@ _MOST = np.finfo(np.float32).max
 
 
 def upsample_shading(
-    engine: Backend, image: np.ndarray, low: Mapping[str, np.ndarray], gain: float, strip_pixels: int | None = None
+    backend: Backend, image: np.ndarray, low: Mapping[str, np.ndarray], gain: float, strip_pixels: int | None = None
 ) -> np.ndarray:
     """Full-resolution shading, positive, in the image's scale.
 
     image: (H, W, 3) float32 linear, unclipped, non-negative. low: the upsampler's low-resolution inputs by name, (1, C, h,
     w) float32: `guide`, gain * image, and what low_shading made of it. Returns (H, W, 3) float32.
 
-    An image of more than `strip_pixels` (None: as the engine says) goes through the graph in strips of whole rows, which
+    An image of more than `strip_pixels` (None: as the backend says) goes through the graph in strips of whole rows, which
     it joins without seams: beside the strip it gets the whole of the low-resolution maps and the strip's place.
     """
     height, width = image.shape[:2]
-    rows = strip_rows(engine, width, strip_pixels)
+    rows = strip_rows(backend, width, strip_pixels)
     strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
     def feeds(strip: slice) -> dict[str, np.ndarray]:
         return {**low, "image": expose(image[strip], gain), "rows": np.array([strip.start, height], np.float32)}
 
     shading = np.empty(image.shape, np.float32)
-    results = engine.run_many("upsampler", map(feeds, strips), ("shading",))
+    results = backend.run_many("upsampler", map(feeds, strips), ("shading",))
     for strip, result in zip(strips, results, strict=True):
         shading[strip] = unexposed(result["shading"], gain)
     return shading
 
 
-def strip_rows(engine: Backend, width: int, strip_pixels: int | None = None) -> int:
+def strip_rows(backend: Backend, width: int, strip_pixels: int | None = None) -> int:
     """Rows of one strip; an image of no more goes through the upsampler whole."""
-    return max(1, (strip_pixels or engine.strip_pixels) // width)
+    return max(1, (strip_pixels or backend.strip_pixels) // width)
 
 
 def expose(image: np.ndarray, gain: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from intrinsic_flow.demo import look
-from intrinsic_flow.demo.door import Door
+from intrinsic_flow.demo.access import AccessControl
 from intrinsic_flow.demo.photo_tab import photo_tab
 from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.video_tab import video_tab
@@ -50,9 +50,9 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
 
 def launch_options(demo: gr.Blocks, workspace: Workspace) -> dict[str, Any]:
     """Arguments for `gr.Blocks.launch` that belong to the page of `build_demo`."""
-    door = Middleware(Door, demo=demo, workspace=workspace, max_upload=MAX_UPLOAD)
+    access = Middleware(AccessControl, demo=demo, workspace=workspace, max_upload=MAX_UPLOAD)
     return {
-        "app_kwargs": {"middleware": [door]},
+        "app_kwargs": {"middleware": [access]},
         "theme": look.theme(),
         "css": look.CSS,
         "head": look.HEAD,

@@ -31,7 +31,7 @@ class Worker:
 
     def describe(self) -> str:
         """One line on the backend: library, version, provider, precision."""
-        return self._base.engine.describe()
+        return self._base.backend.describe()
 
     def model(self, on_frame: Callable[[int], None] | None = None, **options: Any) -> SharedDecomposer:
         """A decomposer with state of its own. on_frame: called after every frame of a stream with the number done; what it
@@ -50,7 +50,7 @@ class SharedDecomposer(Decomposer):
     def __init__(
         self, base: Decomposer, turn: threading.Lock, on_frame: Callable[[int], None] | None, options: dict[str, Any]
     ) -> None:
-        super().__init__(base.bundle, base.engine, **options)
+        super().__init__(base.bundle, base.backend, **options)
         self._turn, self._on_frame = turn, on_frame
 
     def decompose(self, image: ImageInput) -> Decomposition:

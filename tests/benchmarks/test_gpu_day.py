@@ -116,7 +116,7 @@ def test_a_whole_rehearsal_runs_what_a_cpu_can_and_says_why_the_rest_did_not(
     state = json.loads((tmp_path / "gpu_day.json").read_text())
     assert list(state["parts"]) == [p.name for p in parts(exported_bundle, None, True)]
     ran = [name for name, outcome in state["parts"].items() if outcome["status"] == "done"]
-    cpu = [f"{name}-onnxruntime-cpu" for name in ("latency-1", "throughput", "video-64x48")]
+    cpu = [f"{name}-cpu" for name in ("latency-1", "throughput", "video-64x48")]
     assert ran == ["parity", *cpu, "training"]
     for name, outcome in state["parts"].items():
         if name not in ran:
@@ -131,7 +131,7 @@ def test_a_whole_rehearsal_runs_what_a_cpu_can_and_says_why_the_rest_did_not(
     assert page.startswith("# What ran on a machine without a GPU")
     # What a CPU reached is no answer to what a GPU should.
     assert page.count("| not measured |  |") == 4
-    assert "decode by NVDEC | not run: " in page and "onnxruntime-cuda-fp32 | not run: " in page
+    assert "decode by NVDEC | not run: " in page and "cuda-fp32 | not run: " in page
     capsys.readouterr()
     gpu_day.main([*command, "--table"])
     assert capsys.readouterr().out.strip() == page.strip()
@@ -142,25 +142,23 @@ def test_targets_are_met_or_not_by_what_a_gpus_backend_measured(bundle, tmp_path
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text(json.dumps({"rows": found}))
 
-    network = {"graph": "network", "backend": "onnxruntime-cuda", "batch": 1, "resolution": 256, "variants_ms": {}}
+    network = {"graph": "network", "backend": "cuda", "batch": 1, "resolution": 256, "variants_ms": {}}
     network |= {"precision": "fp16", "p50_ms": 2.0, "variant": "default"}
-    rows(
-        "latency-1-onnxruntime-cuda", "latency.json", {**network, "compute_ms": 0.8}, {**network, "backend": "torch-eager"}
-    )
+    rows("latency-1-cuda", "latency.json", {**network, "compute_ms": 0.8}, {**network, "backend": "torch-eager"})
     speeds = [
         {"batch": n, "resolution": 256, "frames_per_second": n * 100, "backend": "cuda", "precision": "fp16"}
         for n in (1, 8)
     ]
-    (tmp_path / "throughput-onnxruntime-cuda").mkdir()
+    (tmp_path / "throughput-cuda").mkdir()
     report = {"rows": speeds, "ended": "batch 16: out of memory"}
-    (tmp_path / "throughput-onnxruntime-cuda" / "throughput.json").write_text(json.dumps(report))
+    (tmp_path / "throughput-cuda" / "throughput.json").write_text(json.dumps(report))
     stages = [
         {"clip": "made", "stage": "pipeline", "frames_per_second": 61},
         {"clip": "made", "stage": "decode by NVDEC", "note": "none"},
     ]
-    rows("video-1920x1080-onnxruntime-cuda", "video.json", *stages)
+    rows("video-1920x1080-cuda", "video.json", *stages)
     day = parts(bundle.folder, None, False)
-    done = ("latency-1-onnxruntime-cuda", "throughput-onnxruntime-cuda", "video-1920x1080-onnxruntime-cuda")
+    done = ("latency-1-cuda", "throughput-cuda", "video-1920x1080-cuda")
     page = gpu_day.write_day(tmp_path, day, {name: Outcome("done") for name in done}, bundle)
     assert "| network, batch 1, 256 pixels, on the GPU | at most 1 ms | 0.80 ms | yes |" in page
     assert "| network, batches at 256 pixels | at least 5000 pictures/s | 800.00 pictures/s | no |" in page
@@ -190,7 +188,7 @@ def test_without_av_openimageio_and_mitsuba_what_needs_them_says_so_and_the_rest
         "PathFinder.find_spec = staticmethod(find)\n"
     )
     command = ["-o", str(tmp_path / "out"), "--bundle", str(exported_bundle), "--tiny", "--minutes", "5"]
-    command += ["--only", "throughput-onnxruntime-cpu", "video-64x48-onnxruntime-cpu"]
+    command += ["--only", "throughput-cpu", "video-64x48-cpu"]
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
     done = subprocess.run(

@@ -38,7 +38,7 @@ def small_limits():
 
 @pytest.fixture(scope="module")
 def report(exported_bundle: Path, small_limits) -> dict[str, object]:
-    backends = ["torch-eager", "onnxruntime-cpu"]
+    backends = ["torch-eager", "cpu"]
     return measure(Bundle.load(exported_bundle), backends, resolutions=[64], batches=[2], threads=1, rounds=3)
 
 
@@ -48,7 +48,7 @@ def rows_of(report: dict[str, object], backend: str, precision: str = "fp32") ->
 
 
 def test_rows_cover_the_network_its_stages_and_a_whole_decomposition(report) -> None:
-    assert list(rows_of(report, "onnxruntime-cpu")) == GRAPHS
+    assert list(rows_of(report, "cpu")) == GRAPHS
     assert list(rows_of(report, "torch-eager")) == GRAPHS[:-1]
     for row in report["rows"]:
         assert set(row) >= FIELDS
@@ -71,7 +71,7 @@ def test_torch_runs_in_both_memory_formats_and_the_faster_is_quoted(report) -> N
     crashed = sum("torch-eager" in line and "fp32: left out" in line for line in report["warnings"])
     assert set(tried) <= {"contiguous", "channels_last"} and len(tried) + crashed == 2
     assert row["variant"] == min(tried, key=tried.get)
-    ours = rows_of(report, "onnxruntime-cpu")["network"]
+    ours = rows_of(report, "cpu")["network"]
     assert ours["speedup_over_eager_fp32"] > 0
     assert "speedup_over_eager_fp32" not in row
 
@@ -80,11 +80,11 @@ def test_reduced_precision_of_torch_is_reported_beside_full_where_the_cpu_has_it
     reduced = rows_of(report, "torch-eager", "bf16")
     assert bool(reduced) == latency_torch.has_reduced()
     if reduced:
-        assert rows_of(report, "onnxruntime-cpu")["network"]["speedup_over_eager_bf16"] > 0
+        assert rows_of(report, "cpu")["network"]["speedup_over_eager_bf16"] > 0
 
 
 def test_the_network_takes_as_long_as_its_parts(report) -> None:
-    shortest = {graph: row["min_ms"] for graph, row in rows_of(report, "onnxruntime-cpu").items()}
+    shortest = {graph: row["min_ms"] for graph, row in rows_of(report, "cpu").items()}
     parts = shortest["encoder"] + 2 * shortest["velocity_step"] + shortest["decoder"]
     assert 0.4 * parts < shortest["network"] < 4 * parts
 
@@ -96,14 +96,14 @@ def test_the_machines_limit_is_measured_in_each_precision_and_counted(report) ->
     product, copy = limits["matrix product", "fp32"], limits["copy", ""]
     assert product["gmac_per_second"] == pytest.approx(256**3 / 1e6 / product["min_ms"], rel=1e-2)
     assert copy["gigabytes_per_second"] == pytest.approx(2 * 2**22 / 1e6 / copy["min_ms"], rel=1e-2)
-    network = rows_of(report, "onnxruntime-cpu")["network"]
+    network = rows_of(report, "cpu")["network"]
     assert network["gmac_per_second"] > 0 and network["fraction_of_limit"] > 0
 
 
 def test_cold_start_and_memory_are_those_of_a_fresh_process(report) -> None:
     for row in report["rows"]:
         assert ("cold_start_ms" in row) == (row["graph"] == "network")
-    network = rows_of(report, "onnxruntime-cpu")["network"]
+    network = rows_of(report, "cpu")["network"]
     torch = rows_of(report, "torch-eager")["network"]
     assert network["cold_start_ms"] > network["p50_ms"]
     assert 20 < network["peak_mib"] < torch["peak_mib"]  # no torch in that process
@@ -177,7 +177,7 @@ def test_it_runs_where_torch_is_not_installed(exported_bundle) -> None:
 
 
 def test_one_backend_in_a_fresh_process(exported_bundle) -> None:
-    told = fresh_process.measure(Bundle.load(exported_bundle), "onnxruntime-cpu", "default", Workload(1, 32, 2, 1))
+    told = fresh_process.measure(Bundle.load(exported_bundle), "cpu", "default", Workload(1, 32, 2, 1))
     assert set(told) == {"cold_start_ms", "peak_mib"}
     with pytest.raises(RuntimeError, match="nonsense"):
         fresh_process.measure(Bundle.load(exported_bundle), "nonsense", "default", Workload(1, 32, 2, 1))
@@ -192,11 +192,11 @@ def test_without_a_gpu_there_is_no_limit_of_one_and_no_phases(report) -> None:
 
 
 def test_the_report_has_table_chart_and_command(report, tmp_path) -> None:
-    write_report(tmp_path / "x", report, ["--backends", "torch-eager", "onnxruntime-cpu"])
+    write_report(tmp_path / "x", report, ["--backends", "torch-eager", "cpu"])
     text = (tmp_path / "x.md").read_text()
-    assert "python -m benchmarks.latency --backends torch-eager onnxruntime-cpu" in text
+    assert "python -m benchmarks.latency --backends torch-eager cpu" in text
     assert "![median latency](x.svg)" in text and "Batch 2, 64x64, 2 steps" in text
-    assert f"{rows_of(report, 'onnxruntime-cpu')['network']['speedup_over_eager_fp32']:.0f}"[:2] in text
+    assert f"{rows_of(report, 'cpu')['network']['speedup_over_eager_fp32']:.0f}"[:2] in text
     assert all(f"- Warning: {line}" in text for line in report["warnings"])
     assert json.loads((tmp_path / "x.json").read_text()) == report
     chart = (tmp_path / "x.svg").read_text()
@@ -245,14 +245,14 @@ def test_a_backend_that_cannot_run_here_is_an_error_not_a_gap(exported_bundle, c
 @pytest.mark.slow
 def test_compiled_torch_says_which_mode_won(exported_bundle) -> None:
     options = {"resolutions": [64], "threads": 1, "rounds": 2, "processes": False}
-    report = measure(Bundle.load(exported_bundle), ["torch-compile", "onnxruntime-cpu"], **options)
+    report = measure(Bundle.load(exported_bundle), ["torch-compile", "cpu"], **options)
     row = rows_of(report, "torch-compile")["network"]
     assert row["variant"] in row["variants_ms"] and set(row["variants_ms"]) <= set(latency_torch.COMPILED)
-    assert rows_of(report, "onnxruntime-cpu")["network"]["speedup_over_compile_fp32"] > 0
+    assert rows_of(report, "cpu")["network"]["speedup_over_compile_fp32"] > 0
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("backend", ["torch-eager", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("backend", ["torch-eager", "cuda", "tensorrt", "tensorrt-rtx"])
 def test_gpu_backends_tell_their_phases_apart(exported_bundle, backend) -> None:
     if latency_torch.device() != "cuda":
         pytest.skip("no CUDA GPU that PyTorch sees")

@@ -298,7 +298,7 @@ def test_nvidias_codecs_and_the_gpu_alone_have_rows_or_say_why_not(tmp_path, bun
 
     def load(*arguments, **options):
         model = opened(*arguments, **options)
-        model.engine = TimedOnCpu(model.engine)
+        model.backend = TimedOnCpu(model.backend)
         return model
 
     monkeypatch.setattr(video_speed.Decomposer, "load", load)

@@ -10,13 +10,13 @@ import sys
 import pytest
 
 import intrinsic_flow.export.build_trt as build_trt
-from intrinsic_flow.backends.engine_file import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.backends.engine_file import ENGINE_GRAPHS, EngineSidecar
 from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.decomposition.bundle import Bundle, graph_file, graph_specs
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.graphs.onnx_graph import export_graph, save_graph
-from intrinsic_flow.export.trt.builder import PlanBuilder
+from intrinsic_flow.export.trt.builder import EngineBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import choose_target
@@ -29,7 +29,7 @@ RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 89, (13, 1), 24 << 30)
 H100 = Gpu("NVIDIA H100", 90, (13, 1), 80 << 30)
 SMALL = Shapes((1, 1, 2), (64, 128, 256))
 # A bundle from before low_shading has no such graph.
-BUILT = tuple(graph for graph in PLAN_GRAPHS if Bundle.load("small").has(graph))
+BUILT = tuple(graph for graph in ENGINE_GRAPHS if Bundle.load("small").has(graph))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def engines(built, tmp_path):
 @pytest.fixture
 def two_graphs(monkeypatch):
     """Builds these alone, where a test is about what is built and not about the graphs."""
-    monkeypatch.setattr(build_trt, "PLAN_GRAPHS", ("decoder", "vae_encoder"))
+    monkeypatch.setattr(build_trt, "ENGINE_GRAPHS", ("decoder", "vae_encoder"))
 
 
 @pytest.fixture
@@ -89,15 +89,15 @@ def test_without_a_gpu_every_graph_becomes_an_rtx_engine_for_86_89_and_120(bundl
 
 @pytest.mark.parametrize("capability", [86, 89, 120])
 def test_engines_are_built_for_one_card_alone(bundle, tmp_path, monkeypatch, capability):
-    monkeypatch.setattr(build_trt, "PLAN_GRAPHS", ("encoder", "velocity_step", "decoder"))
+    monkeypatch.setattr(build_trt, "ENGINE_GRAPHS", ("encoder", "velocity_step", "decoder"))
     target = choose_target("rtx", [capability], False, None)
     sidecars = build_trt.build_engines(bundle, target, tmp_path, shapes=SMALL)
-    assert all(sidecar.plan.stat().st_size > 100_000 for sidecar in sidecars)
+    assert all(sidecar.engine.stat().st_size > 100_000 for sidecar in sidecars)
     assert all(sidecar.compute_capabilities == (capability,) for sidecar in sidecars)
 
 
 def test_fp16_engines_hold_half_the_weights_of_fp32_ones(bundle, target, built, tmp_path, monkeypatch):
-    monkeypatch.setattr(build_trt, "PLAN_GRAPHS", ("encoder", "velocity_step", "vae_encoder"))
+    monkeypatch.setattr(build_trt, "ENGINE_GRAPHS", ("encoder", "velocity_step", "vae_encoder"))
     half = {sidecar.graph: sidecar for sidecar in built[1]}
     fp32 = build_trt.build_engines(bundle, target, tmp_path, precision="fp32", shapes=SMALL)
     for full in fp32:
@@ -108,13 +108,13 @@ def test_fp16_engines_hold_half_the_weights_of_fp32_ones(bundle, target, built, 
 def test_a_compute_layer_of_another_type_fails_the_build(bundle, target):
     spec, shapes = bundle.spec("decoder", "fp32"), profiles(bundle.spec("decoder", "fp32"), SMALL)
     with pytest.raises(BuildError, match=r"found 21 compute layers of another type in the network: .*; expected HALF"):
-        PlanBuilder(target).build(spec, bundle.path("decoder", "fp32"), "fp16", shapes, lambda *_: None)
+        EngineBuilder(target).build(spec, bundle.path("decoder", "fp32"), "fp16", shapes, lambda *_: None)
 
 
 def test_a_graph_with_another_interface_fails_the_build(bundle, target):
     spec, shapes = bundle.spec("decoder", "fp32"), profiles(bundle.spec("decoder", "fp32"), SMALL)
     with pytest.raises(BuildError, match=r"decoder, input image: found HALF .* expected FLOAT"):
-        PlanBuilder(target).build(spec, bundle.path("decoder", "fp16"), "fp16", shapes, lambda *_: None)
+        EngineBuilder(target).build(spec, bundle.path("decoder", "fp16"), "fp16", shapes, lambda *_: None)
 
 
 def test_only_the_time_embedding_is_fp32_in_the_fp16_step(bundle):
@@ -131,7 +131,7 @@ def test_a_graph_without_its_weights_names_the_file(bundle, target, tmp_path):
     alone = shutil.copy2(bundle.path("decoder", "fp16"), tmp_path)
     spec = bundle.spec("decoder", "fp16")
     with pytest.raises(InputError, match=r"decoder.fp16.onnx: found a graph that TensorRT does not parse"):
-        PlanBuilder(target).build(spec, alone, "fp16", profiles(spec, SMALL), lambda *_: None)
+        EngineBuilder(target).build(spec, alone, "fp16", profiles(spec, SMALL), lambda *_: None)
 
 
 def test_nothing_is_rebuilt_while_nothing_changed(bundle, target, engines):
@@ -158,7 +158,7 @@ def test_other_options_rebuild(bundle, target, engines, two_graphs, change):
     assert set(after) == set(before) and all(after[name] != before[name] for name in before)
 
 
-def test_a_damaged_plan_a_lost_sidecar_and_another_onnx_are_rebuilt_alone(bundle, target, engines):
+def test_a_damaged_engine_a_lost_sidecar_and_another_onnx_are_rebuilt_alone(bundle, target, engines):
     before = modified(engines)
     (engines / "decoder.plan").write_bytes(b"damaged")
     (engines / "encoder.plan.json").unlink()
@@ -182,7 +182,7 @@ def test_a_bundle_whose_files_are_not_its_manifests_builds_nothing(bundle, targe
 
 
 def test_an_interrupted_build_leaves_complete_engines_and_goes_on_from_them(bundle, target, tmp_path, monkeypatch):
-    monkeypatch.setattr(build_trt, "PLAN_GRAPHS", ("decoder", "vae_encoder", "encoder"))
+    monkeypatch.setattr(build_trt, "ENGINE_GRAPHS", ("decoder", "vae_encoder", "encoder"))
 
     class Interrupting(Progress):
         def show(self, status):
@@ -201,7 +201,7 @@ def test_an_interrupted_build_leaves_complete_engines_and_goes_on_from_them(bund
 
 def test_progress_rises_to_the_end_with_an_estimate(bundle, target):
     spec, seen = bundle.spec("encoder", "fp16"), []
-    PlanBuilder(target).build(
+    EngineBuilder(target).build(
         spec, bundle.path("encoder", "fp16"), "fp16", profiles(spec, SMALL), lambda *x: seen.append(x)
     )
     fractions = [fraction for fraction, _ in seen]
@@ -286,8 +286,8 @@ def test_low_shading_is_built_and_computes_in_fp32_whatever_the_albedos_type(bun
         ((1, 3, 64, 64), (2, 3, 256, 256)),
         ((1, 3, 33, 33), (2, 3, 256, 256)),
     ]
-    built = PlanBuilder(target).build(spec, onnx, precision, shapes, lambda *_: None)
-    assert built.compute_layers >= 3 and len(built.plan) > 1000
+    built = EngineBuilder(target).build(spec, onnx, precision, shapes, lambda *_: None)
+    assert built.compute_layers >= 3 and len(built.engine) > 1000
     dtypes = {tensor.name: tensor.dtype for tensor in built.tensors}
     albedo = "float16" if precision == "fp16" else "float32"
     assert dtypes == {"albedo": albedo, "guide": "float32", "log_shading": "float32"}
@@ -302,11 +302,11 @@ def test_low_shading_that_computes_in_fp16_fails_the_build(bundle, target, tmp_p
     onnx = tmp_path / "low_shading.fp16.onnx"
     save_graph(export_graph(Half(), spec), onnx)
     with pytest.raises(BuildError, match=r"low_shading: found \d compute layers of another type .*; expected FLOAT"):
-        PlanBuilder(target).build(spec, onnx, "fp16", profiles(spec, SMALL), lambda *_: None)
+        EngineBuilder(target).build(spec, onnx, "fp16", profiles(spec, SMALL), lambda *_: None)
 
 
-def test_a_bundle_gets_plans_of_the_graphs_that_it_has(exported_bundle, target, tmp_path, monkeypatch):
-    monkeypatch.setattr(build_trt, "PLAN_GRAPHS", ("low_shading", "decoder"))
+def test_a_bundle_gets_engines_of_the_graphs_that_it_has(exported_bundle, target, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_trt, "ENGINE_GRAPHS", ("low_shading", "decoder"))
     sidecars = build_trt.build_engines(Bundle.load(exported_bundle), target, tmp_path / "new", shapes=SMALL)
     assert [(x.graph, x.onnx) for x in sidecars] == [
         ("low_shading", "low_shading.fp16.onnx"),

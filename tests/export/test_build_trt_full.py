@@ -14,11 +14,11 @@ import pytest
 
 import intrinsic_flow.export.build_trt as build_trt
 import intrinsic_flow.export.trt.target as target_module
-from intrinsic_flow.backends.engine_file import PLAN_GRAPHS, EngineSidecar
+from intrinsic_flow.backends.engine_file import ENGINE_GRAPHS, EngineSidecar
 from intrinsic_flow.backends.gpu import Gpu, find_gpu, why_no_gpu
 from intrinsic_flow.decomposition.bundle import PRECISIONS, Bundle
 from intrinsic_flow.errors import MissingExtraError
-from intrinsic_flow.export.trt.builder import PlanBuilder
+from intrinsic_flow.export.trt.builder import EngineBuilder
 from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import choose_target, import_library
@@ -29,7 +29,7 @@ H200 = Gpu("NVIDIA H200", 90, (13, 1), 140 << 30)
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 89, (13, 1), 24 << 30)
 SMALL = Shapes((1, 1, 2), (64, 128, 256))
 # A bundle from before low_shading has no such graph.
-BUILT = tuple(graph for graph in PLAN_GRAPHS if Bundle.load("small").has(graph))
+BUILT = tuple(graph for graph in ENGINE_GRAPHS if Bundle.load("small").has(graph))
 
 
 class DataType(enum.Enum):
@@ -242,7 +242,7 @@ def fake_tensorrt(recorder):
                 self._logger.log(ILogger.ERROR, "Could not find any implementation\nfor node conv")
                 return None
             recorder.builds.append((network, config))
-            return memoryview(f"plan of {network.parsed[0].name} {network.parsed[1]}".encode())
+            return memoryview(f"engine of {network.parsed[0].name} {network.parsed[1]}".encode())
 
     class Runtime(Strict):
         allowed = ("engine_host_code_allowed",)
@@ -390,7 +390,7 @@ def test_ctrl_c_during_a_build_ends_it_and_publishes_nothing(library, bundle):
     def interrupt(fraction, left):
         raise KeyboardInterrupt
 
-    builder, spec = PlanBuilder(choose_target("auto", None, False, library.gpu)), bundle.spec("encoder", "fp16")
+    builder, spec = EngineBuilder(choose_target("auto", None, False, library.gpu)), bundle.spec("encoder", "fp16")
     with pytest.raises(KeyboardInterrupt):
         builder.build(spec, bundle.path("encoder", "fp16"), "fp16", profiles(spec, SMALL), interrupt)
     assert library.builds == []
@@ -449,7 +449,7 @@ def test_hardware_compatibility_begins_with_ampere(library):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("graph", PLAN_GRAPHS)
+@pytest.mark.parametrize("graph", ENGINE_GRAPHS)
 def test_profiles_cover_portrait_and_landscape(bundle, graph, precision):
     spec = bundle.spec(graph, "fp32" if graph == "upsampler" else precision)
     first, *more = profiles(spec, SMALL)
@@ -511,7 +511,7 @@ def test_engines_built_on_this_gpu_compute_in_the_precision_asked_for(bundle, pr
     if gpu is None:
         pytest.skip(f"no GPU: {why_no_gpu()}")
     target = choose_target("auto", None, False, gpu)
-    builder = PlanBuilder(target)
+    builder = EngineBuilder(target)
     for graph in ("encoder", "velocity_step", "decoder", "vae_encoder"):
         spec = bundle.spec(graph, precision)
         onnx = bundle.path(graph, precision)

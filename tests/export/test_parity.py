@@ -76,8 +76,8 @@ def change_output(graph: str, factor: float) -> Callable[[Path], None]:
     return apply
 
 
-def why(report: dict[str, object], rung: str) -> str:
-    return "\n".join(next(entry for entry in report["rungs"] if entry["name"] == rung)["why"])
+def why(report: dict[str, object], candidate: str) -> str:
+    return "\n".join(next(entry for entry in report["rungs"] if entry["name"] == candidate)["why"])
 
 
 def test_an_exported_bundle_passes_on_every_backend_that_this_machine_has(report) -> None:
@@ -101,8 +101,8 @@ def test_every_graph_is_compared_on_every_case(report, cases) -> None:
     names = {case.name for case in cases}
     assert names == {"objects.png", "procedural", "random 1x64x32", "random 2x64x32"}
     graphs = {"encoder", "velocity_step", "decoder", "vae_encoder", "low_shading", "decompose_2step", "end_to_end"}
-    for rung, expected in (("onnx-fp32", graphs | {"upsampler"}), ("onnx-fp16", graphs)):
-        rows = [row for row in report["rows"] if row["rung"] == rung]
+    for candidate, expected in (("onnx-fp32", graphs | {"upsampler"}), ("onnx-fp16", graphs)):
+        rows = [row for row in report["rows"] if row["rung"] == candidate]
         assert {(row["case"], row["graph"]) for row in rows} == {(name, graph) for name in names for graph in expected}
         assert all(row["mean"] <= row["max"] and row["p99"] <= row["max"] and row["cosine"] > 0.999 for row in rows)
         assert all((row["steps_max"] is not None) == (row["tensor"] == "albedo") for row in rows)
@@ -110,7 +110,7 @@ def test_every_graph_is_compared_on_every_case(report, cases) -> None:
 
 def test_half_precision_is_further_away_than_full(report) -> None:
     ends = {
-        rung: [row for row in report["rows"] if row["rung"] == rung and row["graph"] == "end_to_end"] for rung in ON_CPU
+        name: [row for row in report["rows"] if row["rung"] == name and row["graph"] == "end_to_end"] for name in ON_CPU
     }
     assert all(row["max"] <= FP32_MAX_ERROR for row in ends["onnx-fp32"])
     assert all(row["psnr_db"] >= FP16_MIN_PSNR for row in ends["onnx-fp16"])
@@ -231,7 +231,7 @@ def test_wrong_usage_is_exit_code_2(flags, capsys) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["onnxruntime-cuda", "tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("name", ["cuda", "tensorrt", "tensorrt-rtx"])
 def test_gpu_backends_keep_the_limits_on_the_default_bundle(name) -> None:
     bundle = Bundle.load()
     try:

@@ -1,4 +1,4 @@
-"""Plans beside ONNX Runtime by Polygraphy, whose own ONNX Runtime runner stands where TensorRT's does on a GPU."""
+"""Engines beside ONNX Runtime by Polygraphy, whose own ONNX Runtime runner stands where TensorRT's does on a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intrinsic_flow.backends.gpu import Gpu, find_gpu
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.export import side_by_side
 from intrinsic_flow.export.parity import make_cases, parity
-from intrinsic_flow.export.side_by_side import MIN_PSNR, check_plans, compare, failures
+from intrinsic_flow.export.side_by_side import MIN_PSNR, check_engines, compare, failures
 
 pytest.importorskip("polygraphy")
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
@@ -77,21 +77,21 @@ def test_each_case_runs_with_the_first_profile_that_takes_it(bundle, monkeypatch
         {"image": ShapeRange((1, 3, low, low), (1, 3, low, low), (1, 3, high, high))} for low, high in ((32, 32), (64, 96))
     ]
     sidecar = SimpleNamespace(graph="encoder", precision="fp16", profiles=ranges)
-    plans = SimpleNamespace(sidecars={"encoder": sidecar}, folder=Path("tensorrt-fp16-sm90"))
+    engines = SimpleNamespace(sidecars={"encoder": sidecar}, folder=Path("tensorrt-fp16-sm90"))
     used = []
 
-    def plan_runner(sidecar, profile):
+    def engine_runner(sidecar, profile):
         used.append(profile)
         return runner(bundle.path("encoder", "fp16"))
 
     for name, value in (
         ("import_library", lambda flavor: SimpleNamespace(__version__="11.4.0.106")),
         ("find_gpu", lambda: Gpu("NVIDIA H100", 90, (13, 0), 80 << 30)),
-        ("find_plans", lambda *arguments, **options: plans),
-        ("_plan_runner", plan_runner),
+        ("find_engines", lambda *arguments, **options: engines),
+        ("_engine_runner", engine_runner),
     ):
         monkeypatch.setattr(side_by_side, name, value)
-    about, rows = check_plans(bundle, "tensorrt", {"encoder": images(32, 64, 96, 128)})
+    about, rows = check_engines(bundle, "tensorrt", {"encoder": images(32, 64, 96, 128)})
     assert about == "TensorRT 11.4.0.106, NVIDIA H100, tensorrt-fp16-sm90"
     assert used == [0, 1] and {row.case for row in rows} == {"32 pixels", "64 pixels", "96 pixels"}
 

@@ -73,9 +73,9 @@ def test_the_network_graphs_agree_with_the_bundle(bundle: Bundle, picture: np.nd
     gain = brighter_pixels_gain(picture, bundle.tone_map)
     seen = to_nchw(np.clip(picture * np.float32(gain), 0, 1))
     with Decomposer.load(bundle, backend="cpu") as model:
-        albedo = model.engine.network(seen, cut(bundle.noise, 8, 12), 2)
+        albedo = model.backend.network(seen, cut(bundle.noise, 8, 12), 2)
         guide = to_nchw(picture * np.float32(gain))
-        log_shading = model.engine.run("low_shading", {"albedo": albedo, "guide": guide})["log_shading"]
+        log_shading = model.backend.run("low_shading", {"albedo": albedo, "guide": guide})["log_shading"]
     expected = {"albedo": albedo, "shading": np.exp(log_shading) / gain}
     for layer in ("albedo", "shading"):
         found = run(single_graph(bundle, layer, size, False, "fp32"), picture)
@@ -99,7 +99,7 @@ def test_exposure_is_inside(bundle: Bundle, picture: np.ndarray, scale: float) -
     image = picture * np.float32(scale)
     gain = brighter_pixels_gain(image, bundle.tone_map)
     with Decomposer.load(bundle, backend="cpu") as model:
-        expected = model.engine.network(to_nchw(np.clip(image * np.float32(gain), 0, 1)), cut(bundle.noise, 8, 12), 2)
+        expected = model.backend.network(to_nchw(np.clip(image * np.float32(gain), 0, 1)), cut(bundle.noise, 8, 12), 2)
     np.testing.assert_allclose(to_nchw(run(graph, image)), expected, atol=1e-4)
 
 

@@ -1,6 +1,6 @@
 """Triton's model repository: its configurations, its files, and what is refused.
 
-The golden files are the config.pbtxt of `--bundle small`, of the plans made here, and of the loop in three steps; after a
+The golden files are the config.pbtxt of `--bundle small`, of the engines made here, and of the loop in three steps; after a
 wanted change, copy the new ones over them. `test_triton_serving.py` parses them with the server's schema.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import intrinsic_flow.export.triton_repository as triton_repository
-from intrinsic_flow.backends.engine_file import EngineSidecar, PlanTensor, graph_precision, platform_name
+from intrinsic_flow.backends.engine_file import EngineSidecar, EngineTensor, graph_precision, platform_name
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, graph_file
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.triton_repository import MODELS, Options, main, write_repository
@@ -35,19 +35,19 @@ def bundle():
 
 
 @pytest.fixture
-def plans(bundle, tmp_path):
-    """A folder of plans of full TensorRT, as `export.build_trt` leaves it; the plans themselves are opaque bytes."""
-    return write_plans(bundle, tmp_path / "engines")
+def engines(bundle, tmp_path):
+    """A folder of engines of full TensorRT, as `export.build_trt` leaves it; the engines themselves are opaque bytes."""
+    return write_engines(bundle, tmp_path / "engines")
 
 
-def write_plans(bundle, folder, batch=(1, 1, 4), **changes):
+def write_engines(bundle, folder, batch=(1, 1, 4), **changes):
     folder.mkdir()
     files = bundle.manifest["files"]
     for graph in NEEDED:
         own = graph_precision(graph, "fp16")
-        spec, plan = bundle.spec(graph, own), f"plan of {graph}".encode()
-        inputs = [PlanTensor(tensor.name, tensor.dtype, True) for tensor in spec.inputs]
-        outputs = [PlanTensor(tensor.name, tensor.dtype, False) for tensor in spec.outputs]
+        spec, engine = bundle.spec(graph, own), f"engine of {graph}".encode()
+        inputs = [EngineTensor(tensor.name, tensor.dtype, True) for tensor in spec.inputs]
+        outputs = [EngineTensor(tensor.name, tensor.dtype, False) for tensor in spec.outputs]
         sidecar = EngineSidecar(
             graph=graph,
             onnx=graph_file(graph, own),
@@ -64,13 +64,13 @@ def write_plans(bundle, folder, batch=(1, 1, 4), **changes):
             options={},
             tensors=(*inputs, *outputs),
             profiles=profiles(spec, Shapes(batch, (32, 256, 512))),
-            plan_sha256=hashlib.sha256(plan).hexdigest(),
-            plan_bytes=len(plan),
+            plan_sha256=hashlib.sha256(engine).hexdigest(),
+            plan_bytes=len(engine),
             platform=platform_name(),
             path=folder / f"{graph}.plan.json",
         )
         sidecar = dataclasses.replace(sidecar, **changes)
-        sidecar.plan.write_bytes(plan)
+        sidecar.engine.write_bytes(engine)
         sidecar.path.write_text(sidecar.to_json())
     return folder
 
@@ -92,9 +92,9 @@ def test_configurations_of_onnx_graphs_are_the_golden_ones(bundle, tmp_path):
     assert configs(tmp_path / "out") == golden("onnx")
 
 
-def test_configurations_of_plans_are_the_golden_ones(bundle, plans, tmp_path):
-    write_repository(bundle, tmp_path / "out", engines=plans)
-    assert configs(tmp_path / "out") == golden("plans")
+def test_configurations_of_engines_are_the_golden_ones(bundle, engines, tmp_path):
+    write_repository(bundle, tmp_path / "out", engines=engines)
+    assert configs(tmp_path / "out") == golden("engines")
 
 
 def test_configuration_of_the_loop_in_three_steps_is_the_golden_one(bundle, tmp_path):
@@ -146,28 +146,31 @@ def test_the_bundle_behind_a_symbolic_link_gives_real_files(bundle, tmp_path):
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
 
 
-def test_plans_are_served_with_all_their_profiles_and_the_loop_calls_them(bundle, plans, tmp_path):
+def test_engines_are_served_with_all_their_profiles_and_the_loop_calls_them(bundle, engines, tmp_path):
     repository = tmp_path / "out"
-    made = write_repository(bundle, repository, engines=plans)
+    made = write_repository(bundle, repository, engines=engines)
     assert {config.backend for config in made if config.name != "decompose"} == {"tensorrt"}
-    assert (repository / "decoder/1/model.plan").samefile(plans / "decoder.plan")
+    assert (repository / "decoder/1/model.plan").samefile(engines / "decoder.plan")
     assert (repository / "decompose/1/model.py").read_bytes() == triton_repository.LOOP_MODEL.read_bytes()
     assert 'profile: ["0", "1", "2", "3"]' in (repository / "upsampler/config.pbtxt").read_text()
     assert made[-1].max_batch == 4
 
 
-def test_the_warm_up_steps_from_zero_and_upsamples_whole_images(bundle, plans, tmp_path):
-    write_repository(bundle, tmp_path / "out", engines=plans, options=Options(steps=4))
+def test_the_warm_up_steps_from_zero_and_upsamples_whole_images(bundle, engines, tmp_path):
+    write_repository(bundle, tmp_path / "out", engines=engines, options=Options(steps=4))
     values = {path.name: np.fromfile(path, "<f4").tolist() for path in (tmp_path / "out").glob("*/warmup/*")}
     assert values["t"] == [0] and values["dt"] == [0.25]
-    heights = {profile["image"].opt[2] for profile in EngineSidecar.load(plans / "upsampler.plan.json").profiles}
+    heights = {profile["image"].opt[2] for profile in EngineSidecar.load(engines / "upsampler.plan.json").profiles}
     assert {values[f"rows_{number}"][1] for number in range(4)} == heights
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"flavor": "rtx"}, "plans of TensorRT for RTX, expected plans of TensorRT, the server has no backend for others"),
+        (
+            {"flavor": "rtx"},
+            "engines of TensorRT for RTX, expected those of TensorRT, the server has no backend for others",
+        ),
         ({"weights_sha256": "0" * 64}, "built from another model.safetensors"),
         ({"plan_sha256": "0" * 64}, "expected sha256 0000"),
         ({"plan_bytes": 3}, "expected 3 bytes"),
@@ -175,44 +178,44 @@ def test_the_warm_up_steps_from_zero_and_upsamples_whole_images(bundle, plans, t
         ({"platform": "elsewhere"}, "built on elsewhere"),
     ],
 )
-def test_plans_that_the_server_could_not_run_are_refused_in_one_line(bundle, tmp_path, capsys, changes, message):
-    plans = write_plans(bundle, tmp_path / "engines", **changes)
-    assert main(["-o", str(tmp_path / "out"), "--bundle", "small", "--engines", str(plans)]) == 1
+def test_engines_that_the_server_could_not_run_are_refused_in_one_line(bundle, tmp_path, capsys, changes, message):
+    engines = write_engines(bundle, tmp_path / "engines", **changes)
+    assert main(["-o", str(tmp_path / "out"), "--bundle", "small", "--engines", str(engines)]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message in lines[0]
     assert {path.name for path in tmp_path.iterdir()} == {"engines"}
 
 
-def test_plans_with_other_tensors_than_the_bundles_graphs_are_refused(bundle, plans, tmp_path):
-    path = plans / "decoder.plan.json"
+def test_engines_with_other_tensors_than_the_bundles_graphs_are_refused(bundle, engines, tmp_path):
+    path = engines / "decoder.plan.json"
     sidecar = EngineSidecar.load(path)
-    tensors = (*sidecar.tensors[:-1], PlanTensor("albedo", "float32", False))
+    tensors = (*sidecar.tensors[:-1], EngineTensor("albedo", "float32", False))
     path.write_text(dataclasses.replace(sidecar, tensors=tensors).to_json())
     with pytest.raises(InputError, match=r"'albedo': 'float32'.*expected tensors .*'albedo': 'float16'"):
-        write_repository(bundle, tmp_path / "out", engines=plans)
+        write_repository(bundle, tmp_path / "out", engines=engines)
 
 
-def test_plans_of_two_builds_are_refused(bundle, plans, tmp_path):
-    path = plans / "decoder.plan.json"
+def test_engines_of_two_builds_are_refused(bundle, engines, tmp_path):
+    path = engines / "decoder.plan.json"
     path.write_text(dataclasses.replace(EngineSidecar.load(path), version="10.12.0.36").to_json())
-    with pytest.raises(InputError, match="plans of one build"):
-        write_repository(bundle, tmp_path / "out", engines=plans)
+    with pytest.raises(InputError, match="engines of one build"):
+        write_repository(bundle, tmp_path / "out", engines=engines)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--max-batch", "5"], "plans for batches up to 4"),
-        (["--fp32"], "plans in fp16, expected plans in fp32"),
-        (["--device", "cpu"], "TensorRT plans for --device cpu"),
+        (["--max-batch", "5"], "engines for batches up to 4"),
+        (["--fp32"], "engines in fp16, expected engines in fp32"),
+        (["--device", "cpu"], "TensorRT engines for --device cpu"),
     ],
 )
-def test_options_that_plans_cannot_follow_are_refused(plans, tmp_path, capsys, flags, message):
-    assert main(["-o", str(tmp_path / "out"), "--bundle", "small", "--engines", str(plans), *flags]) == 1
+def test_options_that_engines_cannot_follow_are_refused(engines, tmp_path, capsys, flags, message):
+    assert main(["-o", str(tmp_path / "out"), "--bundle", "small", "--engines", str(engines), *flags]) == 1
     assert message in capsys.readouterr().err
 
 
-def test_folders_without_plans_or_bundle_are_refused(bundle, tmp_path, capsys):
+def test_folders_without_engines_or_bundle_are_refused(bundle, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for flags in (["--engines", str(tmp_path / "empty")], ["--engines", str(tmp_path / "no")], ["--bundle", str(tmp_path)]):
         assert main(["-o", str(tmp_path / "out"), *flags]) == 1

@@ -119,7 +119,7 @@ def test_one_file_gives_what_the_bundle_gives(repository, file, limit, size):
     image = np.random.default_rng(1).random((2, 3, *size), np.float32)
     with Decomposer.load("small", "cpu") as model:
         noise = np.repeat(model._start_noise(*size), 2, axis=0)
-        expected = model.engine.run("decompose_2step", {"image": image, "z": noise})["albedo"]
+        expected = model.backend.run("decompose_2step", {"image": image, "z": noise})["albedo"]
     session = onnxruntime.InferenceSession(repository / "onnx" / file, providers=["CPUExecutionProvider"])
     assert [(entry.name, entry.type) for entry in session.get_inputs()] == [("image", "tensor(float)")]
     (albedo,) = session.run(["albedo"], {"image": image})
@@ -278,6 +278,6 @@ def test_the_cards_javascript_runs_in_node(hub, tmp_path):
     light = srgb_to_linear(np.clip(cv2.resize(codes, (width, height), interpolation=cv2.INTER_AREA), 0, 1))
     image = np.clip(light * exposure_gain(light), 0, 1).transpose(2, 0, 1)[None]
     with Decomposer.load("small", "cpu") as model:
-        expected = model.engine.network(np.ascontiguousarray(image, np.float32), model._start_noise(height, width), 2)
+        expected = model.backend.network(np.ascontiguousarray(image, np.float32), model._start_noise(height, width), 2)
     # Another way of making the picture smaller, and 8 bits.
     assert np.abs(albedo - linear_to_srgb(expected[0].transpose(1, 2, 0))).mean() < 0.02

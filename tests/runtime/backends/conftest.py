@@ -1,4 +1,4 @@
-"""Engines over the fakes: a folder of plans for the tiny bundle, and what opens an engine on them."""
+"""Engines over the fakes: a folder of engines for the tiny bundle, and what opens an engine on them."""
 
 from __future__ import annotations
 

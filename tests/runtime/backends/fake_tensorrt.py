@@ -1,4 +1,4 @@
-"""TensorRT's runtime API over `fake_cuda`: plans hold an ONNX file, which ONNX Runtime computes on the fake device memory.
+"""TensorRT's runtime API over `fake_cuda`: engines hold an ONNX file that ONNX Runtime computes on the fake device memory.
 
 It answers as the real one does: False or None with a logged reason where a call comes too early, in the wrong order, or
 with a shape, name, address or stream that does not fit. What would end the process or be undefined raises Violation.
@@ -51,14 +51,14 @@ class Strategy(Enum):
     NONE = 2
 
 
-def write_plan(onnx: bytes, spec, profiles: list[dict[str, tuple]]) -> bytes:
-    """A plan as the fake reads it. profiles: per dynamic input its lowest, usual and highest shape."""
+def write_engine(onnx: bytes, spec, profiles: list[dict[str, tuple]]) -> bytes:
+    """An engine as the fake reads it. profiles: per dynamic input its lowest, usual and highest shape."""
     tensors = [
         {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "input": tensor in spec.inputs}
         for tensor in (*spec.inputs, *spec.outputs)
     ]
-    plan = {"tensors": tensors, "profiles": profiles, "onnx": base64.b64encode(onnx).decode()}
-    return json.dumps(plan).encode()
+    engine = {"tensors": tensors, "profiles": profiles, "onnx": base64.b64encode(onnx).decode()}
+    return json.dumps(engine).encode()
 
 
 def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0") -> SimpleNamespace:
@@ -80,11 +80,13 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
                 return None
 
     class Engine:
-        def __init__(self, plan: dict, logger: ILogger) -> None:
+        def __init__(self, engine: dict, logger: ILogger) -> None:
             self.logger, self.device = logger, cuda.current
-            self.tensors = {tensor["name"]: tensor for tensor in plan["tensors"]}
-            self.profiles = plan["profiles"]
-            self.session = onnxruntime.InferenceSession(base64.b64decode(plan["onnx"]), providers=["CPUExecutionProvider"])
+            self.tensors = {tensor["name"]: tensor for tensor in engine["tensors"]}
+            self.profiles = engine["profiles"]
+            self.session = onnxruntime.InferenceSession(
+                base64.b64decode(engine["onnx"]), providers=["CPUExecutionProvider"]
+            )
             self.num_io_tensors, self.num_optimization_profiles = len(self.tensors), len(self.profiles)
 
         def get_tensor_name(self, index: int) -> str:
@@ -106,7 +108,7 @@ def fake_tensorrt(cuda: FakeCuda, *, rtx: bool = False, version: str = "10.13.0"
 
         def create_execution_context(self, runtime_config: SimpleNamespace | None = None) -> Context:
             if cuda.current != self.device:
-                raise Violation("a context under another device than its plan's")
+                raise Violation("a context under another device than its engine's")
             strategy = getattr(runtime_config, "dynamic_shapes_kernel_specialization_strategy", None)
             if rtx and strategy is not Strategy.EAGER:
                 raise Violation("results that change when specialised kernels arrive")

@@ -12,7 +12,7 @@ from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 GPU = Gpu("Fake GPU", 86, (13, 0), 1 << 34)
-NO_PLANS = InputError("engines", "no plans of TensorRT", "plans (python -m export.build_trt)")
+NO_ENGINES = InputError("engines", "no engines of TensorRT", "engines (python -m export.build_trt)")
 NO_LIBRARY = MissingExtraError("tensorrt_rtx", "rtx")
 NO_OPENVINO = MissingExtraError("openvino", "openvino")
 NO_BF16 = ValueError("this CPU has neither BF16 nor FP16 arithmetic")
@@ -22,16 +22,16 @@ NO_BF16 = ValueError("this CPU has neither BF16 nor FP16 arithmetic")
     ("gpu", "failures", "expected", "reasons"),
     [
         (GPU, {}, "tensorrt", []),
-        (GPU, {"tensorrt": NO_PLANS}, "tensorrt-rtx", ["not tensorrt: engines: found no plans", "export.build_trt"]),
+        (GPU, {"tensorrt": NO_ENGINES}, "tensorrt-rtx", ["not tensorrt: engines: found no engines", "export.build_trt"]),
         (
             GPU,
-            {"tensorrt": NO_PLANS, "tensorrt-rtx": NO_LIBRARY},
+            {"tensorrt": NO_ENGINES, "tensorrt-rtx": NO_LIBRARY},
             "cuda",
-            ["found no plans", "intrinsic-flow[rtx]"],
+            ["found no engines", "intrinsic-flow[rtx]"],
         ),
         (
             GPU,
-            {"tensorrt": NO_PLANS, "tensorrt-rtx": NO_LIBRARY, "cuda": RuntimeError("no usable\nGPU")},
+            {"tensorrt": NO_ENGINES, "tensorrt-rtx": NO_LIBRARY, "cuda": RuntimeError("no usable\nGPU")},
             "openvino",
             ["not cuda: no usable GPU"],
         ),

@@ -12,7 +12,7 @@ import pytest
 
 from intrinsic_flow.backends.engine_file import (
     EngineSidecar,
-    PlanTensor,
+    EngineTensor,
     ShapeRange,
     engine_folder,
     engine_folders,
@@ -22,7 +22,7 @@ from intrinsic_flow.backends.gpu import Gpu, find_gpu, why_no_gpu
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle
 from intrinsic_flow.errors import InputError
 
-PLAN = b"a plan"
+ENGINE = b"an engine"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def bundle():
 
 @pytest.fixture
 def sidecar(bundle, tmp_path):
-    """A decoder's sidecar on disk, beside its plan; fits the shipped bundle."""
+    """A decoder's sidecar on disk, beside its engine; fits the shipped bundle."""
     files = bundle.manifest["files"]
     made = EngineSidecar(
         graph="decoder",
@@ -48,14 +48,14 @@ def sidecar(bundle, tmp_path):
         hardware="list",
         version_compatible=False,
         options={"optimization_level": None},
-        tensors=(PlanTensor("z", "float32", True), PlanTensor("albedo", "float16", False)),
+        tensors=(EngineTensor("z", "float32", True), EngineTensor("albedo", "float16", False)),
         profiles=({"z": ShapeRange((1, 12, 4, 4), (1, 12, 32, 32), (8, 12, 128, 128))},),
-        plan_sha256=hashlib.sha256(PLAN).hexdigest(),
-        plan_bytes=len(PLAN),
+        plan_sha256=hashlib.sha256(ENGINE).hexdigest(),
+        plan_bytes=len(ENGINE),
         platform=platform_name(),
         path=tmp_path / "decoder.plan.json",
     )
-    made.plan.write_bytes(PLAN)
+    made.engine.write_bytes(ENGINE)
     made.path.write_text(made.to_json())
     return made
 
@@ -64,7 +64,7 @@ def test_a_sidecar_comes_back_as_it_was_written(sidecar):
     assert EngineSidecar.load(sidecar.path) == sidecar
 
 
-def test_a_fitting_plan_has_no_problems(sidecar, bundle):
+def test_a_fitting_engine_has_no_problems(sidecar, bundle):
     assert sidecar.check(bundle, "rtx", "1.7.1.116", 86) == []
     assert sidecar.check(bundle, "rtx", "1.7.1.116", 120) == []
     sidecar.verify()
@@ -76,10 +76,10 @@ def test_a_fitting_plan_has_no_problems(sidecar, bundle):
         ({"onnx_sha256": "0" * 64}, {}, "another decoder.fp16.onnx (sha256 000000000000)", "sha256 "),
         ({"weights_sha256": "0" * 64}, {}, "another model.safetensors", "sha256 "),
         ({"onnx": "decoder.int4.onnx"}, {}, "built from decoder.int4.onnx", "has no such file"),
-        ({}, {"flavor": "tensorrt"}, "a plan of TensorRT for RTX", "one of TensorRT"),
-        ({}, {"version": "1.8.0.1"}, "TensorRT for RTX 1.7.1.116", "a plan for 1.8.0.1"),
+        ({}, {"flavor": "tensorrt"}, "an engine of TensorRT for RTX", "one of TensorRT"),
+        ({}, {"version": "1.8.0.1"}, "TensorRT for RTX 1.7.1.116", "an engine for 1.8.0.1"),
         ({}, {"compute_capability": 89}, "compute capability 86, 120", "compute capability 89"),
-        ({"plan_bytes": 7}, {}, "decoder.plan of 6 bytes", "7 bytes"),
+        ({"plan_bytes": 7}, {}, "decoder.plan of 9 bytes", "7 bytes"),
         ({"flavor": "tensorrt", "platform": "elsewhere"}, {}, "built on elsewhere", platform_name()),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_misfit_says_what_is_there_what_is_needed_and_what_rebuilds(sidecar, b
     assert "rebuild: python -m export.build_trt --fp16 --bundle" in line
 
 
-def test_plans_of_rtx_cross_operating_systems(sidecar, bundle):
+def test_engines_of_rtx_cross_operating_systems(sidecar, bundle):
     assert dataclasses.replace(sidecar, platform="elsewhere").check(bundle) == []
 
 
@@ -98,21 +98,21 @@ def test_every_misfit_is_listed(sidecar, bundle):
     assert len(sidecar.check(bundle, "rtx", "9.9", 75)) == 2
 
 
-def test_compatible_plans_run_on_later_versions_and_cards_only(sidecar, bundle):
-    plan = dataclasses.replace(
+def test_compatible_engines_run_on_later_versions_and_cards_only(sidecar, bundle):
+    engine = dataclasses.replace(
         sidecar, flavor="tensorrt", version="10.12.0.36", version_compatible=True, hardware="ampere_plus"
     )
-    assert plan.check(bundle, "tensorrt", "11.1.0", 90) == []
-    assert len(plan.check(bundle, "tensorrt", "10.9.0", 90)) == 1
-    assert len(plan.check(bundle, "tensorrt", "11.1.0", 75)) == 1
+    assert engine.check(bundle, "tensorrt", "11.1.0", 90) == []
+    assert len(engine.check(bundle, "tensorrt", "10.9.0", 90)) == 1
+    assert len(engine.check(bundle, "tensorrt", "11.1.0", 75)) == 1
 
 
-def test_a_missing_or_damaged_plan_is_found(sidecar, bundle):
-    sidecar.plan.write_bytes(b"a plin")
+def test_a_missing_or_damaged_engine_is_found(sidecar, bundle):
+    sidecar.engine.write_bytes(b"an enginf")
     assert sidecar.check(bundle) == []
     with pytest.raises(InputError, match="sha256"):
         sidecar.verify()
-    sidecar.plan.unlink()
+    sidecar.engine.unlink()
     assert "no decoder.plan beside it" in sidecar.check(bundle)[0]
     with pytest.raises(InputError):
         sidecar.verify()
@@ -164,7 +164,7 @@ def test_engines_are_found_where_they_are_built_by_default(sidecar, tmp_path):
     assert engine_folder(bundle, "tensorrt", "fp32", None).name == "tensorrt-fp32-ampere_plus"
     assert engine_folders(bundle) == []
     folder.mkdir(parents=True)
-    (folder / "decoder.plan").write_bytes(PLAN)
+    (folder / "decoder.plan").write_bytes(ENGINE)
     assert engine_folders(bundle) == []
     (folder / "decoder.plan.json").write_text(sidecar.to_json())
     assert engine_folders(bundle) == [folder]

@@ -214,7 +214,7 @@ def test_a_calls_parts_are_those_that_the_device_times(engine, gpu, picture):
 
 
 def test_the_latency_benchmark_finds_precision_and_parts(gpu, half_bundle):
-    variant = open_variant(half_bundle, "onnxruntime-cuda", "default", Workload(1, 64, 1, 1))
+    variant = open_variant(half_bundle, "cuda", "default", Workload(1, 64, 1, 1))
     assert variant.precision == "fp16" and variant.phases()["compute_ms"] == 3
     for call in variant.calls.values():
         call()

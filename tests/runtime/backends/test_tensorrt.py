@@ -18,20 +18,20 @@ from intrinsic_flow.backends.cuda_backend import MAX_PROGRAMS, CudaBackend
 from intrinsic_flow.backends.cuda_memory import CudaError
 from intrinsic_flow.backends.engine_file import (
     EngineSidecar,
-    PlanTensor,
+    EngineTensor,
     ShapeRange,
     engine_folder,
     graph_precision,
     platform_name,
 )
-from intrinsic_flow.backends.engine_files import UnfitPlansError
+from intrinsic_flow.backends.engine_files import UnfitEnginesError
 from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.benchmarks.timing.backends import open_variant
 from intrinsic_flow.benchmarks.timing.workload import Workload
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, graph_file
 from intrinsic_flow.errors import InputError, MissingExtraError
 from tests.runtime.backends.fake_cuda import FakeCuda
-from tests.runtime.backends.fake_tensorrt import fake_tensorrt, write_plan
+from tests.runtime.backends.fake_tensorrt import fake_tensorrt, write_engine
 from tests.runtime.conftest import build_tiny_bundle, rewrite_manifest
 
 COMMAND = "python -m export.build_trt --fp16"
@@ -65,13 +65,13 @@ def model_bundle(tmp_path_factory):
     return folder
 
 
-def write_plans(bundle, folder, flavor="tensorrt", graphs=GRAPHS, **changes):
-    """Plans as the fakes read them, with sidecars."""
+def write_engines(bundle, folder, flavor="tensorrt", graphs=GRAPHS, **changes):
+    """Engines as the fakes read them, with sidecars."""
     folder.mkdir(parents=True, exist_ok=True)
     for graph in graphs:
         precision = graph_precision(graph, "fp16")
         spec = bundle.spec(graph, precision)
-        data = write_plan(bundle.path(graph).read_bytes(), spec, profiles(spec))
+        data = write_engine(bundle.path(graph).read_bytes(), spec, profiles(spec))
         (folder / f"{graph}.plan").write_bytes(data)
         onnx = graph_file(graph, precision)
         static = {t.name: ShapeRange(t.shape, t.shape, t.shape) for t in spec.inputs if not t.symbols}
@@ -91,7 +91,7 @@ def write_plans(bundle, folder, flavor="tensorrt", graphs=GRAPHS, **changes):
             "version_compatible": False,
             "options": {},
             "tensors": tuple(
-                PlanTensor(tensor.name, tensor.dtype, tensor in spec.inputs) for tensor in (*spec.inputs, *spec.outputs)
+                EngineTensor(tensor.name, tensor.dtype, tensor in spec.inputs) for tensor in (*spec.inputs, *spec.outputs)
             ),
             "profiles": tuple(ranges),
             "plan_sha256": hashlib.sha256(data).hexdigest(),
@@ -105,10 +105,10 @@ def write_plans(bundle, folder, flavor="tensorrt", graphs=GRAPHS, **changes):
 
 @pytest.fixture(scope="module", autouse=True)
 def engines(model_bundle):
-    """Plans of both libraries in the bundle's own folder."""
+    """Engines of both libraries in the bundle's own folder."""
     bundle = Bundle.load(model_bundle)
     return {
-        flavor: write_plans(bundle, engine_folder(bundle, flavor, "fp16", [86]), flavor) for flavor in ("tensorrt", "rtx")
+        flavor: write_engines(bundle, engine_folder(bundle, flavor, "fp16", [86]), flavor) for flavor in ("tensorrt", "rtx")
     }
 
 
@@ -196,7 +196,7 @@ def test_a_call_sends_one_image_replays_one_graph_and_fetches_one_albedo(engine,
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_whole_decomposition_agrees_with_the_cpu_engine(gpu, model_bundle, reference, still, backend, batch):
     engine = open_backend(Bundle.load(model_bundle), backend)
-    # The host's shading between the same plans is the closer reference: only the shading's own rounding differs.
+    # The host's shading between the same engines is the closer reference: only the shading's own rounding differs.
     host = super(CudaBackend, engine)
     for seed in (0, 0, 9):
         inputs = still(batch, seed)
@@ -220,7 +220,7 @@ def test_a_still_image_sends_its_pictures_replays_one_graph_and_fetches_one_albe
             # Image, guide and full image; start noise and times are there from the first call.
             assert calls == [*["cudaMemcpyAsync"] * 3, "cudaGraphLaunch", "cudaMemcpyAsync"]
             assert not {name for name in gpu.cuda.calls if "Malloc" in name or "Free" in name}
-        assert len(model.engine._programs) == 1
+        assert len(model.backend._programs) == 1
     assert gpu.cuda.live() == []
 
 
@@ -241,7 +241,7 @@ def test_what_comes_between_decoder_and_upsampler_is_done_on_the_host(gpu, model
             else:
                 with pytest.raises(AssertionError, match="one call"):
                     model.decompose(scene)
-                monkeypatch.setattr(model.engine, "strip_pixels", 140 * 89)
+                monkeypatch.setattr(model.backend, "strip_pixels", 140 * 89)
                 model.decompose(scene)
 
 
@@ -443,30 +443,30 @@ def test_a_launch_that_tensorrt_refuses_raises_with_its_reason(engine, gpu, pict
         program._enqueue(program._slots[0].inputs, program._slots[0].outputs, engine._streams.compute)
 
 
-def test_plans_that_do_not_fit_are_named_with_what_is_needed_and_the_command(gpu, model_bundle, tmp_path):
+def test_engines_that_do_not_fit_are_named_with_what_is_needed_and_the_command(gpu, model_bundle, tmp_path):
     bundle = Bundle.load(model_bundle)
 
-    def refusal(error=UnfitPlansError, **changes):
-        folder = write_plans(bundle, tmp_path / "plans", **changes)
+    def refusal(error=UnfitEnginesError, **changes):
+        folder = write_engines(bundle, tmp_path / "engines", **changes)
         with pytest.raises(error) as caught:
             open_backend(bundle, "tensorrt", engines=folder)
         assert COMMAND in str(caught.value) and "\n" not in str(caught.value)
         return str(caught.value)
 
     assert "built for compute capability 120, expected compute capability 86" in refusal(compute_capabilities=(120,))
-    assert "built with TensorRT 10.12.0, expected a plan for 10.13.0" in refusal(version="10.12.0")
-    assert "a plan of TensorRT for RTX, expected one of TensorRT" in refusal(flavor="rtx")
+    assert "built with TensorRT 10.12.0, expected an engine for 10.13.0" in refusal(version="10.12.0")
+    assert "an engine of TensorRT for RTX, expected one of TensorRT" in refusal(flavor="rtx")
     assert "built from another model.safetensors" in refusal(weights_sha256="0" * 64)
-    assert "plans in fp32 and fp16" not in refusal(onnx_sha256="1" * 64)
+    assert "engines in fp32 and fp16" not in refusal(onnx_sha256="1" * 64)
     assert gpu.cuda.calls == []
 
 
-def test_missing_damaged_and_foreign_plans_are_named(gpu, model_bundle, tmp_path):
+def test_missing_damaged_and_foreign_engines_are_named(gpu, model_bundle, tmp_path):
     bundle = Bundle.load(model_bundle)
-    folder = write_plans(bundle, tmp_path / "plans")
+    folder = write_engines(bundle, tmp_path / "engines")
     data = (folder / "decoder.plan").read_bytes()
     (folder / "decoder.plan").write_bytes(b"x" * len(data))
-    with pytest.raises(InputError, match=r"decoder\.plan: found a plan that does not load \(magic tag does not match\)"):
+    with pytest.raises(InputError, match=r"decoder\.plan: found an engine that does not load \(magic tag does not match\)"):
         open_backend(bundle, "tensorrt", engines=folder)
     other = (folder / "vae_encoder.plan").read_bytes()
     (folder / "decoder.plan").write_bytes(other)
@@ -477,30 +477,30 @@ def test_missing_damaged_and_foreign_plans_are_named(gpu, model_bundle, tmp_path
     ):
         open_backend(bundle, "tensorrt", engines=folder)
     (folder / "decoder.plan.json").unlink()
-    with pytest.raises(InputError, match=r"no plan of decoder, expected one of each \(python -m export.build_trt"):
+    with pytest.raises(InputError, match=r"no engine of decoder, expected one of each \(python -m export.build_trt"):
         open_backend(bundle, "tensorrt", engines=folder)
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match="no plan of encoder, velocity_step, decoder, low_shading, upsampler"):
+    with pytest.raises(InputError, match="no engine of encoder, velocity_step, decoder, low_shading, upsampler"):
         open_backend(bundle, "tensorrt", engines=folder)
     gc.collect()
     assert gpu.cuda.live() == []
 
 
-def test_the_bundles_own_plans_are_found_by_library_and_gpu(gpu, own_bundle, model_bundle):
-    with pytest.raises(InputError, match=r"engines: found no plans of TensorRT, expected plans \(python -m export"):
+def test_the_bundles_own_engines_are_found_by_library_and_gpu(gpu, own_bundle, model_bundle):
+    with pytest.raises(InputError, match=r"engines: found no engines of TensorRT, expected engines \(python -m export"):
         open_backend(Bundle.load(own_bundle), "tensorrt")
     gpu.device = Gpu("Other GPU", 90, (13, 0), 1 << 34)
-    with pytest.raises(UnfitPlansError, match="expected compute capability 90"):
+    with pytest.raises(UnfitEnginesError, match="expected compute capability 90"):
         open_backend(Bundle.load(model_bundle), "tensorrt")
     gpu.device = Gpu("Fake GPU", 86, (13, 0), 1 << 34)
-    with pytest.raises(InputError, match="found plans in fp16, expected plans in fp32"):
+    with pytest.raises(InputError, match="found engines in fp16, expected engines in fp32"):
         open_backend(Bundle.load(model_bundle), "tensorrt", precision="fp32")
 
 
-def test_vae_mode_without_its_plan_names_the_command(gpu, model_bundle, tmp_path, picture):
+def test_vae_mode_without_its_engine_names_the_command(gpu, model_bundle, tmp_path, picture):
     bundle = Bundle.load(model_bundle)
-    engine = open_backend(bundle, "tensorrt", engines=write_plans(bundle, tmp_path, graphs=GRAPHS[:-1]))
-    with pytest.raises(InputError, match="no plan of vae_encoder"):
+    engine = open_backend(bundle, "tensorrt", engines=write_engines(bundle, tmp_path, graphs=GRAPHS[:-1]))
+    with pytest.raises(InputError, match="no engine of vae_encoder"):
         engine.run("vae_encoder", {"albedo": picture()[0]})
     engine.close()
 
@@ -527,7 +527,7 @@ def test_a_missing_library_names_the_extra(monkeypatch, model_bundle):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
-def test_on_a_gpu_fp16_plans_keep_60_decibels_of_the_cpu(backend, picture):
+def test_on_a_gpu_fp16_engines_keep_60_decibels_of_the_cpu(backend, picture):
     bundle = Bundle.load()
     try:
         engine = open_backend(bundle, backend)

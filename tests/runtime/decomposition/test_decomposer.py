@@ -167,14 +167,14 @@ def test_vae_mode_returns_what_the_autoencoder_makes_of_the_image(tiny_bundle):
 def test_number_of_steps_reaches_the_step_graph(tiny_bundle, scene):
     times = []
     with Decomposer.load(tiny_bundle, steps=4) as model:
-        run = model.engine.run
+        run = model.backend.run
 
         def spy(graph, feeds):
             if graph == "velocity_step":
                 times.append((float(feeds["t"][0]), float(feeds["dt"][0])))
             return run(graph, feeds)
 
-        model.engine.run = spy
+        model.backend.run = spy
         model.decompose(scene)
     assert times == [(0.0, 0.25), (0.25, 0.25), (0.5, 0.25), (0.75, 0.25)]
 
@@ -209,9 +209,9 @@ def test_strips_of_a_large_image_join_without_seams(model):
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 2, (203, 97, 3)).astype(np.float32)
     low = {"log_shading": to_nchw(rng.normal(0, 1, (41, 33, 3))), "guide": to_nchw(rng.uniform(0, 2, (41, 33, 3)))}
-    whole = upsample_shading(model.engine, image, low, 1.7)
+    whole = upsample_shading(model.backend, image, low, 1.7)
     for rows in (1, 7, 64, 202):
-        strips = upsample_shading(model.engine, image, low, 1.7, strip_pixels=97 * rows)
+        strips = upsample_shading(model.backend, image, low, 1.7, strip_pixels=97 * rows)
         np.testing.assert_allclose(strips, whole, rtol=2e-5)
 
 

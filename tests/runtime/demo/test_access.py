@@ -199,7 +199,7 @@ def wait_until(condition, seconds: float = 60) -> None:
 def test_a_pages_state_goes_with_it(tmp_path):
     import gradio as gr
 
-    from intrinsic_flow.demo.door import Door
+    from intrinsic_flow.demo.access import AccessControl
     from intrinsic_flow.demo.workspace import Workspace
 
     with gr.Blocks() as demo:
@@ -216,10 +216,10 @@ def test_a_pages_state_goes_with_it(tmp_path):
         assert workspace.is_open("abcdef")
         workspace.fresh("abcdef", "photo")
 
-    door = Door(heartbeat, demo=demo, workspace=workspace, max_upload=10)
+    access = AccessControl(heartbeat, demo=demo, workspace=workspace, max_upload=10)
     cookie = b"intrinsic-flow-visitor=" + b"x" * 32
     scope = {"type": "http", "method": "GET", "path": f"{API}/heartbeat/abcdef", "headers": [(b"cookie", cookie)]}
-    asyncio.run(door({**scope, "query_string": b""}, None, None))
+    asyncio.run(access({**scope, "query_string": b""}, None, None))
     assert Holder.session_data == {"others": "another"} and Holder.time_last_used == {}
     assert not workspace.is_open("abcdef") and list((workspace.root / "visitors").iterdir()) == []
     workspace.close()
@@ -237,10 +237,10 @@ def test_the_visitors_cookie_is_for_the_server_alone(server):
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_file_whose_page_closes_while_it_is_sent_ends_without_an_error(workspace, begun, caplog):
-    """The page closes between the door's look and the reading, or after the first bytes."""
+    """The page closes between the check and the reading, or after the first bytes."""
     from starlette.responses import FileResponse
 
-    from intrinsic_flow.demo.door import COOKIE, Door
+    from intrinsic_flow.demo.access import COOKIE, AccessControl
 
     name, messages = "v" * 32, []
 
@@ -265,7 +265,7 @@ def test_a_file_whose_page_closes_while_it_is_sent_ends_without_an_error(workspa
         "path": f"{API}/file={path}",
         "headers": headers,
     }
-    asyncio.run(Door(serve, demo=None, workspace=workspace, max_upload=1)(scope, None, send))
+    asyncio.run(AccessControl(serve, demo=None, workspace=workspace, max_upload=1)(scope, None, send))
     statuses = [message["status"] for message in messages if message["type"] == "http.response.start"]
     assert statuses == [200 if begun else 404]
     assert not caplog.records

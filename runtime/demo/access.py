@@ -52,7 +52,7 @@ _VISITOR = re.compile(r"[\w-]{32}")
 _REFUSED = {"detail": "not found"}
 
 
-class Door:
+class AccessControl:
     """demo: whose events may be asked for. max_upload: bytes of one file."""
 
     def __init__(self, app: ASGIApp, *, demo: gr.Blocks, workspace: Workspace, max_upload: int) -> None:
