@@ -39,14 +39,13 @@ import numpy as np
 import torch
 import yaml
 
-from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.benchmarks.report import environment, write_json, write_text
 from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets import Sample
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record
 from intrinsic_flow.benchmarks.scoring.torch_backend import open_run
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.train import flow, vae
 from intrinsic_flow.train.checkpoint import CHECKPOINT, CheckpointError
 from intrinsic_flow.train.config import ConfigError, FlowConfig, TrainingConfig, VaeConfig, config_from_dict, read_yaml
@@ -146,7 +145,7 @@ def train_once(config: TrainingConfig, folder: Path) -> dict[str, Any]:
     else:
         step = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["step"]
         result = {"step": step, "validation": scores}
-    _write(folder / FINISHED, json.dumps(result, indent=2))
+    write_json(folder / FINISHED, result)
     return result
 
 
@@ -211,7 +210,7 @@ def run_table(
             known = json.loads(file.read_text()) if file.is_file() else {}
             if known.get("key") != key:
                 known = {"key": key, "scores": score_run(folders[run], datasets, experiment.steps, device)}
-                _write(file, json.dumps(known, indent=2))
+                write_json(file, known)
             row |= known["scores"]
         yield row
 
@@ -260,12 +259,6 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(f"--set: found {str(error).splitlines()[0]}, expected OPTION=VALUE") from None
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_complete(path) as temporary:
-        temporary.write_text(text + "\n")
-
-
 @program(
     "benchmarks.experiments",
     ConfigError,
@@ -300,7 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
     for row in run_table(table, args.output, datasets, args.only):
         rows.append(row)
         write_json(args.output / "experiments.json", {"environment": environment(), "rows": rows})
-        _write(args.output / "experiments.md", markdown(rows))
+        write_text(args.output / "experiments.md", markdown(rows) + "\n")
     print(markdown(rows))
     return 0
 

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_flow import train
+from intrinsic_flow.backends import TENSORRT_FLAVORS
+from intrinsic_flow.backends.engine_file import MODULES
 from intrinsic_flow.backends.gpu import Gpu, find_gpu, why_no_gpu
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
 from intrinsic_flow.commands import ROOT, call, command_parser, program, run_as
@@ -41,8 +43,6 @@ PACKAGES = (
     "polygraphy", "av", "openimageio",
 )  # fmt: skip
 GPU_BACKENDS = ("cuda", "tensorrt", "tensorrt-rtx")
-#: What can be imported in place of each other.
-_MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 
 Rows = list[tuple[str, str]]
 
@@ -176,9 +176,10 @@ def why_not(part: Part, gpu: Gpu | None) -> str:
         return f"not installed: {', '.join(missing)}"
     if part.backend == "cuda" and not _has_cuda_provider():
         return "not installed: onnxruntime-gpu, with CUDA's provider"
-    found = [name for name in _MODULES.get(part.backend, ()) if importlib.util.find_spec(name) is not None]
-    if part.backend in _MODULES and not found:
-        return f"not installed: {_MODULES[part.backend][0]}"
+    modules = MODULES[TENSORRT_FLAVORS[part.backend]] if part.backend in TENSORRT_FLAVORS else ()
+    found = [name for name in modules if importlib.util.find_spec(name) is not None]
+    if modules and not found:
+        return f"not installed: {modules[0]}"
     if part.backend == "tensorrt-rtx" and gpu is not None:
         from intrinsic_flow.export.trt.target import supported_by_rtx
 
@@ -312,7 +313,8 @@ def write_day(folder: Path, day: Sequence[Part], outcomes: dict[str, Outcome], b
 
 def _targets(folder: Path, day: Sequence[Part], outcomes: dict[str, Outcome]) -> str:
     """A table of what was to be reached on an H100, and the best of what a GPU's backends have reached."""
-    done = [part.name for part in day if part.backend in GPU_BACKENDS and _is_done(outcomes.get(part.name))]
+    complete = {name for name, outcome in outcomes.items() if outcome.status == "done"}
+    done = [part.name for part in day if part.backend in GPU_BACKENDS and part.name in complete]
     lines = ["| target | wanted | best | reached |", "| --- | --- | --- | --- |"]
     for what, start, file, pick, most, wanted, unit in TARGETS:
         rows = [row for name in done if name.startswith(start) for row in _read(folder / name / file)["rows"]]
@@ -323,10 +325,6 @@ def _targets(folder: Path, day: Sequence[Part], outcomes: dict[str, Outcome]) ->
             shown, reached = f"{best:.2f} {unit}", "yes" if (best <= wanted if most else best >= wanted) else "no"
         lines.append(f"| {what} | at {'most' if most else 'least'} {wanted:g} {unit} | {shown} | {reached} |")
     return "\n".join(lines)
-
-
-def _is_done(outcome: Outcome | None) -> bool:
-    return outcome is not None and outcome.status == "done"
 
 
 def _network_ms(row: dict[str, Any]) -> float | None:

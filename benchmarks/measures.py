@@ -15,11 +15,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from intrinsic_flow.benchmarks.quality import at_least, summarise
+from intrinsic_flow.benchmarks.quality import summarise
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.scoring.datasets import MitDataset, ShardDataset, WhiteBalancedShardDataset
 from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is_run
@@ -27,6 +26,7 @@ from intrinsic_flow.benchmarks.scoring.oracle import ORACLES
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Benchmark
 from intrinsic_flow.benchmarks.scoring.protocols.measures import DenseMeasures
 from intrinsic_flow.benchmarks.scoring.runner import run
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
@@ -91,17 +91,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", metavar="small|base|PATH", help="model bundle or train.flow folder (default: shipped)")
     parser.add_argument("--eval", type=Path, metavar="DIR", help="folder with the folders of pictures")
     parser.add_argument("--shards", type=Path, metavar="PATH", help="rendered views: a tar shard or a folder of them")
-    parser.add_argument("--limit", type=partial(at_least, 1), metavar="N", help="only the first N rendered views")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="only the first N rendered views")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["flow"], help="what to score (default: flow)")
-    parser.add_argument("--steps", type=partial(at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
+    parser.add_argument("--steps", type=at_least(1), default=2, help="Euler steps of the flow (default: 2)")
     parser.add_argument(
         "--resolution",
-        type=partial(at_least, 32),
+        type=at_least(32),
         default=DEFAULT_RESOLUTION,
         help=f"working short side of the flow (default: {DEFAULT_RESOLUTION})",
     )
-    parser.add_argument("--seed", type=partial(at_least, 0), default=0, help="offset into the start noise (default: 0)")
-    parser.add_argument("--workers", type=partial(at_least, 1), default=1, help="processes (default: 1)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="offset into the start noise (default: 0)")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the environment as JSON")
     return parser
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record, protocols_of
 from intrinsic_flow.benchmarks.scoring.protocols.base import LayerProtocol
 from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult, judge_view, run
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
@@ -129,18 +129,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="beside the flow: its answers with the truth in the network's place, and by scale (scoring/oracle.py)",
     )
-    parser.add_argument("--steps", type=partial(at_least, 1), default=2, help="Euler steps of the flow (default: 2)")
+    parser.add_argument("--steps", type=at_least(1), default=2, help="Euler steps of the flow (default: 2)")
     parser.add_argument(
         "--resolution",
-        type=partial(at_least, 32),
+        type=at_least(32),
         default=DEFAULT_RESOLUTION,
         help=f"working short side of the flow (default: {DEFAULT_RESOLUTION}); scores are at the protocol's size",
     )
-    parser.add_argument("--seed", type=partial(at_least, 0), default=0, help="seed of the flow's start noise (default: 0)")
-    parser.add_argument("--limit", type=partial(at_least, 1), metavar="N", help="only the first N views")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the flow's start noise (default: 0)")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="only the first N views")
     parser.add_argument(
         "--workers",
-        type=partial(at_least, 1),
+        type=at_least(1),
         default=1,
         help="processes, each with its own model (default: 1)",
     )
@@ -152,17 +152,6 @@ def _parser() -> argparse.ArgumentParser:
         help="write quality.json, report.md, views.csv and pictures.png into this folder; a stopped run goes on from there",
     )
     return parser
-
-
-def at_least(least: int, text: str) -> int:
-    """An option's whole number of at least `least`. Raises ArgumentTypeError."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
-    return number
 
 
 @program("benchmarks.quality", ShardError)

@@ -28,7 +28,7 @@ from intrinsic_flow.benchmarks.scoring.protocols import protocols_of
 from intrinsic_flow.commands import ROOT, command_parser, program
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export import build_onnx, parity
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 
 REPORTS = ROOT / "benchmarks" / "reports"
 WORK = "unfinished"
@@ -158,8 +158,7 @@ def replace_block(page: Path, content: str) -> None:
     text = page.read_text(encoding="utf-8")
     if not _BLOCK.search(text):
         raise InputError(page, "no marks <!-- results --> and <!-- /results -->", "a page with them")
-    with replace_when_complete(page) as temporary:
-        temporary.write_text(_BLOCK.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text), encoding="utf-8")
+    write_complete(page, _BLOCK.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text))
 
 
 def write_tables(bundle: Path, reports: Path = REPORTS, root: Path = ROOT) -> None:

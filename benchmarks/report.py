@@ -19,7 +19,7 @@ from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers
 from intrinsic_flow.benchmarks.scoring.datasets import Sample
 from intrinsic_flow.benchmarks.scoring.metrics import best_scale
 from intrinsic_flow.benchmarks.scoring.protocols import Score
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.media.color import linear_to_srgb
 
 CELL = 192
@@ -61,7 +61,7 @@ def _processor() -> str:
 
 def write_json(path: Path, report: Mapping[str, object]) -> None:
     """Write `{"environment": ..., "rows": [...]}`; the file appears complete or not at all."""
-    _write(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+    write_text(path, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, records: Sequence[Mapping[str, object]]) -> None:
@@ -72,24 +72,19 @@ def write_csv(path: Path, records: Sequence[Mapping[str, object]]) -> None:
     writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _write(path, text.getvalue().encode())
+    write_text(path, text.getvalue())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text; the file appears complete or not at all."""
-    _write(path, text.encode())
+def write_text(path: Path, content: str | bytes) -> None:
+    """Write UTF-8 text, or bytes, and the folder for it; the file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, content)
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 RGB picture; the file appears complete or not at all."""
     _, content = cv2.imencode(".png", picture[..., ::-1])
-    _write(path, content.tobytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_complete(path) as temporary:
-        temporary.write_bytes(content)
+    write_text(path, content.tobytes())
 
 
 def table(rows: Sequence[Mapping[str, Any]], scores: Sequence[Score]) -> str:
@@ -140,7 +135,9 @@ def strip(sample: Sample, predictions: Mapping[str, Layers]) -> Strip:
             if truth is None:
                 columns.append((f"{name} {layer}", _exposed(prediction, np.ones(sample.mask.shape, bool))))
             else:
-                columns.append((f"{name} {layer}", _masked(_matched(prediction, truth, sample.mask), sample)))
+                columns.append(
+                    (f"{name} {layer}", _masked(prediction * best_scale(prediction, truth, sample.mask), sample))
+                )
     return [(title, _cell(layer)) for title, layer in columns]
 
 
@@ -157,10 +154,6 @@ def _masked(layer: np.ndarray, sample: Sample) -> np.ndarray:
 
 def _exposed(layer: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return layer / (float(np.percentile(layer[mask], 97)) or 1.0)
-
-
-def _matched(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    return prediction * best_scale(prediction, truth, mask)
 
 
 def _cell(layer: np.ndarray) -> np.ndarray:

@@ -13,16 +13,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from intrinsic_flow import Decomposer
-from intrinsic_flow.benchmarks.quality import at_least
 from intrinsic_flow.benchmarks.scoring.datasets.photos import PhotoDataset
 from intrinsic_flow.benchmarks.scoring.datasets.rivals import PublishedAnswers, RivalDataset
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
 from intrinsic_flow.media.images import write_image
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--bundle", nargs="+", default=["small"], metavar="small|PATH", help="model bundles (default: small)"
     )
     parser.add_argument(
-        "--height", type=partial(at_least, 32), default=240, metavar="N", help="of a picture in pixels (default: 240)"
+        "--height", type=at_least(32), default=240, metavar="N", help="of a picture in pixels (default: 240)"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the sheet, a PNG")
     args = parser.parse_args(arguments)

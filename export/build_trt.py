@@ -42,7 +42,7 @@ from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.profiles import Shapes, profiles
 from intrinsic_flow.export.trt.target import Target, choose_target
 from intrinsic_flow.export.trt.tensor_types import computing_precision
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 
 DEFAULTS = Shapes()
 
@@ -94,7 +94,8 @@ def build_engines(
             checks += f", {built.inspected} in the engine"
         else:
             checks += ", engine inspected but it names no compute kernels"
-        left = _left(seconds, len(graphs) - number)
+        more = len(graphs) - number
+        left = f"; about {duration(sum(seconds) / len(seconds) * more)} left" if more else ""
         progress.log(f"{label}: {len(built.engine) / 1e6:.1f} MB in {seconds[-1]:.1f} s, {checks}{left}")
     return sidecars
 
@@ -153,10 +154,8 @@ def _publish(wanted: EngineSidecar, built: BuiltEngine) -> EngineSidecar:
     sidecar = dataclasses.replace(wanted, tensors=built.tensors, plan_sha256=digest, plan_bytes=len(built.engine))
     sidecar.path.parent.mkdir(parents=True, exist_ok=True)
     sidecar.path.unlink(missing_ok=True)
-    with replace_when_complete(sidecar.engine) as temporary:
-        temporary.write_bytes(built.engine)
-    with replace_when_complete(sidecar.path) as temporary:
-        temporary.write_text(sidecar.to_json(), encoding="utf-8")
+    write_complete(sidecar.engine, built.engine)
+    write_complete(sidecar.path, sidecar.to_json())
     return sidecar
 
 
@@ -170,10 +169,6 @@ def _status(progress: Progress, label: str, rest: float | None) -> Callable[[flo
         progress.show(f"{label}: {fraction:.0%}{estimate}")
 
     return show
-
-
-def _left(seconds: Sequence[float], graphs: int) -> str:
-    return f"; about {duration(sum(seconds) / len(seconds) * graphs)} left" if graphs else ""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import itertools
-import json
-import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +28,7 @@ import torch
 
 from intrinsic_flow.backends import backend_name
 from intrinsic_flow.backends.engine_file import FLAVORS, Flavor
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
@@ -49,7 +48,7 @@ from intrinsic_flow.export.verify import (
     reference,
 )
 from intrinsic_flow.export.weights import load_model
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.json_file import write_json
 from intrinsic_flow.train.data.buckets import parse_size
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -284,12 +283,6 @@ def _size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
 @program("export.parity")
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("export.parity", __doc__)
@@ -307,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rungs", nargs="+", type=backend_name, choices=CANDIDATES, dest="backends", help=argparse.SUPPRESS
     )
     parser.add_argument("--images", type=Path, nargs="*", metavar="FILE", help="photos (default: the project's examples)")
-    parser.add_argument("--batch", type=_count, nargs="+", default=BATCHES, help="of random inputs (default: 1 2)")
+    parser.add_argument("--batch", type=at_least(1), nargs="+", default=BATCHES, help="of random inputs (default: 1 2)")
     parser.add_argument(
         "--resolution", type=_size, nargs="+", default=SIZES, help="of random inputs (default: 256 96x64 256x384)"
     )
@@ -324,8 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names, required = options.backends or CANDIDATES, options.backends is not None
     report = parity(bundle, cases, names, required=required, polygraphy=options.polygraphy)
     if options.json:
-        with replace_when_complete(options.json) as temporary:
-            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + os.linesep)
+        write_json(options.json, report)
     print(format_report(report))
     print("\npassed" if report["passed"] else "\nFAILED")
     return 0 if report["passed"] else 1

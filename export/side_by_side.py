@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor
+from intrinsic_flow.backends.engine_file import EXTRAS, LIBRARIES, EngineSidecar, Flavor
 from intrinsic_flow.backends.engine_files import find_engines
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.decomposition.bundle import Bundle, Precision
 from intrinsic_flow.errors import MissingExtraError
-from intrinsic_flow.export.trt.target import EXTRAS, import_library
+from intrinsic_flow.export.trt.target import import_library
 
 #: Of each output, peak its largest value: FP16 on two libraries, and FP32 up to the order of its sums.
 MIN_PSNR: dict[Precision, float] = {"fp16": 60.0, "fp32": 80.0}

@@ -29,7 +29,7 @@ from intrinsic_flow.decomposition.upsampling import expose, to_nchw, unexposed
 from intrinsic_flow.decomposition.working_size import pad, working_size
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.verify import FP16_MIN_PSNR, VerificationError, procedural_case
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.media.color import REC709_LUMINANCE
 
 Layer = Literal["albedo", "shading"]
@@ -120,8 +120,7 @@ def build_single(
                 path = folder / f"{prefix}{layer}{sides}{'.fp16' if precision == 'fp16' else ''}.onnx"
                 model = single_graph(bundle, layer, size, full, precision)
                 _verify(path.name, model, picture, expected[layer], precision)
-                with replace_when_complete(path) as temporary:
-                    temporary.write_bytes(model.SerializeToString(deterministic=True))
+                write_complete(path, model.SerializeToString(deterministic=True))
                 written.append(path)
     return written
 

@@ -27,7 +27,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -144,17 +144,8 @@ def _onnx_models(bundle: Bundle, precision: Precision, options: Options) -> list
             {tensor.name: tensor.resolve(batch=size, **sizes) for tensor in spec.inputs} for size in sorted({1, batch or 1})
         ]
         samples, values = _warmup(spec, shapes, steps)
-        config = ModelConfig(
-            spec,
-            name,
-            "onnxruntime",
-            batch,
-            options.queue_delay,
-            options.device,
-            options.instances,
-            warmup=samples,
-            parameters=parameters,
-        )
+        shared = (options.queue_delay, options.device, options.instances)
+        config = ModelConfig(spec, name, "onnxruntime", batch, *shared, warmup=samples, parameters=parameters)
         return _Model(config, tuple(files), values)
 
     models = [model(graph, graph) for graph in NEEDED]
@@ -181,17 +172,8 @@ def _engine_models(bundle: Bundle, engines: Path, precision: Precision | None, o
             opt = shapes[0]
             shapes = [{name: (size, *shape[1:]) for name, shape in opt.items()} for size in sorted({1, batch})]
         samples, values = _warmup(spec, shapes, steps)
-        config = ModelConfig(
-            spec,
-            graph,
-            "tensorrt",
-            batch,
-            options.queue_delay,
-            "gpu",
-            options.instances,
-            profiles=len(sidecar.profiles),
-            warmup=samples,
-        )
+        shared = (options.queue_delay, "gpu", options.instances, len(sidecar.profiles))
+        config = ModelConfig(spec, graph, "tensorrt", batch, *shared, warmup=samples)
         models.append(_Model(config, ((sidecar.engine, FILES["tensorrt"]),), values))
     return [*models, _loop(bundle, sidecars["encoder"].set_precision, steps, max_batch, options)]
 
@@ -324,42 +306,23 @@ def parser() -> argparse.ArgumentParser:
     kind = result.add_mutually_exclusive_group()
     kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 graphs (default for ONNX)")
     kind.add_argument("--fp16", dest="precision", action="store_const", const="fp16", help="FP16 graphs; upsampler in FP32")
-    result.add_argument("--steps", type=int, metavar="N", help="Euler steps of decompose (default: the bundle's)")
-    result.add_argument(
-        "--max-batch",
-        type=int,
-        metavar="N",
-        help=f"largest batch (default: {DEFAULT_BATCH}, or the engines' largest)",
-    )
-    result.add_argument(
-        "--queue-delay",
-        type=int,
-        default=DEFAULTS.queue_delay,
-        metavar="US",
-        help="microseconds that a request may wait for others to join its batch (default: %(default)s)",
-    )
+    for name, metavar, text in (
+        ("steps", "N", "Euler steps of decompose (default: the bundle's)"),
+        ("max_batch", "N", f"largest batch (default: {DEFAULT_BATCH}, or the engines' largest)"),
+        ("queue_delay", "US", "microseconds that a request may wait for others to join its batch"),
+        ("instances", "N", "copies of each model that run at once, on each GPU"),
+        ("resolution", "PX", "side of the image that warms ONNX graphs up, a multiple of 32; engines have their own"),
+        ("version", "N", "version folder"),
+    ):
+        default = getattr(DEFAULTS, name)
+        shown = text if default is None else f"{text} (default: {default})"
+        flag = "--model-version" if name == "version" else f"--{name.replace('_', '-')}"
+        result.add_argument(flag, type=int, default=default, dest=name, metavar=metavar, help=shown)
     result.add_argument(
         "--device",
         choices=("auto", "gpu", "cpu"),
         default=DEFAULTS.device,
         help="where models run; auto: on the GPUs, if the server has any (default: %(default)s)",
-    )
-    result.add_argument(
-        "--instances",
-        type=int,
-        default=DEFAULTS.instances,
-        metavar="N",
-        help="copies of each model that run at once, on each GPU (default: %(default)s)",
-    )
-    result.add_argument(
-        "--resolution",
-        type=int,
-        default=DEFAULTS.resolution,
-        metavar="PX",
-        help="side of the image that warms ONNX graphs up, a multiple of 32; engines have their own (default: %(default)s)",
-    )
-    result.add_argument(
-        "--model-version", type=int, default=DEFAULTS.version, metavar="N", help="version folder (default: %(default)s)"
     )
     result.add_argument("-q", "--quiet", action="store_true", help="errors only")
     return result
@@ -371,15 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     flags = command.parse_args(arguments)
     try:
-        options = Options(
-            steps=flags.steps,
-            max_batch=flags.max_batch,
-            queue_delay=flags.queue_delay,
-            device=flags.device,
-            instances=flags.instances,
-            resolution=flags.resolution,
-            version=flags.model_version,
-        )
+        options = Options(**{field.name: getattr(flags, field.name) for field in fields(Options)})
     except ValueError as error:
         command.error(str(error))
     progress = Progress(quiet=flags.quiet)

@@ -15,11 +15,12 @@ import argparse
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from intrinsic_flow.backends import BACKENDS
+from intrinsic_flow.cli.option_types import number
 from intrinsic_flow.commands import DONE, WRONG_USAGE, command_parser, program
 from intrinsic_flow.demo.settings import DemoSettings
 from intrinsic_flow.demo.worker import Worker
@@ -64,38 +65,28 @@ def _serve(demo: gradio.Blocks, options: dict[str, Any], host: str, port: int) -
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser("runtime.app", __doc__)
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_number(int, 1, 65535), default=7860, metavar="N", help="(default: 7860)")
+    parser.add_argument("--port", type=number(1, 65535, int), default=7860, metavar="N", help="(default: 7860)")
     parser.add_argument(
         "--max-megapixels",
-        type=_number(float, 0.01, 134),
+        type=number(0.01, 134),
         default=24.0,
         metavar="N",
         help="of a photo, or of a video's frame (default: 24)",
     )
     parser.add_argument(
-        "--max-seconds", type=_number(float, 0.1, 86400), default=30.0, metavar="N", help="of a video (default: 30)"
+        "--max-seconds", type=number(0.1, 86400), default=30.0, metavar="N", help="of a video (default: 30)"
     )
     parser.add_argument(
-        "--queue", type=_number(int, 1, 10000), default=32, metavar="N", help="visitors that may wait at once (default: 32)"
+        "--queue", type=number(1, 10000, int), default=32, metavar="N", help="visitors that may wait at once (default: 32)"
     )
     parser.add_argument(
         "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the networks (default: auto)")
     parser.add_argument(
-        "--threads", type=_number(int, 1, 4096), metavar="N", help="CPU threads (default: the physical cores)"
+        "--threads", type=number(1, 4096, int), metavar="N", help="CPU threads (default: the physical cores)"
     )
     return parser.parse_args(arguments)
-
-
-def _number(kind: type, least: float, most: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = kind(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"found {text}, expected {least:g} to {most:g}")
-        return value
-
-    return number
 
 
 def _check_port(host: str, port: int) -> None:

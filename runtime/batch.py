@@ -11,7 +11,6 @@ Exit code: 0 all done, 1 some inputs failed (each is named with its reason, the 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intrinsic_flow.cli.arguments import Settings, build_parser, check_settings
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.cli.progress import Counter, Progress, duration
 from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
 from intrinsic_flow.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
@@ -179,15 +179,15 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Settings, Options]:
     group.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto (default: one on this machine)")
     group.add_argument(
         "--cores-per-worker",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="CPU cores, and threads, of each worker (default: 4, or what there is)",
     )
     group.add_argument(
-        "--workers", type=_at_least(1), metavar="N", help="processes (default: one per GPU, else per group of cores)"
+        "--workers", type=at_least(1), metavar="N", help="processes (default: one per GPU, else per group of cores)"
     )
     group.add_argument(
-        "--retries", type=_at_least(0), default=1, metavar="N", help="further attempts at an input that failed (default: 1)"
+        "--retries", type=at_least(0), default=1, metavar="N", help="further attempts at an input that failed (default: 1)"
     )
     group.add_argument(
         "--manifest",
@@ -218,16 +218,6 @@ def _absolute(settings: Settings) -> Settings:
         engines=engines.absolute() if engines else None,
         output=output.absolute() if isinstance(output, Path) else output,
     )
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"found {value}, expected at least {least}")
-        return value
-
-    return integer
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import write_complete
 
 # The largest of them, a manifest of a thousand graphs, has a tenth.
 MAX_BYTES = 16 << 20
@@ -51,6 +52,11 @@ def read_json(path: str | os.PathLike[str], schema: Schema, kind: str) -> Any:
         return parse_json(data, schema)
     except Mismatch as error:
         raise error.of(path, kind) from error
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Writes a file that appears complete or not at all. Raises ValueError for numbers that JSON has not."""
+    write_complete(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def check_json(path: str | os.PathLike[str], content: Any, schema: Schema, kind: str) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import yaml
 
 from intrinsic_flow.commands import command_parser
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from intrinsic_flow.train.config import (
     Config,
@@ -78,8 +78,7 @@ def begin_decay(run: Path, folder: Path, kind: type[TrainingConfig], stage: str,
     state.pop("decay", None)
     folder.mkdir(parents=True, exist_ok=True)
     save_checkpoint(folder, state | {"training": config.to_dict()})
-    with replace_when_complete(folder / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+    write_complete(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
     return folder
 
 

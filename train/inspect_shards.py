@@ -13,7 +13,6 @@ Exit code: 0 all is well, 1 some shards or views are broken, 2 wrong usage.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -27,15 +26,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import DONE, FAILED, command_parser
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.json_file import write_json
 from intrinsic_flow.media.images import IMAGE_SUFFIXES, read_image
 from intrinsic_flow.train.data.contact_sheet import contact_sheet, evenly, write_picture
 from intrinsic_flow.train.data.decomposed import reduce, windows
-from intrinsic_flow.train.data.preparation import not_negative, resumable
+from intrinsic_flow.train.data.preparation import resumable
 from intrinsic_flow.train.data.shard_writer import SPLITS, unit_counts, unit_of
 from intrinsic_flow.train.data.shards import CodedView, ShardError, View, decode_members, raw_views
 from intrinsic_flow.train.data.view_statistics import (
@@ -342,7 +342,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=SPLITS, help="only this split")
     parser.add_argument("--json", metavar="FILE", help="write the report there")
     parser.add_argument("--sheet", metavar="FILE.png", help="write a contact sheet there")
-    parser.add_argument("--views", type=not_negative, default=40, help="views on the sheet (default: 40)")
+    parser.add_argument("--views", type=at_least(0), default=40, help="views on the sheet (default: 40)")
     parser.add_argument("--photos", metavar="DIR", help="compare with the photographs in a folder")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser
@@ -372,8 +372,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text_report(report))
     try:
         if options.json:
-            with replace_when_complete(options.json) as temporary:
-                temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            write_json(options.json, report)
         if options.sheet and pictured:
             write_picture(options.sheet, contact_sheet(pictured))
     except OSError as error:

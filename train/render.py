@@ -21,18 +21,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from intrinsic_flow.cli.option_types import at_least, number
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import DONE, command_parser
-from intrinsic_flow.train.data.preparation import (
-    Outcome,
-    finish,
-    not_negative,
-    open_staging,
-    positive,
-    publish,
-    resumable,
-)
+from intrinsic_flow.train.data.preparation import Outcome, finish, open_staging, publish, resumable
 from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging
 from intrinsic_flow.train.rendering.tracing.llvm import LlvmError, find_library
 from intrinsic_flow.train.rendering.tracing.quality import BUCKETS, Quality
@@ -63,41 +56,29 @@ def _size(text: str) -> tuple[int, int]:
 _size.__name__ = "size"
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}, expected a share between 0 and 1")
-    return value
-
-
-_share.__name__ = "share"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("train.render", __doc__)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the shards")
-    parser.add_argument("--views", type=not_negative, default=500, help="views that the folder shall hold (default: 500)")
-    parser.add_argument("--views-per-scene", type=positive, default=3, help="views of one scene at most (default: 3)")
-    parser.add_argument(
-        "--relights", type=not_negative, default=0, help="render each view again under so many other lights"
-    )
-    parser.add_argument("--clips", type=not_negative, default=0, help="clips that the folder shall hold (default: 0)")
+    parser.add_argument("--views", type=at_least(0), default=500, help="views that the folder shall hold (default: 500)")
+    parser.add_argument("--views-per-scene", type=at_least(1), default=3, help="views of one scene at most (default: 3)")
+    parser.add_argument("--relights", type=at_least(0), default=0, help="render each view again under so many other lights")
+    parser.add_argument("--clips", type=at_least(0), default=0, help="clips that the folder shall hold (default: 0)")
     parser.add_argument(
         "--clip-kinds", nargs="+", choices=CLIP_KINDS, default=[], help="only clips of these kinds (default: all, in turn)"
     )
-    parser.add_argument("--frames", type=positive, default=48, help="frames of a clip (default: 48)")
+    parser.add_argument("--frames", type=at_least(1), default=48, help="frames of a clip (default: 48)")
     parser.add_argument("--fps", type=float, default=24.0, help="frames per second that a clip stands for (default: 24)")
     parser.add_argument("--size", type=_size, default=(256, 256), help="side, or WIDTHxHEIGHT, in pixels (default: 256)")
     parser.add_argument(
         "--large-share",
-        type=_share,
+        type=number(0, 1),
         default=0.0,
         metavar="SHARE",
         help="share of the scenes at twice the size, with hard shadows and fine print (default: 0)",
     )
     parser.add_argument(
         "--samples",
-        type=positive,
+        type=at_least(1),
         default=Quality.samples,
         help=f"paths a pixel and pass, a multiple of {_SAMPLES_STEP} (default: %(default)s)",
     )
@@ -116,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--kinds", nargs="+", choices=list(KINDS), default=[], help="only these kinds of scenes (default: all)"
     )
-    parser.add_argument("--seed", type=not_negative, default=0, help="first scene seed (default: 0)")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="first scene seed (default: 0)")
+    parser.add_argument("--workers", type=at_least(1), default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="draw a contact sheet of the folder at the end")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser

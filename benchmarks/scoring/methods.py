@@ -59,7 +59,7 @@ class MethodOptions:
             if self.oracle:
                 built["oracle"] = Oracle(model)
         if "retinex" in self.methods:
-            built |= {name: partial(_retinex, thresholds=thresholds) for name, thresholds in self.thresholds.items()}
+            built |= {name: partial(color_retinex, thresholds=thresholds) for name, thresholds in self.thresholds.items()}
         if "trivial" in self.methods:
             built |= TRIVIAL
         return built
@@ -76,10 +76,6 @@ class MethodOptions:
             settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
             settings["flow"]["backend"] = self.backend
         return settings
-
-
-def _retinex(image: np.ndarray, mask: np.ndarray, thresholds: Thresholds) -> Layers:
-    return color_retinex(image, mask, thresholds)
 
 
 def is_run(path: Path) -> bool:

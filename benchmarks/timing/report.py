@@ -9,7 +9,6 @@ from typing import TypedDict
 
 from intrinsic_flow.benchmarks.report import write_json, write_text
 from intrinsic_flow.benchmarks.timing.candidate import Row
-from intrinsic_flow.media.atomic_file import replace_when_complete
 
 _TIMES = ("min_ms", "p50_ms", "p90_ms", "p99_ms")
 _PARTS = ("h2d_ms", "compute_ms", "d2h_ms", "enqueue_ms")
@@ -174,5 +173,4 @@ def _write_chart(path: Path, report: Report) -> None:
     axes[-1].set_xlabel("network, ms: median, and a whisker to the 90th percentile")
     content = io.BytesIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
-    with replace_when_complete(path) as temporary:
-        temporary.write_bytes(content.getvalue())
+    write_text(path, content.getvalue())

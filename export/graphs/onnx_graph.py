@@ -16,7 +16,7 @@ from torch.export import Dim
 
 from intrinsic_flow.decomposition.bundle import GraphSpec, TensorSpec
 from intrinsic_flow.export.weights import Slot, read_slots
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 
 DEFAULT_OPSET = 20
 # Below this a constant stays inside the graph; above it, one that is no stored weight is an error.
@@ -131,8 +131,7 @@ def set_interface(model: onnx.ModelProto, spec: GraphSpec) -> None:
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
     """Writes the graph as it is, external data untouched; the file appears complete or not at all."""
-    with replace_when_complete(path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    write_complete(path, model.SerializeToString(deterministic=True))
 
 
 def _dimension(dim: str, symbols: dict[str, Dim]) -> Dim:

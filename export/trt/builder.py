@@ -16,7 +16,7 @@ from intrinsic_flow.export.trt.errors import BuildError
 from intrinsic_flow.export.trt.progress_monitor import progress_monitor
 from intrinsic_flow.export.trt.target import Target
 from intrinsic_flow.export.trt.tensor_types import DTYPES, check_engine, check_interface, check_network
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 
 _NAMES = {name: dtype for dtype, name in DTYPES.items()}
 
@@ -137,8 +137,7 @@ class EngineBuilder:
     def _keep_timings(self, config: Any) -> None:
         if self._timing_cache is not None:
             self._timing_cache.parent.mkdir(parents=True, exist_ok=True)
-            with replace_when_complete(self._timing_cache) as temporary:
-                temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+            write_complete(self._timing_cache, bytes(config.get_timing_cache().serialize()))
 
     def _inspect(self, serialized: bytes, graph: str) -> dict[str, Any]:
         trt = self._trt

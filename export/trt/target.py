@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from intrinsic_flow.backends.engine_file import AMPERE, LIBRARIES, Flavor, Hardware
+from intrinsic_flow.backends.engine_file import AMPERE, EXTRAS, LIBRARIES, MODULES, Flavor, Hardware
 from intrinsic_flow.backends.gpu import Gpu
 from intrinsic_flow.errors import MissingExtraError
 from intrinsic_flow.export.trt.errors import BuildError
 
-MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
-EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 # From, and up to without: strongly typed networks say so from the first on, 12 is not known yet.
 VERSIONS = {"tensorrt": ((10, 12), (12,)), "rtx": ((1, 1), (2,))}
 AHEAD_OF_TIME = (86, 89, 120)

@@ -46,6 +46,9 @@ FLAVORS: tuple[Flavor, ...] = ("tensorrt", "rtx")
 Hardware = Literal["same", "list", "ampere_plus"]
 HARDWARE: tuple[Hardware, ...] = ("same", "list", "ampere_plus")
 LIBRARIES = {"tensorrt": "TensorRT", "rtx": "TensorRT for RTX"}
+#: Modules that have a library's bindings, in the order in which they are tried, and the extra that brings them.
+MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
+EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 AMPERE = 80
 
 

@@ -17,15 +17,20 @@ import numpy as np
 from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.backends.cuda_memory import Cuda, CudaError, load_cudart
 from intrinsic_flow.backends.cuda_program import Tensors
-from intrinsic_flow.backends.engine_file import LIBRARIES, EngineSidecar, Flavor, graph_precision
+from intrinsic_flow.backends.engine_file import (
+    EXTRAS,
+    LIBRARIES,
+    MODULES,
+    EngineSidecar,
+    Flavor,
+    ShapeRange,
+    graph_precision,
+)
 from intrinsic_flow.backends.engine_files import NEEDED, find_engines
 from intrinsic_flow.backends.gpu import find_gpu, why_no_gpu
 from intrinsic_flow.backends.tensorrt_log import error_log
 from intrinsic_flow.decomposition.bundle import Bundle, GraphSpec, Precision
 from intrinsic_flow.errors import InputError, MissingExtraError
-
-_MODULES = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
-EXTRAS = {"tensorrt": "tensorrt", "rtx": "rtx"}
 
 
 class TensorRt(CudaBackend):
@@ -143,12 +148,12 @@ class _Graph:
         ranges: list[str] = []
         for profile in range(self._engine.num_optimization_profiles):
             limits = {
-                tensor.name: [tuple(shape) for shape in self._engine.get_tensor_profile_shape(tensor.name, profile)]
+                tensor.name: ShapeRange(*map(tuple, self._engine.get_tensor_profile_shape(tensor.name, profile)))
                 for tensor in tensors
             }
-            if all(_within(shapes[name], low, high) for name, (low, _, high) in limits.items()):
-                distances[profile] = sum(_distance(shapes[name], best) for name, (_, best, _) in limits.items())
-            ranges.append(", ".join(f"{name} {_sides(low)} to {_sides(high)}" for name, (low, _, high) in limits.items()))
+            if all(limit.contains(shapes[name]) for name, limit in limits.items()):
+                distances[profile] = sum(_distance(shapes[name], limit.opt) for name, limit in limits.items())
+            ranges.append(", ".join(f"{name} {_sides(limit.min)} to {_sides(limit.max)}" for name, limit in limits.items()))
         if distances:
             return min(distances, key=lambda profile: (distances[profile], profile))
         found = ", ".join(f"{tensor.name} {_sides(shapes[tensor.name])}" for tensor in tensors)
@@ -213,16 +218,12 @@ class _Context:
 
 def _load_library(flavor: Flavor) -> Any:
     """TensorRT's module. Raises MissingExtraError, also where the bindings are there without their libraries."""
-    for module in _MODULES[flavor]:
+    for module in MODULES[flavor]:
         try:
             return importlib.import_module(module)
         except (ImportError, OSError, RuntimeError) as error:
             reason = error
-    raise MissingExtraError(_MODULES[flavor][0], EXTRAS[flavor]) from reason
-
-
-def _within(shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]) -> bool:
-    return len(shape) == len(low) and all(least <= side <= most for least, side, most in zip(low, shape, high))
+    raise MissingExtraError(MODULES[flavor][0], EXTRAS[flavor]) from reason
 
 
 def _distance(shape: tuple[int, ...], best: tuple[int, ...]) -> float:

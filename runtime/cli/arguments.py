@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from intrinsic_flow.backends import BACKENDS
+from intrinsic_flow.cli.option_types import at_least, number
 from intrinsic_flow.commands import call, command_parser
 from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, ModelOptions
 from intrinsic_flow.media.plate import INPUT, SPACES, chromaticities_of
@@ -150,7 +151,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     video.add_argument(
         "--crf",
-        type=_number(0, 51),
+        type=number(0, 51),
         default=16.0,
         metavar="N",
         help="quality of h264 and hevc, lower is better (default: 16)",
@@ -215,14 +216,14 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         metavar="DIR",
         help=f"TensorRT engines of {call('export.build_trt')} (default: those in the bundle's folder)",
     )
-    model.add_argument("--device", type=_at_least(0), default=0, metavar="N", help="number of the GPU (default: 0)")
-    model.add_argument("--steps", type=_at_least(1), default=2, metavar="N", help="Euler steps (default: 2)")
+    model.add_argument("--device", type=at_least(0), default=0, metavar="N", help="number of the GPU (default: 0)")
+    model.add_argument("--steps", type=at_least(1), default=2, metavar="N", help="Euler steps (default: 2)")
     model.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="where in its tile the start noise begins (default: 0)"
+        "--seed", type=at_least(0), default=0, metavar="N", help="where in its tile the start noise begins (default: 0)"
     )
     model.add_argument(
         "--resolution",
-        type=_at_least(32),
+        type=at_least(32),
         default=DEFAULT_RESOLUTION,
         metavar="N",
         help=f"short side, in pixels, at which the network runs (default: {DEFAULT_RESOLUTION}); outputs always have "
@@ -250,7 +251,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     model.add_argument(
         "--every",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="videos: run the network on every Nth frame and where something new appears; in between its albedo is carried "
         "along the motion (default: 1)",
@@ -260,7 +261,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         action="store_true",
         help="videos: in half of the time, files twice as large: --every 4 and the quickest preset of h264 and hevc",
     )
-    model.add_argument("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
+    model.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -306,17 +307,6 @@ def _input(text: str) -> Path | str:
     return text if text == PIPE or "://" in text or re.fullmatch(r"camera:\d+", text) else Path(text)
 
 
-def _number(least: float, most: float = float("inf")) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = float(text)
-        if not least <= value <= most:
-            bounds = f"at least {least:g}" if most == float("inf") else f"{least:g} to {most:g}"
-            raise argparse.ArgumentTypeError(f"found {text}, expected {bounds}")
-        return value
-
-    return number
-
-
 def _rate(text: str) -> Fraction:
     try:
         rate = _NTSC.get(text) or Fraction(text)
@@ -332,13 +322,3 @@ def _raw(text: str) -> RawInput:
     if not match or not int(match[1]) or not int(match[2]):
         raise argparse.ArgumentTypeError(f"found {text}, expected WIDTHxHEIGHT[:LAYOUT][@RATE], as 640x360:rgb24@25")
     return RawInput(int(match[1]), int(match[2]), match[3] or "rgb24", _rate(match[4] or "25"))
-
-
-def _at_least(minimum: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        value = int(text)
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"found {value}, expected at least {minimum}")
-        return value
-
-    return integer

@@ -148,8 +148,8 @@ class LayerEncoder:
             )
         for name, writer in self._writers.items():
             if name == "preview":
-                shown = side_by_side(frame.pixels, albedo, shading, self._preview_scale(result))
-                writer.write(shown, frame)
+                scale = self.scale if self._floats is None else integer_scale(albedo, shading)
+                writer.write(side_by_side(frame.pixels, albedo, shading, scale), frame)
             elif self._floats is not None and isinstance(writer, SequenceLayer):
                 writer.write_floats(stored, frame)
             else:
@@ -159,6 +159,3 @@ class LayerEncoder:
         self.frames += 1
         if self.frames % self._chunk == 0:
             self.checkpoint = (self.frames, self._clipped)
-
-    def _preview_scale(self, result: Decomposition) -> float:
-        return integer_scale(result.albedo, result.shading) if self._floats is not None else self.scale

@@ -7,15 +7,13 @@ next run can take over, and what it has to know about them.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.json_file import anything, mapping, number, one_of, read_json, record, text, whole
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.json_file import anything, mapping, number, one_of, read_json, record, text, whole, write_json
 from intrinsic_flow.media.video_formats import CODECS
 
 FORMAT = "intrinsic-flow-partial"
@@ -63,9 +61,7 @@ def state_path(folder: Path, name: str) -> Path:
 
 def save_state(path: Path, state: PartialState) -> None:
     """Writes the state."""
-    text = json.dumps({"format": FORMAT, **asdict(state)}, indent=2)
-    with replace_when_complete(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(path, {"format": FORMAT, **asdict(state)})
 
 
 def load_state(path: Path, settings: Mapping[str, object]) -> PartialState | None:

@@ -7,7 +7,6 @@ all read it, so that none of them can disagree about an interface.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -25,8 +24,19 @@ from intrinsic_flow.decomposition.external_data import external_files
 from intrinsic_flow.decomposition.guided_filter import GuidedFilter
 from intrinsic_flow.decomposition.noise import TILE_SIDE, read_tile
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.json_file import anything, check_json, list_of, mapping, number, one_of, read_json, record, text, whole
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.json_file import (
+    anything,
+    check_json,
+    list_of,
+    mapping,
+    number,
+    one_of,
+    read_json,
+    record,
+    text,
+    whole,
+    write_json,
+)
 
 FORMAT = "intrinsic-flow-bundle"
 VERSION = 2
@@ -256,9 +266,7 @@ def write_manifest(
         "files": {file: describe_file(folder / file) for file in files},
     }
     _check_manifest(manifest, folder / MANIFEST)
-    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-    with replace_when_complete(folder / MANIFEST) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / MANIFEST, manifest)
     return folder / MANIFEST
 
 

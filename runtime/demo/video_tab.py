@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from intrinsic_flow.demo.clip import Clip, VideoLimits, decompose_clip
+from intrinsic_flow.demo.clip import VideoLimits, decompose_clip
 from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
 from intrinsic_flow.demo.messages import FOREIGN, as_messages, facts, message
 from intrinsic_flow.demo.settings import DemoSettings
@@ -84,7 +84,8 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
         progress(0, desc="Reading the video")
         clip = decompose_clip(Path(path), options(*values), worker, folder, limits, temporal=temporal, on_frame=on_frame)
         height, width = clip.size
-        labels = [*_speed(clip), f"{width} x {height}", *describe(options(*values)), worker.describe(), *clip.notes]
+        speed = [f"{clip.seconds:.1f} s", f"{clip.frames} frames", f"{clip.frames / clip.seconds:.1f} frames/s"]
+        labels = [*speed, f"{width} x {height}", *describe(options(*values)), worker.describe(), *clip.notes]
         downloads = [gr.update(value=clip.files[name]) for name, _ in DOWNLOADS]
         return [gr.update(visible=False), gr.update(visible=True), clip.files["preview"], facts(labels), *downloads]
 
@@ -98,7 +99,3 @@ def video_tab(settings: DemoSettings, worker: Worker, workspace: Workspace) -> N
         api_visibility="private",
         show_progress_on=[empty, result],
     )
-
-
-def _speed(clip: Clip) -> list[str]:
-    return [f"{clip.seconds:.1f} s", f"{clip.frames} frames", f"{clip.frames / clip.seconds:.1f} frames/s"]

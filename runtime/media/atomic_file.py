@@ -31,6 +31,12 @@ def replace_when_complete(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def write_complete(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes bytes, or text as UTF-8."""
+    with replace_when_complete(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def replace_folder(folder: Path, target: Path, old: Path) -> None:
     """Puts a finished folder in the place of `target`, which becomes `old` if it exists; the first of these two renames is
     undone if the second fails."""

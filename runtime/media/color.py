@@ -128,10 +128,6 @@ def _logarithmic(decades: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: np.power(10.0, (np.asarray(x, np.float64) - 1) * decades).astype(np.float32)
 
 
-def _linear(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x, np.float32)
-
-
 # Decoders of the transfer characteristics of ITU-T H.273, table 3, by the names that ffprobe prints.
 TRANSFER_DECODERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "bt709": bt709_to_linear,
@@ -139,7 +135,7 @@ TRANSFER_DECODERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gamma28": _power(2.8),
     "smpte170m": bt709_to_linear,
     "smpte240m": _smpte240m_to_linear,
-    "linear": _linear,
+    "linear": lambda x: np.asarray(x, np.float32),
     "log100": _logarithmic(2.0),
     "log316": _logarithmic(2.5),
     "iec61966-2-4": bt709_to_linear,

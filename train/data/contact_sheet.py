@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.decomposition.exposure import exposure_gain
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.media.color import linear_to_srgb
 from intrinsic_flow.train.data.shard_writer import unit_counts
 from intrinsic_flow.train.data.shards import ShardError, View, decode_members, raw_views
@@ -77,8 +77,7 @@ def evenly(total: int, count: int) -> set[int]:
 
 def write_picture(path: str | Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB as a PNG that appears when it is complete. OSError: it cannot be written."""
-    with replace_when_complete(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
+    write_complete(path, cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
 
 
 def write_sheet(folder: str | Path, path: str | Path, count: int = 40) -> None:

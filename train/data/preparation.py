@@ -14,10 +14,11 @@ from typing import Generic, TypeVar
 
 import cv2
 
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, Arguments, program
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.output.interrupt import deferred
 from intrinsic_flow.train.data.decomposed import Rejected
 from intrinsic_flow.train.data.shard_writer import SHARD_BYTES, SPLITS, Staging, encode_view
@@ -67,30 +68,13 @@ def resumable(*errors: type[Exception], hint: str = "") -> Callable[[Callable[Ar
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every preparing command has."""
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the shards")
-    parser.add_argument("--size", type=positive, default=256, help="side of the square views in pixels (default: 256)")
-    parser.add_argument("--crops", type=positive, default=1, help="views along the long side (default: 1, the centre)")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--size", type=at_least(1), default=256, help="side of the square views in pixels (default: 256)")
+    parser.add_argument("--crops", type=at_least(1), default=1, help="views along the long side (default: 1, the centre)")
+    parser.add_argument("--workers", type=at_least(1), default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument(
-        "--limit", type=not_negative, metavar="N", help="make at most N more; 0 only packs what an interrupted run left"
+        "--limit", type=at_least(0), metavar="N", help="make at most N more; 0 only packs what an interrupted run left"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1, for argparse."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{value}, expected at least 1")
-    return value
-
-
-def not_negative(text: str) -> int:
-    """An integer of at least 0, for argparse."""
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{value}, expected at least 0")
-    return value
-
-
-positive.__name__ = not_negative.__name__ = "number"
 
 
 def open_staging(folder: str, name: str, settings: dict) -> Staging:
@@ -110,8 +94,7 @@ def open_staging(folder: str, name: str, settings: dict) -> Staging:
                 if found.get(key) != settings[key]:
                     expected = f"{key} {settings[key]!r} as asked for: use another -o/--output, or what it was made with"
                     raise InputError(folder, f"views of '{path.stem}' with {key} {found.get(key)!r}", expected)
-        with replace_when_complete(remembered / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_complete(remembered / f"{name}.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise InputError(folder, error.strerror or str(error), "a folder to write to") from error
     return staging

@@ -29,7 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import replace_when_complete, write_complete
 from intrinsic_flow.train.data.shards import MAX_LIGHT_GROUPS, ShardError, View, checksum, decode_members, raw_views
 
 log = logging.getLogger(__name__)
@@ -225,8 +225,7 @@ class Staging:
                 write_tar(temporary, views)
             Path(f"{name}.rejected").unlink(missing_ok=True)
         else:
-            with replace_when_complete(f"{name}.rejected") as temporary:
-                temporary.write_text(reason + "\n", encoding="utf-8")
+            write_complete(f"{name}.rejected", reason + "\n")
 
     def rejections(self, split: str) -> dict[str, str]:
         """The rejected units of a split and why. Deleting `.staging/SPLIT/UNIT.rejected` makes a run try one again."""
@@ -336,8 +335,7 @@ class Staging:
 
     def _write_index(self, name: str, units: dict[str, int]) -> None:
         content = {"bytes": (self.folder / name).stat().st_size, "units": units}
-        with replace_when_complete(self._index / f"{Path(name).stem}.json") as temporary:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+        write_complete(self._index / f"{Path(name).stem}.json", json.dumps(content))
         self._remember(name, units)
 
     def _remember(self, name: str, units: dict[str, int]) -> None:
