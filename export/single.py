@@ -12,14 +12,14 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from intrinsic_flow.decomposition.bundle import LATENT_DOWNSCALE, PRECISIONS, SIDE_MULTIPLE, Bundle, Precision
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer
@@ -28,8 +28,9 @@ from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.upsampling import expose, to_nchw, unexposed
 from intrinsic_flow.decomposition.working_size import pad, working_size
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.graphs.join import JoinedGraph
+from intrinsic_flow.export.graphs.onnx_graph import save_graph
 from intrinsic_flow.export.verify import FP16_MIN_PSNR, VerificationError, procedural_case
-from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.media.color import REC709_LUMINANCE
 
 Layer = Literal["albedo", "shading"]
@@ -49,46 +50,11 @@ _FP16_SHADING_MIN_PSNR = FP16_MIN_PSNR - 10
 _HALVINGS = 28
 
 
-class _Graph:
-    """A graph as it grows; operators return the name of their output."""
-
-    def __init__(self, name: str):
-        self.proto = helper.make_graph([], name, [], [])
-        self._names = (f"{name}/{number}" for number in itertools.count())
-
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        output = next(self._names)
-        self.proto.node.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, value: object, dtype: type[np.generic] = np.float32) -> str:
-        name = next(self._names)
-        self.proto.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
+class _Graph(JoinedGraph):
+    """With the operators that these graphs are made of."""
 
     def clip(self, x: str, low: float | None = None, high: float | None = None) -> str:
         return self.op("Clip", x, *("" if bound is None else self.constant(bound) for bound in (low, high)))
-
-    def half(self, x: str) -> str:
-        return self.op("Cast", x, to=TensorProto.FLOAT16)
-
-    def append(self, part: onnx.GraphProto, inputs: Mapping[str, str]) -> list[str]:
-        """Copies a graph; inputs: by their names in it. Returns its outputs."""
-        prefix = next(self._names)
-
-        def rename(name: str) -> str:
-            return inputs.get(name, f"{prefix}/{name}") if name else name
-
-        for initializer in part.initializer:
-            self.proto.initializer.add().CopyFrom(initializer)
-            self.proto.initializer[-1].name = rename(initializer.name)
-        for node in part.node:
-            copy = self.proto.node.add()
-            copy.CopyFrom(node)
-            copy.name = rename(node.name)
-            copy.input[:] = map(rename, node.input)
-            copy.output[:] = map(rename, node.output)
-        return [rename(output.name) for output in part.output]
 
     def above(self, x: str, level: str) -> str:
         """1 where x is larger, 0 elsewhere."""
@@ -120,7 +86,7 @@ def build_single(
                 path = folder / f"{prefix}{layer}{sides}{'.fp16' if precision == 'fp16' else ''}.onnx"
                 model = single_graph(bundle, layer, size, full, precision)
                 _verify(path.name, model, picture, expected[layer], precision)
-                write_complete(path, model.SerializeToString(deterministic=True))
+                save_graph(model, path)
                 written.append(path)
     return written
 
@@ -148,7 +114,7 @@ def single_graph(bundle: Bundle, layer: Layer, size: Size | None, full: bool, pr
                 index = [pixel if pixel < side else 2 * side - 2 - pixel for pixel in range(length)]
                 seen = graph.op("Gather", seen, graph.constant(index, np.int64), axis=axis)
     if precision == "fp16":
-        seen = graph.half(seen)
+        seen = graph.op("Cast", seen, to=TensorProto.FLOAT16)
     noise = _start_noise(graph, bundle.noise, seen_size)
     (albedo,) = graph.append(_part(bundle, "decompose_2step", precision), {"image": seen, "z": noise})
     if not full and layer == "albedo":
