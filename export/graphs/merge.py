@@ -32,5 +32,6 @@ def merge_loop(
     merged = onnx.ModelProto()
     merged.CopyFrom(encoder)
     merged.graph.CopyFrom(graph.proto)
+    merged.graph.doc_string = ""  # stated, as in the graphs of the parts
     set_interface(merged, spec)
     return merged
