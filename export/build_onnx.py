@@ -48,6 +48,7 @@ from intrinsic_flow.decomposition.bundle import (
 from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.noise import make_tile
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.cases import STEPS, photo_case, procedural_case, random_cases
 from intrinsic_flow.export.graphs.half import half_copy
 from intrinsic_flow.export.graphs.merge import merge_loop
 from intrinsic_flow.export.graphs.modules import graph_modules
@@ -55,16 +56,7 @@ from intrinsic_flow.export.graphs.onnx_graph import DEFAULT_OPSET, ExportError, 
 from intrinsic_flow.export.single import build_single
 from intrinsic_flow.export.untrained import source as untrained_source
 from intrinsic_flow.export.untrained import untrained_model
-from intrinsic_flow.export.verify import (
-    STEPS,
-    VerificationError,
-    check_graphs_of_weights,
-    largest_activations,
-    photo_case,
-    procedural_case,
-    random_cases,
-    verify,
-)
+from intrinsic_flow.export.verify import VerificationError, check_graphs_of_weights, largest_activations, verify
 from intrinsic_flow.export.weights import load_model, round_weights, save_weights
 from intrinsic_flow.media.atomic_file import replace_folder
 from intrinsic_flow.train.checkpoint import CheckpointError, load_run

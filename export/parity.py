@@ -32,21 +32,12 @@ from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export.candidates import CANDIDATES, Candidate, open_candidate
+from intrinsic_flow.export.candidates import BF16_MIN_PSNR, CANDIDATES, FP16_MIN_PSNR, open_candidate
+from intrinsic_flow.export.cases import Case, Reference, photo_case, procedural_case, random_cases, reference
+from intrinsic_flow.export.comparison import FP32_MAX_ERROR, Row, compare
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
-from intrinsic_flow.export.parity_measures import Difference, difference
 from intrinsic_flow.export.side_by_side import Agreement, check_engines, failures
 from intrinsic_flow.export.trt.errors import BuildError
-from intrinsic_flow.export.verify import (
-    BF16_MIN_PSNR,
-    FP16_MIN_PSNR,
-    FP32_MAX_ERROR,
-    Case,
-    photo_case,
-    procedural_case,
-    random_cases,
-    reference,
-)
 from intrinsic_flow.export.weights import load_model
 from intrinsic_flow.json_file import write_json
 from intrinsic_flow.train.data.buckets import parse_size
@@ -57,21 +48,6 @@ SIZES = ((256, 256), (64, 96), (384, 256))
 TOP_TENSORS = 10
 END_TO_END = ("end_to_end", "decompose_2step")
 Truth = dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One output tensor of one graph on one case."""
-
-    candidate: str
-    case: str
-    graph: str
-    tensor: str
-    difference: Difference
-
-    def to_dict(self) -> dict[str, object]:
-        names = {"rung": self.candidate, "case": self.case, "graph": self.graph, "tensor": self.tensor}
-        return {**names, **asdict(self.difference)}
 
 
 @dataclass
@@ -103,8 +79,7 @@ def parity(
     its own graph, as "side_by_side" and candidates of their own.
     """
     model = load_model(bundle)
-    with torch.inference_mode():
-        truths = [reference(model, case) for case in cases]
+    truths = [reference(model, case) for case in cases]
     results = [_check_reference(cases, truths)]
     if results[0].status == "passed":
         results += [_check_candidate(name, bundle, cases, truths, required) for name in names]
@@ -132,13 +107,13 @@ def parity(
         },
         "passed": all(result.status != "failed" for result in results),
         "rungs": [{"name": x.candidate, "description": x.description, "status": x.status, "why": x.why} for x in results],
-        "rows": [row.to_dict() for result in results for row in result.rows],
+        "rows": [_row(row) for result in results for row in result.rows],
         "side_by_side": [asdict(agreement) for agreement in agreements],
         "half_tensors": [asdict(record) for record in tensors],
     }
 
 
-def _check_reference(cases: Sequence[Case], truths: Sequence[Truth]) -> Result:
+def _check_reference(cases: Sequence[Case], truths: Sequence[Reference]) -> Result:
     result = Result("torch-fp32", f"PyTorch {torch.__version__}, CPU: the reference")
     for case, truth in zip(cases, truths, strict=True):
         for graph, (_, outputs) in truth.items():
@@ -147,7 +122,9 @@ def _check_reference(cases: Sequence[Case], truths: Sequence[Truth]) -> Result:
     return result
 
 
-def _check_candidate(name: str, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], required: bool) -> Result:
+def _check_candidate(
+    name: str, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Reference], required: bool
+) -> Result:
     result = Result(name)
     try:
         candidate = open_candidate(name, bundle)
@@ -159,9 +136,14 @@ def _check_candidate(name: str, bundle: Bundle, cases: Sequence[Case], truths: S
         outside = []
         for case, truth in zip(cases, truths, strict=True):
             try:
-                result.rows += _compare(candidate, case, truth, result)
+                rows = compare(candidate, case, truth)
             except ValueError as error:  # shapes that an engine was not built for
                 outside.append(f"{case.name}: {error}")
+                continue
+            result.rows += [row for row in rows if row.difference is not None]
+            for row in rows:
+                if row.problem:
+                    result.fail(f"{row.graph}, {row.tensor} on {row.case}: {row.problem}")
         if outside and not result.rows:
             result.fail(f"no case fits: {outside[0]}")
         else:
@@ -174,7 +156,7 @@ def _check_candidate(name: str, bundle: Bundle, cases: Sequence[Case], truths: S
 
 
 def _check_engines(
-    flavor: Flavor, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Truth], agreements: list[Agreement]
+    flavor: Flavor, bundle: Bundle, cases: Sequence[Case], truths: Sequence[Reference], agreements: list[Agreement]
 ) -> Result:
     result = Result(f"{flavor} by Polygraphy")
     inputs = {graph: {case.name: truth[graph][0] for case, truth in zip(cases, truths, strict=True)} for graph in truths[0]}
@@ -189,38 +171,9 @@ def _check_engines(
     return result
 
 
-def _compare(candidate: Candidate, case: Case, truth: Truth, result: Result) -> list[Row]:
-    rows = []
-    for graph in (*candidate.graphs, "end_to_end"):
-        if graph == "end_to_end":
-            expected = truth["decompose_2step"][1]
-            found = {"albedo": candidate.network(case.image.numpy(), case.z.numpy())}
-        else:
-            inputs, expected = truth[graph]
-            found = candidate.run(graph, inputs)
-        for tensor, wanted in expected.items():
-            where = f"{graph}, {tensor} on {case.name}"
-            if found[tensor].shape != wanted.shape:
-                result.fail(f"{where}: found shape {found[tensor].shape}, expected {wanted.shape}")
-            elif _not_finite({tensor: found[tensor]}):
-                result.fail(f"{where}: found non-finite values, expected finite ones")
-            else:
-                row = Row(
-                    candidate.name, case.name, graph, tensor, difference(found[tensor], wanted, albedo=tensor == "albedo")
-                )
-                rows.append(row)
-                if problem := _beyond_limits(row, candidate.min_psnr):
-                    result.fail(f"{where}: {problem}")
-    return rows
-
-
-def _beyond_limits(row: Row, min_psnr: float | None) -> str | None:
-    # The upsampler computes in FP32 everywhere.
-    if (min_psnr is None or row.graph == "upsampler") and row.difference.max > FP32_MAX_ERROR:
-        return f"found error {row.difference.max:.2e}, expected at most {FP32_MAX_ERROR:.0e}"
-    if min_psnr is not None and row.graph in END_TO_END and row.difference.psnr_db < min_psnr:
-        return f"found PSNR {row.difference.psnr_db:.1f} dB, expected at least {min_psnr:.0f} dB"
-    return None
+def _row(row: Row) -> dict[str, object]:
+    assert row.difference is not None, "a row that was measured"
+    return {"rung": row.candidate, "case": row.case, "graph": row.graph, "tensor": row.tensor, **asdict(row.difference)}
 
 
 def _not_finite(outputs: dict[str, np.ndarray]) -> list[str]:

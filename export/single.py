@@ -28,9 +28,11 @@ from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.upsampling import expose, to_nchw, unexposed
 from intrinsic_flow.decomposition.working_size import pad, working_size
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.export.candidates import FP16_MIN_PSNR
+from intrinsic_flow.export.cases import procedural_case
 from intrinsic_flow.export.graphs.join import JoinedGraph
 from intrinsic_flow.export.graphs.onnx_graph import save_graph
-from intrinsic_flow.export.verify import FP16_MIN_PSNR, VerificationError, procedural_case
+from intrinsic_flow.export.verify import VerificationError
 from intrinsic_flow.media.color import REC709_LUMINANCE
 
 Layer = Literal["albedo", "shading"]

@@ -15,9 +15,12 @@ import torch
 from intrinsic_flow.decomposition.bundle import MANIFEST, NOISE, WEIGHTS, Bundle, all_graph_specs
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.export import build_onnx, verify
+from intrinsic_flow.export import build_onnx, cases
 from intrinsic_flow.export.build_onnx import build_bundle, main, rebuild_bundle
-from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, VerificationError, random_cases
+from intrinsic_flow.export.candidates import FP16_MIN_PSNR
+from intrinsic_flow.export.cases import random_cases
+from intrinsic_flow.export.comparison import FP32_MAX_ERROR
+from intrinsic_flow.export.verify import VerificationError
 from intrinsic_flow.export.weights import load_model, read_slots
 from intrinsic_flow.media.images import write_image
 from intrinsic_flow.train.checkpoint import load_initial_weights, save_checkpoint
@@ -39,7 +42,7 @@ def prepared_graphs(exported_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(build_onnx, "write_graphs", copy_graphs)
     monkeypatch.setattr(build_onnx, "random_cases", lambda: random_cases(((2, 32, 64),)))
-    monkeypatch.setattr(verify, "RESOLUTION", 64)
+    monkeypatch.setattr(cases, "RESOLUTION", 64)
 
 
 def test_the_bundle_is_complete_and_every_hash_is_right(exported_bundle: Path, random_model: torch.nn.Module) -> None:
@@ -101,7 +104,9 @@ def test_a_failed_verification_publishes_nothing(random_model: torch.nn.Module, 
     other = copy.deepcopy(random_model)
     with torch.no_grad():
         other.unet.head[2].bias.add_(0.01)
-    with pytest.raises(VerificationError, match=r"velocity_step fp32 on .*: found error .*, expected at most 1e-04"):
+    with pytest.raises(
+        VerificationError, match=r"velocity_step, z_next of onnx-fp32 on .*: found error .*, expected at most 1e-04"
+    ):
         build_bundle(other, tmp_path / "new", source={})
     assert list(tmp_path.iterdir()) == []
 

@@ -13,10 +13,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from intrinsic_flow.decomposition.bundle import PRECISIONS, WEIGHTS, graph_file, graph_specs
+from intrinsic_flow.export.candidates import OnnxCandidate
+from intrinsic_flow.export.cases import make_case, reference
+from intrinsic_flow.export.comparison import compare
 from intrinsic_flow.export.graphs.half import half_copy
 from intrinsic_flow.export.graphs.modules import graph_modules
 from intrinsic_flow.export.graphs.onnx_graph import ExportError, example_inputs, export_graph, save_graph, share_weights
-from intrinsic_flow.export.verify import compare, make_case
 from intrinsic_flow.export.weights import read_slots, save_weights
 from intrinsic_flow.train.networks.model import IntrinsicFlow, latent_shape
 
@@ -51,12 +53,15 @@ def test_onnx_runtime_agrees_with_torch_at_any_size_and_batch(exported_bundle, r
 
 def test_every_graph_agrees_with_torch_on_a_batch(exported_bundle, random_model) -> None:
     case = make_case("batch", torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(9)))
-    rows = compare(exported_bundle, random_model, case)
-    assert {row.graph for row in rows if row.precision == "fp32"} == {*NETWORKS, "low_shading", "upsampler", "end_to_end"}
-    for row in rows:
-        assert row.max_error <= (1e-4 if row.precision == "fp32" else 1e-2), row
-        if row.graph == "end_to_end":
-            assert row.psnr_db >= 60, row
+    truth = reference(random_model, case)
+    for precision in PRECISIONS:
+        rows = compare(OnnxCandidate(exported_bundle, random_model.config.interface, precision), case, truth)
+        upsampler = {"upsampler"} if precision == "fp32" else set()
+        assert {row.graph for row in rows} == {*NETWORKS, "low_shading", "end_to_end"} | upsampler
+        for row in rows:
+            assert row.difference.max <= (1e-4 if precision == "fp32" else 1e-2) and not row.problem, row
+            if row.graph == "end_to_end":
+                assert row.difference.psnr_db >= 60, row
 
 
 @pytest.mark.parametrize(

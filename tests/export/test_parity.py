@@ -14,11 +14,11 @@ from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from intrinsic_flow.decomposition.bundle import WEIGHTS, Bundle, describe_file
-from intrinsic_flow.export.candidates import CANDIDATES, open_candidate
+from intrinsic_flow.export.candidates import CANDIDATES, FP16_MIN_PSNR, open_candidate
+from intrinsic_flow.export.cases import Case
+from intrinsic_flow.export.comparison import FP32_MAX_ERROR, difference
 from intrinsic_flow.export.graphs.half_tensors import LIMIT, HalfTensors
 from intrinsic_flow.export.parity import main, make_cases, parity
-from intrinsic_flow.export.parity_measures import difference
-from intrinsic_flow.export.verify import FP16_MIN_PSNR, FP32_MAX_ERROR, Case
 
 ON_CPU = ("onnx-fp32", "onnx-fp16")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "objects.png"
