@@ -80,7 +80,6 @@ class TritonBackend(Backend):
         return super().network(image, noise, steps)
 
     def describe(self) -> str:
-        """One line for logs and reports."""
         return f"Triton at {self._url} ({self._protocol})"
 
     def close(self) -> None:

@@ -228,7 +228,6 @@ def parser() -> argparse.ArgumentParser:
     interrupted="interrupted: the engines that are complete stay, the next run goes on from there",
 )
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
     command = parser()
     options = command.parse_args(arguments)
     try:

@@ -120,7 +120,6 @@ def _license_text() -> str:
 
 @program("export.hub_repository", interrupted="interrupted: nothing was published")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
     parser = command_parser("export.hub_repository", __doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder to write, a free name")
     parser.add_argument("--repository", required=True, metavar="OWNER/NAME", help="its name on the hub")

@@ -330,7 +330,6 @@ def parser() -> argparse.ArgumentParser:
 
 @program("export.triton_repository", interrupted="interrupted: nothing was published")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
     command = parser()
     flags = command.parse_args(arguments)
     try:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 @program("error", code=WRONG_USAGE)
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
     options = _parse(arguments)
     try:
         from intrinsic_flow.demo.interface import build_demo, launch_options

@@ -46,7 +46,6 @@ class Options:
 
 @program("error", code=WRONG_USAGE)
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
     settings, options = _parse(arguments)
     import_ray()
     Bundle.load(settings.bundle)

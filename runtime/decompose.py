@@ -33,7 +33,6 @@ from intrinsic_flow.output import interrupt
 
 @program("error", code=WRONG_USAGE, interrupted="interrupted: outputs not yet complete were removed")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
     open_standard_streams()
     settings = parse(arguments, __doc__)
     progress = Progress(quiet=settings.quiet)

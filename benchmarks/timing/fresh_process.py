@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from intrinsic_flow.benchmarks.timing.workload import Variant, Workload
 from intrinsic_flow.commands import ROOT, command_parser, run_as
@@ -22,26 +23,25 @@ CALLS = 3
 _TORCH = ("torch-eager", "torch-compile")
 
 
-def variant_names(backend: str) -> list[str]:
-    """Variants of a backend. Raises ImportError where it needs torch and there is none."""
+def _module(backend: str) -> ModuleType:
+    """What opens a backend's variants. Raises ImportError where it needs torch and there is none."""
     if backend in _TORCH:
-        from intrinsic_flow.benchmarks.timing import pytorch as latency_torch
+        from intrinsic_flow.benchmarks.timing import pytorch
 
-        return latency_torch.names(backend)
-    from intrinsic_flow.benchmarks.timing import backends as latency_runtime
+        return pytorch
+    from intrinsic_flow.benchmarks.timing import backends
 
-    return latency_runtime.names(backend)
+    return backends
+
+
+def variant_names(backend: str) -> list[str]:
+    """Variants of a backend. Raises as `_module`."""
+    return _module(backend).names(backend)
 
 
 def open_variant(bundle: Bundle, backend: str, name: str, workload: Workload, *, stages: bool = True) -> Variant:
     """Opens a variant of any backend; imports only what that one needs."""
-    if backend in _TORCH:
-        from intrinsic_flow.benchmarks.timing import pytorch as latency_torch
-
-        return latency_torch.open_variant(bundle, backend, name, workload, stages=stages)
-    from intrinsic_flow.benchmarks.timing import backends as latency_runtime
-
-    return latency_runtime.open_variant(bundle, backend, name, workload, stages=stages)
+    return _module(backend).open_variant(bundle, backend, name, workload, stages=stages)
 
 
 def measure(bundle: Bundle, backend: str, name: str, workload: Workload) -> dict[str, float]:

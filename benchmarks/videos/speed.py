@@ -229,20 +229,14 @@ def _peak_memory(arguments: Sequence[str]) -> int:
     done = subprocess.run([sys.executable, "-c", _WATCHED, *arguments], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"runtime.decompose failed: {done.stderr.strip()}")
-    return int(done.stdout) * 1024
+    return int(done.stdout)
 
 
 _WATCHED = """
-import re, sys
-from pathlib import Path
+import sys
+from intrinsic_flow.benchmarks.timing.fresh_process import peak_bytes
 from intrinsic_flow.decompose import main
 code = main(sys.argv[1:])
-status = Path("/proc/self/status")
-if status.exists():
-    peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]
-else:
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak)
+print(peak_bytes())
 sys.exit(code)
 """

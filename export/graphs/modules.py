@@ -9,23 +9,23 @@ from intrinsic_flow.train.networks.low_shading import LowShading
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 
 
-class Encoder(nn.Module):
-    """image -> feature_8, feature_16, feature_32."""
+class Part(nn.Module):
+    """What a part of the model computes, as `forward` of a module."""
 
     def __init__(self, model: IntrinsicFlow):
         super().__init__()
         self.model = model
+
+
+class Encoder(Part):
+    """image -> feature_8, feature_16, feature_32."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.model.encoder(image)
 
 
-class VelocityStep(nn.Module):
+class VelocityStep(Part):
     """z, t, dt, features -> z + dt * v(z, t, features)."""
-
-    def __init__(self, model: IntrinsicFlow):
-        super().__init__()
-        self.model = model
 
     def forward(
         self, z: Tensor, t: Tensor, dt: Tensor, feature_8: Tensor, feature_16: Tensor, feature_32: Tensor
@@ -33,34 +33,22 @@ class VelocityStep(nn.Module):
         return self.model.velocity_step(z, t, dt, (feature_8, feature_16, feature_32))
 
 
-class Decoder(nn.Module):
+class Decoder(Part):
     """z -> albedo, linear."""
-
-    def __init__(self, model: IntrinsicFlow):
-        super().__init__()
-        self.model = model
 
     def forward(self, z: Tensor) -> Tensor:
         return self.model.vae.decode(z)
 
 
-class ImageDecoder(nn.Module):
+class ImageDecoder(Part):
     """z, image -> albedo, linear, of a network whose decoder sees the image."""
-
-    def __init__(self, model: IntrinsicFlow):
-        super().__init__()
-        self.model = model
 
     def forward(self, z: Tensor, image: Tensor) -> Tensor:
         return self.model.vae.decode(z, image)
 
 
-class VaeEncoder(nn.Module):
+class VaeEncoder(Part):
     """albedo, linear -> z."""
-
-    def __init__(self, model: IntrinsicFlow):
-        super().__init__()
-        self.model = model
 
     def forward(self, albedo: Tensor) -> Tensor:
         return self.model.vae.encode(albedo)

@@ -59,6 +59,13 @@ def frames(name: str, count: int, size: tuple[int, int], tensor: torch.Tensor) -
     return tensor.expand(count, *tensor.shape[1:])
 
 
+def alike(albedo: torch.Tensor, shading: torch.Tensor, **others: torch.Tensor | None) -> list[torch.Tensor]:
+    """All of these, None where one is, as many frames as the longer of the layers has. Raises ValueError as `frames`."""
+    count, (height, width) = max(albedo.shape[0], shading.shape[0]), albedo.shape[1:3]
+    given = {"albedo": albedo, "shading": shading, **others}
+    return [None if tensor is None else frames(name, count, (height, width), tensor) for name, tensor in given.items()]
+
+
 def transparency(image: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """The mask of an image, (B, H, W): 1 - alpha where it has a fourth channel, and what `mask` hides; else zeros."""
     count, height, width = image.shape[:3]

@@ -39,14 +39,9 @@ class Recompose(io.ComfyNode):
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """albedo, shading: IMAGE of one size and as many frames, or one. Returns (B, H, W, 3), with a mask 4 channels."""
-        count = max(albedo.shape[0], shading.shape[0])
-        height, width = albedo.shape[1:3]
-        albedo, shading = (
-            images.frames(name, count, (height, width), tensor)
-            for name, tensor in (("albedo", albedo), ("shading", shading))
-        )
-        image = images.empty(count, height, width, 3)
-        for index in images.steps(count):
+        albedo, shading = images.alike(albedo, shading)
+        image = images.empty(*albedo.shape[:3], 3)
+        for index in images.steps(len(image)):
             product = images.to_linear(albedo[index], encoding) * images.to_linear(shading[index], encoding)
             image[index] = images.from_linear(product, output_encoding)
         return io.NodeOutput(images.with_alpha(image, mask))

@@ -77,19 +77,14 @@ class Relight(io.ComfyNode):
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Returns the image and its shading, (B, H, W, 3) each; the colour keeps the light's luminance."""
-        count = max(albedo.shape[0], shading.shape[0])
-        size = (albedo.shape[1], albedo.shape[2])
-        albedo = images.frames("albedo", count, size, albedo)
-        shading = images.frames("shading", count, size, shading)
-        light = None if light is None else images.frames("light", count, size, light)
-        mask = None if mask is None else images.frames("mask", count, size, mask)
+        albedo, shading, light, mask = images.alike(albedo, shading, light=light, mask=mask)
         color = np.array([red, green, blue], np.float32)
         if color.max() == 0:
             raise ValueError("light of colour 0 0 0, expected a channel above 0 (exposure sets its strength)")
         color = color / luminance(color) * np.float32(2.0**exposure)
         mean = _mean_log(shading, encoding) if contrast != 1 else 0.0
-        image, relit = (images.empty(count, *size, 3) for _ in range(2))
-        for index in images.steps(count):
+        image, relit = (images.empty(*albedo.shape[:3], 3) for _ in range(2))
+        for index in images.steps(len(image)):
             old = images.to_linear(shading[index], encoding)
             strength = np.maximum(luminance(old), np.float32(_LEAST))[..., None]
             new = strength if replace_color else old

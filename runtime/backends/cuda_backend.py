@@ -69,11 +69,6 @@ class CudaBackend(Backend):
             self._streams = Streams(*(cuda.stream(owner) for _ in range(3)))
             self._owner = owner.pop_all()
 
-    @property
-    @abstractmethod
-    def precision(self) -> str:
-        """ "fp32" or "fp16": what the networks compute in."""
-
     @abstractmethod
     def _part(self, graph: str, shapes: Mapping[str, tuple[int, ...]], owner: ExitStack) -> Part:
         """A graph for these input shapes. Raises what says why there is none."""

@@ -55,7 +55,6 @@ class OnnxRuntimeCpu(Backend):
         return dict(zip(spec.output_names, results, strict=True))
 
     def describe(self) -> str:
-        """One line for logs and reports."""
         threads = f"threads {self._threads}" if self._threads else "threads by default"
         return f"ONNX Runtime {self._onnxruntime.__version__}, {self.provider}, fp32, {threads}"
 

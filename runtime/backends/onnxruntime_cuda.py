@@ -83,11 +83,9 @@ class OnnxRuntimeCuda(CudaBackend):
 
     @property
     def precision(self) -> str:
-        """ "fp32" or "fp16": what the networks compute in."""
         return self._precision
 
     def describe(self) -> str:
-        """One line for logs and reports."""
         return f"ONNX Runtime {self._ort.__version__}, {PROVIDER}, device {self._device}, {self._precision}"
 
     def decompose(

@@ -92,7 +92,6 @@ class OpenVinoCpu(Backend):
 
     @property
     def precision(self) -> str:
-        """That the networks compute in: "fp32", "bf16" or "fp16"."""
         return self._hint if self._hint == "bf16" else f"fp{self._hint[1:]}"
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -120,7 +119,6 @@ class OpenVinoCpu(Backend):
         return super().network(image, noise, steps)
 
     def describe(self) -> str:
-        """One line for logs and reports."""
         threads = f"threads {self._threads}" if self._threads else "threads by default"
         return f"OpenVINO {self._version}, {self._device}, {self.precision}, {threads}"
 

@@ -81,11 +81,9 @@ class TensorRt(CudaBackend):
 
     @property
     def precision(self) -> str:
-        """ "fp32" or "fp16": what the engines compute in."""
         return self._engines.precision
 
     def describe(self) -> str:
-        """One line for logs and reports."""
         return f"{LIBRARIES[self._flavor]} {self._trt.__version__}, {self._gpu.name}, {self.precision}"
 
     def _release(self) -> None:

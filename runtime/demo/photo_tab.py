@@ -42,7 +42,10 @@ DOWNLOADS = (
     ("shading.exr", "Shading EXR"),
     ("shading.json", "Scale JSON"),
 )
-NO_EDITS: tuple[Recolour, ...] = ()
+# What was painted, and where the last click was, as shares of width and height.
+Kept = tuple[Recolour, ...]
+Active = tuple[float, float] | None
+NO_EDITS: Kept = ()
 PICK = "Click a surface in the picture to give it the new colour."
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -254,9 +257,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
 
         demo.load(on_load, None, [source, picture, *shown], **QUIET)
 
-    def edits(
-        kept: tuple[Recolour, ...], active: tuple[float, float] | None, paint: tuple[Any, ...]
-    ) -> tuple[Recolour, ...]:
+    def edits(kept: Kept, active: Active, paint: tuple[Any, ...]) -> Kept:
         if active is None:
             return kept
         color, tolerance, everywhere = paint
@@ -266,25 +267,17 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         strength, contrast, kelvin, tint = values
         return Light(strength, contrast, kelvin, parse_color(tint))
 
-    def view(request: gr.Request, photo: Photo, surfaces: tuple[Recolour, ...], light: Light) -> Path:
+    def view(request: gr.Request, photo: Photo, surfaces: Kept, light: Light) -> Path:
         return photo.write_view(surfaces, light, workspace.view(request.session_hash, ".jpg"))
 
     @as_messages
-    def on_edit(
-        request: gr.Request,
-        photo: Photo | None,
-        kept: tuple[Recolour, ...],
-        active: tuple[float, float] | None,
-        *values: Any,
-    ) -> Any:
+    def on_edit(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> Any:
         if photo is None:
             return gr.skip()
         return view(request, photo, edits(kept, active, values[:3]), light(values[3:]))
 
     @as_messages
-    def on_pick(
-        request: gr.Request, event: gr.SelectData, photo: Photo | None, kept: tuple[Recolour, ...], *values: Any
-    ) -> list[Any]:
+    def on_pick(request: gr.Request, event: gr.SelectData, photo: Photo | None, kept: Kept, *values: Any) -> list[Any]:
         if photo is None:
             return [gr.skip()] * 3
         height, width = photo.albedo.shape[:2]
@@ -297,18 +290,12 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         return [view(request, photo, surfaces, light(values[3:])), active, _note(text)]
 
     @as_messages
-    def on_keep(kept: tuple[Recolour, ...], active: tuple[float, float] | None, *paint: Any) -> list[Any]:
+    def on_keep(kept: Kept, active: Active, *paint: Any) -> list[Any]:
         surfaces = edits(kept, active, paint)
         return [surfaces, None, _note(f"{len(surfaces)} {'surface' if len(surfaces) == 1 else 'surfaces'} kept. {PICK}")]
 
     @as_messages
-    def on_undo(
-        request: gr.Request,
-        photo: Photo | None,
-        kept: tuple[Recolour, ...],
-        active: tuple[float, float] | None,
-        *values: Any,
-    ) -> list[Any]:
+    def on_undo(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> list[Any]:
         kept = kept if active is not None else kept[:-1]
         return [on_edit(request, photo, kept, None, *values), kept, None, _note(PICK)]
 
@@ -318,13 +305,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
 
     def saving(kind: str) -> Any:
         @as_messages
-        def on_save(
-            request: gr.Request,
-            photo: Photo | None,
-            kept: tuple[Recolour, ...],
-            active: tuple[float, float] | None,
-            *values: Any,
-        ) -> Any:
+        def on_save(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> Any:
             if photo is None:
                 raise message("Choose a picture first.")
             folder = workspace.fresh(request.session_hash, "edited")
