@@ -21,15 +21,13 @@ from typing import Any
 from intrinsic_flow.benchmarks.quality import summarise
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.scoring.datasets import MitDataset, ShardDataset, WhiteBalancedShardDataset
-from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is_run
+from intrinsic_flow.benchmarks.scoring.methods import MethodOptions, add_options
 from intrinsic_flow.benchmarks.scoring.oracle import ORACLES
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Benchmark
 from intrinsic_flow.benchmarks.scoring.protocols.measures import DenseMeasures
 from intrinsic_flow.benchmarks.scoring.runner import run
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
-from intrinsic_flow.decomposition.bundle import Bundle
-from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError
 
@@ -88,21 +86,10 @@ def tables(results: dict[str, list[dict[str, Any]]]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("benchmarks.measures", __doc__)
-    parser.add_argument("--bundle", metavar="small|base|PATH", help="model bundle or train.flow folder (default: shipped)")
     parser.add_argument("--eval", type=Path, metavar="DIR", help="folder with the folders of pictures")
     parser.add_argument("--shards", type=Path, metavar="PATH", help="rendered views: a tar shard or a folder of them")
     parser.add_argument("--limit", type=at_least(1), metavar="N", help="only the first N rendered views")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["flow"], help="what to score (default: flow)")
-    parser.add_argument("--steps", type=at_least(1), default=2, help="Euler steps of the flow (default: 2)")
-    parser.add_argument(
-        "--resolution",
-        type=at_least(32),
-        default=DEFAULT_RESOLUTION,
-        help=f"working short side of the flow (default: {DEFAULT_RESOLUTION})",
-    )
-    parser.add_argument("--seed", type=at_least(0), default=0, help="offset into the start noise (default: 0)")
-    parser.add_argument("--workers", type=at_least(1), default=1, help="processes (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the environment as JSON")
+    add_options(parser, ["flow"])
     return parser
 
 
@@ -113,17 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.eval is None and args.shards is None:
         parser.error("nothing to measure: --eval, --shards or both")
-    trained = Path(args.bundle) if args.bundle and is_run(Path(args.bundle)) else None
-    options = MethodOptions(
-        dataset="",
-        methods=tuple(args.methods),
-        bundle=Bundle.load(args.bundle) if "flow" in args.methods and trained is None else None,
-        steps=args.steps,
-        resolution=args.resolution,
-        seed=args.seed,
-        threads=None if args.workers == 1 else 1,
-        run=trained,
-    )
+    options = MethodOptions.of(args, "")
     results = measure(options, args.eval, args.shards, args.limit, args.workers)
     if not results:
         raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in MEASURED[2:]))

@@ -31,14 +31,12 @@ from intrinsic_flow.benchmarks.report import (
     write_text,
 )
 from intrinsic_flow.benchmarks.scoring.datasets import MINIMUM_VALID_SHARE, Dataset
-from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, is_run
+from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, add_options
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record, protocols_of
 from intrinsic_flow.benchmarks.scoring.protocols.base import LayerProtocol
 from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult, judge_view, run
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
-from intrinsic_flow.decomposition.bundle import Bundle
-from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.train.data.shards import ShardError
 
@@ -112,12 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--protocol", metavar="NAME", help=f"how to score (default: the set's first). {protocols}")
     parser.add_argument("--split", metavar="NAME", help="part of the set (default: the one that papers report)")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="what to score (default: all)")
-    parser.add_argument(
-        "--bundle",
-        metavar="small|base|PATH",
-        help="model bundle of the flow method, or a folder of train.flow (default: the best shipped)",
-    )
+    add_options(parser, METHODS)
     parser.add_argument(
         "--backend",
         choices=BACKENDS,
@@ -129,22 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="beside the flow: its answers with the truth in the network's place, and by scale (scoring/oracle.py)",
     )
-    parser.add_argument("--steps", type=at_least(1), default=2, help="Euler steps of the flow (default: 2)")
-    parser.add_argument(
-        "--resolution",
-        type=at_least(32),
-        default=DEFAULT_RESOLUTION,
-        help=f"working short side of the flow (default: {DEFAULT_RESOLUTION}); scores are at the protocol's size",
-    )
-    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the flow's start noise (default: 0)")
     parser.add_argument("--limit", type=at_least(1), metavar="N", help="only the first N views")
-    parser.add_argument(
-        "--workers",
-        type=at_least(1),
-        default=1,
-        help="processes, each with its own model (default: 1)",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the environment as JSON")
     parser.add_argument(
         "--report",
         type=Path,
@@ -172,19 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> int:
-    trained = Path(args.bundle) if "flow" in args.methods and args.bundle and is_run(Path(args.bundle)) else None
-    options = MethodOptions(
-        dataset=args.dataset,
-        methods=tuple(name for name in METHODS if name in args.methods),
-        bundle=Bundle.load(args.bundle) if "flow" in args.methods and trained is None else None,
-        steps=args.steps,
-        resolution=args.resolution,
-        seed=args.seed,
-        threads=None if args.workers == 1 else 1,
-        backend=args.backend,
-        run=trained,
-        oracle=args.oracle,
-    )
+    options = MethodOptions.of(args, args.dataset, backend=args.backend, oracle=args.oracle)
     names = list(dataset.names)[: args.limit]
     progress = None
     if args.report:

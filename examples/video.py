@@ -13,7 +13,8 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.decomposition.product import integer_scale
-from intrinsic_flow.media.video import VideoReader, VideoWriter
+from intrinsic_flow.media.video import VideoReader
+from intrinsic_flow.media.video_writer import VideoWriter
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers, Method
 from intrinsic_flow.benchmarks.scoring.oracle import Oracle
 from intrinsic_flow.benchmarks.scoring.retinex import THRESHOLDS, Thresholds, color_retinex
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.decomposition.bundle import MANIFEST, Bundle
-from intrinsic_flow.decomposition.decomposer import Decomposer
+from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Decomposer
 from intrinsic_flow.errors import InputError, MissingExtraError
 
 METHODS = ("flow", "retinex", "trivial")
@@ -38,6 +42,23 @@ class MethodOptions:
     backend: str = "cpu"
     run: Path | None = None
     oracle: bool = False
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, dataset: str, **more: Any) -> Self:
+        """What `add_options` has parsed. Raises InputError for a bad bundle."""
+        flow = "flow" in args.methods
+        run = Path(args.bundle) if flow and args.bundle and is_run(Path(args.bundle)) else None
+        return cls(
+            dataset=dataset,
+            methods=tuple(name for name in METHODS if name in args.methods),
+            bundle=Bundle.load(args.bundle) if flow and run is None else None,
+            steps=args.steps,
+            resolution=args.resolution,
+            seed=args.seed,
+            threads=None if args.workers == 1 else 1,
+            run=run,
+            **more,
+        )
 
     @property
     def thresholds(self) -> dict[str, Thresholds]:
@@ -76,6 +97,29 @@ class MethodOptions:
             settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
             settings["flow"]["backend"] = self.backend
         return settings
+
+
+def add_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
+    """The options of whatever scores methods. methods: by default."""
+    shown = "all" if list(methods) == list(METHODS) else " ".join(methods)
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(methods), help=f"what to score (default: {shown})"
+    )
+    parser.add_argument(
+        "--bundle",
+        metavar="small|base|PATH",
+        help="model bundle of the flow method, or a folder of train.flow (default: the best shipped)",
+    )
+    parser.add_argument("--steps", type=at_least(1), default=2, help="Euler steps of the flow (default: 2)")
+    parser.add_argument(
+        "--resolution",
+        type=at_least(32),
+        default=DEFAULT_RESOLUTION,
+        help=f"working short side of the flow (default: {DEFAULT_RESOLUTION}); scores are at the protocol's size",
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the flow's start noise (default: 0)")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes, each with its own model (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the environment as JSON")
 
 
 def is_run(path: Path) -> bool:

@@ -28,8 +28,9 @@ from intrinsic_flow.decomposition.bundle import LATENT_CHANNELS, LATENT_DOWNSCAL
 from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
 from intrinsic_flow.decomposition.upsampling import expose
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video import Frame, VideoReader
 from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_writer import VideoWriter
 
 FRAMES = 60
 ON_GPU = "on the GPU alone"

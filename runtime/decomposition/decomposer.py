@@ -26,7 +26,7 @@ from intrinsic_flow.decomposition.product import ShadingKind, finish, finish_row
 from intrinsic_flow.decomposition.result import Decomposition
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.decomposition.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
-from intrinsic_flow.media.color import luminance, srgb_to_linear
+from intrinsic_flow.media.color import luminance
 
 __all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode", "ModelOptions"]
 
@@ -128,7 +128,7 @@ class Decomposer:
         Raises ValueError for another shape, type or mode, InputError for a file that is no complete image.
         """
         pixels, source = read_input(image)
-        return self._attributed(self._decompose(_linear(pixels), None), source)
+        return self._attributed(self._decompose(pixels, None), source)
 
     def stream(
         self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0, every: int = 1
@@ -147,9 +147,9 @@ class Decomposer:
         for frame in frames:
             pixels, source = read_input(frame.image if isinstance(frame, Context) else frame)
             if not isinstance(frame, Context):
-                yield self._attributed(self._decompose(_linear(pixels), state), source)
+                yield self._attributed(self._decompose(pixels, state), source)
             elif state is not None:
-                self._carry(_light(_linear(pixels)), state)
+                self._carry(_light(pixels), state)
 
     def exposed(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """What the networks are given of a still image (H, W, 3) float32, linear, not negative: `guide` and `image` of the
@@ -288,21 +288,3 @@ def _gray(log_shading: np.ndarray) -> np.ndarray:
     most = log_shading.max(axis=1, keepdims=True)  # which alone might be beyond the largest float
     gray = most[0, 0] + np.log(luminance(np.exp(log_shading - most)[0].transpose(1, 2, 0)))
     return np.ascontiguousarray(np.broadcast_to(gray, log_shading.shape), np.float32)
-
-
-def _linear(image: np.ndarray) -> np.ndarray:
-    """Any accepted image as (H, W, 3) float32, linear and finite. Raises ValueError."""
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(f"image of shape {image.shape}, expected (height, width, 3)")
-    if image.dtype in (np.uint8, np.uint16):
-        levels = np.iinfo(image.dtype).max
-        codes = np.arange(levels + 1, dtype=np.float32) / np.float32(levels)
-        return srgb_to_linear(codes).astype(np.float32)[image]
-    if not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"image of type {image.dtype}, expected floating point, uint8 or uint16")
-    with np.errstate(over="ignore"):
-        image = np.ascontiguousarray(image, dtype=np.float32)
-    if not (image.min() > -np.inf and image.max() < np.inf):  # false for NaN too
-        image = np.nan_to_num(image, nan=0.0, neginf=0.0)
-    return image

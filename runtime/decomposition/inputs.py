@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import numpy as np
 
 from intrinsic_flow.decomposition.layers import Source
+from intrinsic_flow.media.color import srgb_to_linear
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -20,11 +21,16 @@ ImageInput: TypeAlias = Union[np.ndarray, str, os.PathLike[str], "PIL.Image.Imag
 
 
 def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
-    """The pixels, and where they came from.
+    """The pixels, (H, W, 3) float32, linear light, Rec.709 primaries, finite; and where they came from.
 
-    Arrays stay as they are. Files and PIL images become (H, W, 3) float32, linear light, Rec.709 primaries. Raises
-    InputError for a bad file, ValueError for a PIL image of another mode.
+    Raises InputError for a bad file, ValueError for an array of another shape or type or a PIL image of another mode.
     """
+    pixels, source = _read(image)
+    return _linear(pixels), source
+
+
+def _read(image: ImageInput) -> tuple[np.ndarray, Source]:
+    """Arrays as they are, all else linear."""
     if isinstance(image, (str, os.PathLike)):
         from intrinsic_flow.media.images import read_image
 
@@ -83,3 +89,20 @@ def _in_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode in ("P", "RGBX", "YCbCr"):
         return image.convert("RGB")
     raise ValueError(f"PIL image of mode {image.mode}, expected L, LA, RGB, RGBA, P, CMYK, YCbCr, 1, I;16 or F")
+
+
+def _linear(image: np.ndarray) -> np.ndarray:
+    """Any accepted image as (H, W, 3) float32, linear and finite. Raises ValueError."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"image of shape {image.shape}, expected (height, width, 3)")
+    if image.dtype in (np.uint8, np.uint16):
+        levels = np.iinfo(image.dtype).max
+        codes = np.arange(levels + 1, dtype=np.float32) / np.float32(levels)
+        return srgb_to_linear(codes).astype(np.float32)[image]
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"image of type {image.dtype}, expected floating point, uint8 or uint16")
+    with np.errstate(over="ignore"):
+        image = np.ascontiguousarray(image, dtype=np.float32)
+    if not (image.min() > -np.inf and image.max() < np.inf):  # false for NaN too
+        image = np.nan_to_num(image, nan=0.0, neginf=0.0)
+    return image

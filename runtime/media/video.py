@@ -1,7 +1,6 @@
-"""Videos in, as float32 linear Rec.709, with exact timestamps; `VideoWriter` is here too.
+"""Videos in, as float32 linear Rec.709, with exact timestamps, through PyAV (FFmpeg).
 
-Reading honours rotation, colour matrix, range, transfer and primaries; writing makes BT.709-tagged files and
-passes audio through. Both go through PyAV (FFmpeg).
+Rotation, colour matrix, range, transfer and primaries are honoured.
 """
 
 from __future__ import annotations
@@ -40,9 +39,8 @@ from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_facts import Facts, chapters_of, metadata_of, static_hdr, timecode_of
 from intrinsic_flow.media.video_formats import RawFormat
 from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, open_file, open_stream, side_data
-from intrinsic_flow.media.video_writer import VideoWriter
 
-__all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource", "VideoWriter"]
+__all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource"]
 
 MAX_FRAME_PIXELS = 1 << 26
 # By how many pictures decoding may run ahead of those that are shown, in MPEG-2.

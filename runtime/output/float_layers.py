@@ -10,7 +10,7 @@ import numpy as np
 from intrinsic_flow.decomposition.product import ShadingKind
 from intrinsic_flow.media.atomic_file import replace_when_complete
 from intrinsic_flow.media.color import REC709_CHROMATICITIES
-from intrinsic_flow.media.images import write_image
+from intrinsic_flow.media.image_writer import write_image
 from intrinsic_flow.media.plate import INPUT, Plate, Window, chromaticities_of, cut, in_primaries
 from intrinsic_flow.media.video_facts import Clock
 

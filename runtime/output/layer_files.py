@@ -10,7 +10,8 @@ import numpy as np
 
 from intrinsic_flow.decomposition.layers import Layers
 from intrinsic_flow.decomposition.product import ShadingKind, clipped_fraction, integer_scale
-from intrinsic_flow.media.images import BitDepth, ImageFormat, write_image
+from intrinsic_flow.media.formats import BitDepth, ImageFormat
+from intrinsic_flow.media.image_writer import write_image
 from intrinsic_flow.media.plate import INPUT, chromaticities_of
 from intrinsic_flow.output.float_layers import AS_INPUT, FloatOutput
 from intrinsic_flow.output.output_set import OutputSet

@@ -31,8 +31,8 @@ from intrinsic_flow.benchmarks.videos.steadiness import (
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer, Decomposition
 from intrinsic_flow.media.color import luminance
-from intrinsic_flow.media.video import VideoWriter
 from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_writer import VideoWriter
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import ShardError
 

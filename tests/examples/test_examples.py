@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.media.images import read_image
-from intrinsic_flow.media.video import VideoReader, VideoWriter
+from intrinsic_flow.media.video import VideoReader
+from intrinsic_flow.media.video_writer import VideoWriter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("photo", "video", "relight", "compare_steps")

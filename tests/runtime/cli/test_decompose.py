@@ -21,7 +21,8 @@ from intrinsic_flow.decompose import main
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
 from intrinsic_flow.media.images import read_image, write_image
-from intrinsic_flow.media.video import VideoReader, VideoWriter
+from intrinsic_flow.media.video import VideoReader
+from intrinsic_flow.media.video_writer import VideoWriter
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -26,8 +26,9 @@ from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.media.live import LiveReader, is_live, live_name
 from intrinsic_flow.media.sequence import SequenceReader
 from intrinsic_flow.media.sequence_names import find_in_folder, find_pattern
-from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video import Frame, VideoReader
 from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_writer import VideoWriter
 from intrinsic_flow.output.output_set import OutputSet
 
 REPOSITORY = Path(__file__).parents[3]

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.media.images import write_image
-from intrinsic_flow.media.video import VideoReader, VideoWriter
+from intrinsic_flow.media.video import VideoReader
+from intrinsic_flow.media.video_writer import VideoWriter
 
 pytest.importorskip("ray.data", reason="ray is not installed (extra cluster)")
 REPOSITORY = Path(__file__).parents[3]

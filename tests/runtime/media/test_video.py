@@ -24,7 +24,8 @@ from intrinsic_flow.media.color import (
     to_rec709_matrix,
     yuv_to_rgb_matrix,
 )
-from intrinsic_flow.media.video import VIDEO_SUFFIXES, Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video import VIDEO_SUFFIXES, Frame, VideoReader
+from intrinsic_flow.media.video_writer import VideoWriter
 
 TICK = Fraction(1, 12800)
 

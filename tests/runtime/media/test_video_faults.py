@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.video import VideoReader, VideoWriter
+from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.media.video_input import Timeline
+from intrinsic_flow.media.video_writer import VideoWriter
 
 REPOSITORY = Path(__file__).parents[3]
 TICK = Fraction(1, 25)

@@ -19,9 +19,10 @@ from intrinsic_flow.decompose import main
 from intrinsic_flow.media.color import bt709_to_linear, linear_to_bt709, linear_to_hlg, linear_to_pq, pq_to_linear
 from intrinsic_flow.media.exr import stated_clock
 from intrinsic_flow.media.images import read_image, write_image
-from intrinsic_flow.media.video import Frame, VideoReader, VideoWriter
+from intrinsic_flow.media.video import Frame, VideoReader
 from intrinsic_flow.media.video_facts import advance_timecode, timecode_bits, timecode_from_bits, valid_timecode
 from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_writer import VideoWriter
 
 WIDE = (256, 128)  # the least that DNxHR takes is 256x120
 
