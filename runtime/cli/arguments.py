@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from intrinsic_flow.backends import BACKENDS
 from intrinsic_flow.cli.option_types import at_least, number
 from intrinsic_flow.commands import call, command_parser
 from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, ModelOptions
+from intrinsic_flow.media.formats import ColorSpace, ImageFormat, SequenceFormat
 from intrinsic_flow.media.plate import INPUT, SPACES, chromaticities_of
-from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.media.video_formats import CODECS, RawFormat
 from intrinsic_flow.output.float_layers import FloatOutput
 
-ImageFormat = Literal["png", "png16", "exr", "npy"]
 PIPE = "-"
 #: What --preview-speed takes for --every.
 PREVIEW_EVERY = 4
@@ -31,16 +31,6 @@ _NTSC = {
 _RAW = re.compile(r"(\d+)x(\d+)(?::(\w+))?(?:@([\d./]+))?")
 
 
-@dataclass(frozen=True)
-class RawInput:
-    """How bare frames on standard input are to be read: pixels, FFmpeg's name of their layout, frames a second."""
-
-    width: int
-    height: int
-    layout: str
-    rate: Fraction
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings(ModelOptions):
     """What the user asked for, checked: how the model is run, and the rest."""
@@ -48,7 +38,7 @@ class Settings(ModelOptions):
     inputs: tuple[Path | str, ...]
     output: Path | None
     bundle: str | None
-    colorspace: Literal["auto", "srgb", "linear"]
+    colorspace: ColorSpace
     format: ImageFormat | None
     half: bool
     temporal: bool
@@ -58,7 +48,7 @@ class Settings(ModelOptions):
     engines: Path | None = None
     codec: str | None = None
     crf: float = 16.0
-    sequence: Literal["png", "png16", "exr"] | None = None
+    sequence: SequenceFormat | None = None
     frames: bool = False
     rate: Fraction | None = None
     start: float | None = None
@@ -69,7 +59,7 @@ class Settings(ModelOptions):
     hdr: Literal["", "pq", "hlg"] = ""
     deinterlace: bool = False
     audio: Path | None = None
-    raw: RawInput | None = None
+    raw: RawFormat | None = None
     pipe: Literal["y4m", "rgb24", "rgb48le"] | None = None
     layer: Literal["albedo", "shading", "preview"] = "albedo"
     float: bool = False
@@ -114,7 +104,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     files.add_argument(
         "--format",
-        choices=("png", "png16", "exr", "npy"),
+        choices=get_args(ImageFormat),
         help="of image outputs (default: png for 8-bit inputs, png16 for 16-bit ones, npy for npy, exr for other float "
         "ones); png and png16 are encoded for the eye, in exr and npy albedo x shading = image; for videos see --codec and "
         "--sequence",
@@ -133,7 +123,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     files.add_argument("--exr-layer", metavar="NAME", help="layer or part of an exr input to read (default: its beauty)")
     files.add_argument(
         "--colorspace",
-        choices=("auto", "srgb", "linear"),
+        choices=get_args(ColorSpace),
         default="auto",
         help="how to read the inputs' values (default: auto, integer files sRGB or as tagged, float files linear)",
     )
@@ -158,7 +148,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     )
     video.add_argument(
         "--sequence",
-        choices=("png", "png16", "exr"),
+        choices=get_args(SequenceFormat),
         help="write numbered images in folders instead of videos (default for sequences, in a format that holds theirs)",
     )
     video.add_argument("--frames", action="store_true", help="the images of a folder are the frames of one sequence")
@@ -317,8 +307,8 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _raw(text: str) -> RawInput:
+def _raw(text: str) -> RawFormat:
     match = _RAW.fullmatch(text)
     if not match or not int(match[1]) or not int(match[2]):
         raise argparse.ArgumentTypeError(f"found {text}, expected WIDTHxHEIGHT[:LAYOUT][@RATE], as 640x360:rgb24@25")
-    return RawInput(int(match[1]), int(match[2]), match[3] or "rgb24", _rate(match[4] or "25"))
+    return RawFormat(int(match[1]), int(match[2]), match[3] or "rgb24", _rate(match[4] or "25"))

@@ -9,7 +9,6 @@ from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.media.sequence import SequenceReader
 from intrinsic_flow.media.sequence_names import find_in_folder, find_pattern
 from intrinsic_flow.media.video import VideoReader, VideoSource
-from intrinsic_flow.media.video_formats import RawFormat
 
 
 def open_source(job: Job, settings: Settings) -> VideoSource:
@@ -22,9 +21,9 @@ def open_source(job: Job, settings: Settings) -> VideoSource:
         )
     whole, plates = settings.deinterlace, settings.sequence == "exr"
     if job.kind == "pipe":
-        raw = settings.raw
-        format = None if raw is None else RawFormat(raw.width, raw.height, raw.layout, raw.rate)
-        return VideoReader(sys.stdin.buffer, settings.colorspace, name="standard input", raw=format, deinterlace=whole)
+        return VideoReader(
+            sys.stdin.buffer, settings.colorspace, name="standard input", raw=settings.raw, deinterlace=whole
+        )
     if job.kind == "live":
         from intrinsic_flow.media.live import open_live
 

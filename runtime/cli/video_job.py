@@ -33,9 +33,10 @@ from intrinsic_flow.cli.sources import open_source
 from intrinsic_flow.decomposition.decomposer import Context, Decomposer
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.media.audio_copy import write_audio
+from intrinsic_flow.media.formats import SequenceFormat
 from intrinsic_flow.media.frames import Frame, VideoSource
 from intrinsic_flow.media.pipe_writer import PipeFormat, PipeWriter
-from intrinsic_flow.media.sequence import SequenceFormat, SequenceReader, SequenceWriter
+from intrinsic_flow.media.sequence import SequenceReader, SequenceWriter
 from intrinsic_flow.media.video_encoding import PEAKS
 from intrinsic_flow.media.video_facts import Clock
 from intrinsic_flow.media.video_formats import CODECS

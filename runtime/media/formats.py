@@ -1,4 +1,4 @@
-"""Names, suffixes and first bytes of the picture formats. Imports no codec library: whoever plans a run needs only this."""
+"""Names, suffixes and first bytes of the picture formats. Imports no codec library."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from intrinsic_flow.errors import InputError
 ColorSpace = Literal["auto", "srgb", "linear"]
 BitDepth = Literal[8, 16, "half", "float"]
 ImageFormat = Literal["png", "png16", "exr", "npy"]
+SequenceFormat = Literal["png", "png16", "exr"]
 
 RAW_SUFFIXES = frozenset(
     {

@@ -13,12 +13,11 @@ import numpy as np
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.exr import stated_clock
+from intrinsic_flow.media.formats import SequenceFormat
 from intrinsic_flow.media.frames import Frame
 from intrinsic_flow.media.images import Image, read_image, stored_facts, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
 from intrinsic_flow.media.video_facts import Clock, Facts, valid_timecode
-
-SequenceFormat = Literal["png", "png16", "exr"]
 
 
 class SequenceReader:
