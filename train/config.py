@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import types
 import typing
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,44 +111,41 @@ class TrainingConfig:
 
     def check(self) -> None:
         """ConfigError on the first value out of range."""
-        try:
-            parse_sources(self.data)
-        except ValueError as error:
-            raise ConfigError(f"--data: {error}") from None
-        try:
-            self.network_config()
-        except ValueError as error:
-            raise ConfigError(f"--network: {error}") from None
+        self._require("data", lambda: parse_sources(self.data))
+        self._require("network", self.network_config)
         if not self.zooms or min(self.zooms) < 1:
             raise ConfigError(f"--zooms: found {list(self.zooms)}, expected numbers of at least 1")
         if self.max_enlargement < 1:
             raise ConfigError(f"--max-enlargement: found {self.max_enlargement}, expected at least 1")
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(f"--schedule: found {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
-        if self.decay is not None:
-            try:
-                parse_decay(self.decay)
-            except ValueError as error:
-                raise ConfigError(f"--decay: {error}") from None
+        self._require_one_of(schedule=SCHEDULES, precision=PRECISIONS)
+        if (decay := self.decay) is not None:
+            self._require("decay", lambda: parse_decay(decay))
         elif self.steps is None and self.time_limit is None and self.schedule == "cosine":
             found = "neither --steps nor --time-limit"
             raise ConfigError(f"training length: found {found}, expected one of them (or --schedule constant)")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"--precision: found {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name in ("batch", "log_every", "save_every", "validate_every", "validation_views"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected at least 1")
         if not self.buckets:
             raise ConfigError("--buckets: found none, expected at least one size")
-        try:
-            self.bucket_list()
-        except ValueError as error:
-            raise ConfigError(f"--buckets: {error}") from None
+        self._require("buckets", self.bucket_list)
         if self.perceptual_network == "squeezenet1_0" and self.perceptual_weights is None:
             raise ConfigError(
                 "--perceptual-weights: found none, expected a local state dict of "
                 f"{self.perceptual_network} (or --perceptual-network none to train without)"
             )
+
+    @staticmethod
+    def _require(name: str, attempt: Callable[[], object]) -> None:
+        try:
+            attempt()
+        except ValueError as error:
+            raise ConfigError(f"--{name}: {error}") from None
+
+    def _require_one_of(self, **allowed: Iterable[str]) -> None:
+        for name, values in allowed.items():
+            if (found := getattr(self, name)) not in values:
+                raise ConfigError(f"--{name.replace('_', '-')}: found {found!r}, expected one of {', '.join(values)}")
 
     def network_config(self) -> NetworkConfig:
         """The networks to train. Raises ValueError for a name or a file that is none."""
@@ -220,15 +218,7 @@ class FlowConfig(TrainingConfig):
 
     def check(self) -> None:
         """ConfigError on the first value out of range."""
-        allowed_values = {
-            "prediction": PREDICTIONS,
-            "input_encoding": INPUT_ENCODINGS,
-            "pretrained_encoder": PRETRAINED,
-        }
-        for name, allowed in allowed_values.items():
-            if getattr(self, name) not in allowed:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag}: found {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        self._require_one_of(prediction=PREDICTIONS, input_encoding=INPUT_ENCODINGS, pretrained_encoder=PRETRAINED)
         super().check()
         if self.decoder_only and not self.decoder_image:
             raise ConfigError("--decoder-only: found --no-decoder-image, expected --decoder-image")
