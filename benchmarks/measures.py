@@ -4,7 +4,7 @@
     python -m benchmarks.measures --bundle runs/flow --eval PICTURES --shards val-00000.tar --limit 40 --json scores.json
     python -m benchmarks.measures --bundle small --eval PICTURES --shards val-00000.tar --methods flow retinex trivial
 
-PICTURES holds folders named as the data sets: mit, shadow_moved, multi_illumination, photometric_stereo, photos, rivals;
+PICTURES holds folders named as the data sets: mit, shadow_moved, multi_illumination, photometric_stereo, photos, published;
 what is missing is left out. docs/measures.md says what each measure is. Baselines do not change with the model and are
 computed only when asked for.
 """
@@ -23,7 +23,7 @@ from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.scoring.datasets import MitDataset, ShardDataset, WhiteBalancedShardDataset
 from intrinsic_flow.benchmarks.scoring.methods import MethodOptions, add_options
 from intrinsic_flow.benchmarks.scoring.oracle import ORACLES
-from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Benchmark
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Benchmark, dataset_name
 from intrinsic_flow.benchmarks.scoring.protocols.measures import DenseMeasures
 from intrinsic_flow.benchmarks.scoring.runner import run
 from intrinsic_flow.cli.option_types import at_least
@@ -48,7 +48,7 @@ MEASURED = (
     Measured("mit", "mit", Benchmark(MitDataset, DenseMeasures()), oracle=True),
     *(
         Measured(name, name, BENCHMARKS[name][0])
-        for name in ("shadow_moved", "multi_illumination", "photometric_stereo", "photos", "rivals")
+        for name in ("shadow_moved", "multi_illumination", "photometric_stereo", "photos", "published")
     ),
 )
 
@@ -58,9 +58,10 @@ def measure(
 ) -> dict[str, list[dict[str, Any]]]:
     """Title of a set -> its rows, one for each method and layer. limit: of views of shards; None for all."""
     results = {}
+    there = {dataset_name(folder.name): folder for folder in pictures.iterdir() if folder.is_dir()} if pictures else {}
     for measured in MEASURED:
-        path = shards if measured.dataset == "shards" else pictures and pictures / measured.dataset
-        if path is None or (measured.dataset != "shards" and not path.is_dir()):
+        path = shards if measured.dataset == "shards" else there.get(measured.dataset)
+        if path is None:
             continue
         dataset, protocol = measured.benchmark.open(path), measured.benchmark.protocol
         names = list(dataset.names)[: limit if measured.dataset == "shards" else None]

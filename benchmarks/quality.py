@@ -32,7 +32,7 @@ from intrinsic_flow.benchmarks.report import (
 )
 from intrinsic_flow.benchmarks.scoring.datasets import MINIMUM_VALID_SHARE, Dataset
 from intrinsic_flow.benchmarks.scoring.methods import METHODS, MethodOptions, add_options
-from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record, protocols_of
+from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record, dataset_name, protocols_of
 from intrinsic_flow.benchmarks.scoring.protocols.base import LayerProtocol
 from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult, judge_view, run
 from intrinsic_flow.cli.option_types import at_least
@@ -100,7 +100,13 @@ def pictures(records: Sequence[Record], dataset: Dataset, protocol: Protocol, op
 def _parser() -> argparse.ArgumentParser:
     protocols = "; ".join(f"{name}: {', '.join(protocols_of(name))}" for name in sorted(BENCHMARKS))
     parser = command_parser("benchmarks.quality", __doc__)
-    parser.add_argument("--dataset", required=True, choices=sorted(BENCHMARKS), help="which data set the folder holds")
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        type=dataset_name,
+        choices=sorted(BENCHMARKS),
+        help="which data set the folder holds",
+    )
     parser.add_argument(
         "--data",
         required=True,

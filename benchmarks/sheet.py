@@ -1,15 +1,16 @@
 """Photographs beside our answers and those that other systems published, as one picture to judge by eye.
 
-    python -m benchmarks.sheet --rivals DIR --photos DIR -o sheet.png
+    python -m benchmarks.sheet --published DIR --photos DIR -o sheet.png
     python -m benchmarks.sheet --photos DIR --bundle small out/new -o before_and_after.png
 
 A row a photograph: the input; albedo and shading of each bundle; the albedo of each published system. Albedo is shown as
 it is, sRGB-encoded, shading under a factor that brings its 98th percentile to white. The folders are those of
-`benchmarks.quality` (`--dataset rivals`, `photos`); what the sheet shows belongs to its photographers: keep it to yourself.
+`benchmarks.quality` (`--dataset published`, `photos`); what the sheet shows belongs to its photographers: keep it to yourself.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.benchmarks.scoring.datasets.photos import PhotoDataset
-from intrinsic_flow.benchmarks.scoring.datasets.rivals import PublishedAnswers, RivalDataset
+from intrinsic_flow.benchmarks.scoring.datasets.published import PublishedAnswers, PublishedDataset
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
@@ -54,7 +55,8 @@ def sheet(rows: Sequence[np.ndarray]) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line where something cannot be read."""
     parser = command_parser("benchmarks.sheet", __doc__)
-    parser.add_argument("--rivals", type=Path, metavar="DIR", help="photographs with published answers")
+    parser.add_argument("--published", type=Path, metavar="DIR", help="photographs with published answers")
+    parser.add_argument("--rivals", type=Path, dest="published", help=argparse.SUPPRESS)  # as it was called
     parser.add_argument("--photos", type=Path, metavar="DIR", help="folder of photographs")
     parser.add_argument(
         "--bundle", nargs="+", default=["small"], metavar="small|PATH", help="model bundles (default: small)"
@@ -64,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the sheet, a PNG")
     args = parser.parse_args(arguments)
-    folders = ((RivalDataset, args.rivals), (PhotoDataset, args.photos))
+    folders = ((PublishedDataset, args.published), (PhotoDataset, args.photos))
     datasets = [kind(folder) for kind, folder in folders if folder is not None]
     if not datasets:
-        parser.error("--rivals, --photos: found neither, expected a folder of photographs")
+        parser.error("--published, --photos: found neither, expected a folder of photographs")
     rows = []
     with ExitStack() as opened:
         models = {name: opened.enter_context(Decomposer.load(name, "cpu")) for name in args.bundle}

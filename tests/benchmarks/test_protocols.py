@@ -300,7 +300,7 @@ def test_a_method_with_broken_output_is_named() -> None:
 
 
 def test_every_set_has_protocols_with_distinct_names_and_a_text() -> None:
-    assert {"arap", "hypersim", "iiw", "maw", "mit", "photos", "rivals", "saw", "shards"} <= set(BENCHMARKS)
+    assert {"arap", "hypersim", "iiw", "maw", "mit", "photos", "published", "saw", "shards"} <= set(BENCHMARKS)
     for dataset, benchmarks in BENCHMARKS.items():
         assert len(protocols_of(dataset)) == len(benchmarks)
         assert all(len(benchmark.protocol.text) > 100 for benchmark in benchmarks)

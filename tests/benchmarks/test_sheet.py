@@ -39,4 +39,4 @@ def test_every_photograph_and_bundle_and_published_answer_is_on_the_sheet(tmp_pa
 def test_a_sheet_of_nothing_is_wrong_usage(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         sheet.main(["-o", str(tmp_path / "sheet.png")])
-    assert ended.value.code == 2 and "--rivals, --photos: found neither" in capsys.readouterr().err
+    assert ended.value.code == 2 and "--published, --photos: found neither" in capsys.readouterr().err

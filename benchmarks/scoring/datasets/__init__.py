@@ -11,7 +11,7 @@ from intrinsic_flow.benchmarks.scoring.datasets.mit import MitDataset
 from intrinsic_flow.benchmarks.scoring.datasets.multi_illumination import MultiIlluminationDataset
 from intrinsic_flow.benchmarks.scoring.datasets.photometric_stereo import PhotometricStereoDataset
 from intrinsic_flow.benchmarks.scoring.datasets.photos import PhotoDataset
-from intrinsic_flow.benchmarks.scoring.datasets.rivals import RivalDataset
+from intrinsic_flow.benchmarks.scoring.datasets.published import PublishedDataset
 from intrinsic_flow.benchmarks.scoring.datasets.saw import SawDataset, SawShadingDataset
 from intrinsic_flow.benchmarks.scoring.datasets.shadow_moved import ShadowMovedDataset
 from intrinsic_flow.benchmarks.scoring.datasets.shards import ShardDataset, WhiteBalancedShardDataset
@@ -28,7 +28,7 @@ __all__ = [
     "MultiIlluminationDataset",
     "PhotoDataset",
     "PhotometricStereoDataset",
-    "RivalDataset",
+    "PublishedDataset",
     "Sample",
     "SawDataset",
     "SawShadingDataset",

@@ -17,7 +17,7 @@ from intrinsic_flow.benchmarks.scoring.datasets import (
     MultiIlluminationDataset,
     PhotoDataset,
     PhotometricStereoDataset,
-    RivalDataset,
+    PublishedDataset,
     SawDataset,
     SawShadingDataset,
     ShadowMovedDataset,
@@ -38,7 +38,7 @@ from intrinsic_flow.benchmarks.scoring.protocols.layers import (
 )
 from intrinsic_flow.benchmarks.scoring.protocols.measures import MaterialProtocol
 
-__all__ = ["BENCHMARKS", "Benchmark", "Column", "Protocol", "Record", "Score", "protocols_of"]
+__all__ = ["BENCHMARKS", "Benchmark", "Column", "Protocol", "Record", "Score", "dataset_name", "protocols_of"]
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,17 @@ BENCHMARKS: dict[str, list[Benchmark]] = {
         Benchmark(PhotometricStereoDataset, ContrastProtocol(expose=True)),
     ],
     "photos": [Benchmark(PhotoDataset, ContrastProtocol())],
-    "rivals": [Benchmark(RivalDataset, ContrastProtocol())],
+    "published": [Benchmark(PublishedDataset, ContrastProtocol())],
 }
+
+
+#: Names that data sets had, which commands and folders may still have.
+FORMER_NAMES = {"rivals": "published"}
+
+
+def dataset_name(text: str) -> str:
+    """A data set's name of today, for an option's text."""
+    return FORMER_NAMES.get(text, text)
 
 
 def protocols_of(dataset: str) -> dict[str, Benchmark]:

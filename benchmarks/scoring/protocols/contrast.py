@@ -10,7 +10,7 @@ import numpy as np
 
 from intrinsic_flow.benchmarks.scoring.baselines import Layers, Method
 from intrinsic_flow.benchmarks.scoring.datasets.base import Sample
-from intrinsic_flow.benchmarks.scoring.datasets.rivals import PublishedAnswers
+from intrinsic_flow.benchmarks.scoring.datasets.published import PublishedAnswers
 from intrinsic_flow.benchmarks.scoring.datasets.shadow_moved import CastShadows
 from intrinsic_flow.benchmarks.scoring.metrics import constancy, lmse
 from intrinsic_flow.benchmarks.scoring.metrics.cast_shadow import shadow_left

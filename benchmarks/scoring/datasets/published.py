@@ -1,4 +1,4 @@
-"""`rivals`: photographs with the answers that published systems gave, as their authors display them.
+"""`published`: photographs with the answers that published systems gave, as their authors display them.
 
     indoor/ID_input.png, indoor/ID_SYSTEM_r.png (or _R, _pred_alb; .jpg)    albedo
     outdoor/CASE_input.jpg, outdoor/CASE_SYSTEM_albedo.jpg
@@ -38,10 +38,10 @@ class PublishedAnswers:
         return None
 
 
-class RivalDataset(Dataset):
+class PublishedDataset(Dataset):
     """Photographs in alphabetical order, those of `indoor` first."""
 
-    name = "rivals"
+    name = "published"
     layout = "folders indoor and outdoor: PHOTO_input.png or .jpg, PHOTO_SYSTEM_{r,R,pred_alb,albedo}.png or .jpg"
     published = "the systems' supplementary pages"
     splits = ("all", "indoor", "outdoor")
