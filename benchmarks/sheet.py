@@ -5,7 +5,7 @@
 
 A row a photograph: the input; albedo and shading of each bundle; the albedo of each published system. Albedo is shown as
 it is, sRGB-encoded, shading under a factor that brings its 98th percentile to white. The folders are those of
-`benchmarks.quality` (`--dataset published`, `photos`); what the sheet shows belongs to its photographers: keep it to yourself.
+`benchmarks.quality` (`--dataset published`, `photos`); what it shows belongs to its photographers: keep it to yourself.
 """
 
 from __future__ import annotations
