@@ -144,8 +144,8 @@ def _onnx_models(bundle: Bundle, precision: Precision, options: Options) -> list
             {tensor.name: tensor.resolve(batch=size, **sizes) for tensor in spec.inputs} for size in sorted({1, batch or 1})
         ]
         samples, values = _warmup(spec, shapes, steps)
-        shared = (options.queue_delay, options.device, options.instances)
-        config = ModelConfig(spec, name, "onnxruntime", batch, *shared, warmup=samples, parameters=parameters)
+        delay, device, instances = options.queue_delay, options.device, options.instances
+        config = ModelConfig(spec, name, "onnxruntime", batch, delay, device, instances, 1, samples, parameters)
         return _Model(config, tuple(files), values)
 
     models = [model(graph, graph) for graph in NEEDED]
@@ -172,8 +172,8 @@ def _engine_models(bundle: Bundle, engines: Path, precision: Precision | None, o
             opt = shapes[0]
             shapes = [{name: (size, *shape[1:]) for name, shape in opt.items()} for size in sorted({1, batch})]
         samples, values = _warmup(spec, shapes, steps)
-        shared = (options.queue_delay, "gpu", options.instances, len(sidecar.profiles))
-        config = ModelConfig(spec, graph, "tensorrt", batch, *shared, warmup=samples)
+        delay, instances, profiles = options.queue_delay, options.instances, len(sidecar.profiles)
+        config = ModelConfig(spec, graph, "tensorrt", batch, delay, "gpu", instances, profiles, samples)
         models.append(_Model(config, ((sidecar.engine, FILES["tensorrt"]),), values))
     return [*models, _loop(bundle, sidecars["encoder"].set_precision, steps, max_batch, options)]
 

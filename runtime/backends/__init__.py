@@ -32,7 +32,6 @@ def open_backend(
     backend: str = "auto",
     *,
     threads: int | None = None,
-    spinning: bool = False,
     precision: Arithmetic | None = None,
     engines: Path | None = None,
     device: int = 0,
@@ -40,9 +39,8 @@ def open_backend(
     """Opens a backend by its name.
 
     backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
-    else.
-    threads: of the CPU backends. spinning: see `onnxruntime_cpu.OnnxRuntimeCpu`. engines: folder of TensorRT engines,
-    None for the bundle's own. device: CUDA's number of the GPU.
+    else. threads: of the CPU backends. engines: folder of TensorRT engines, None for the bundle's own. device: CUDA's number
+    of the GPU.
     precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
     reduced where backend and machine have it. TensorRT engines have the one that they were built in.
     Raises ValueError for an unknown backend, MissingExtraError where its library is not installed, RuntimeError where the
@@ -56,9 +54,7 @@ def open_backend(
         def opened(name: str) -> Backend:
             # OpenVINO only in its faster arithmetic, which it refuses on a CPU that has none.
             wanted: Arithmetic | None = "reduced" if name == "openvino" else precision
-            return open_backend(
-                bundle, name, threads=threads, spinning=spinning, precision=wanted, engines=engines, device=device
-            )
+            return open_backend(bundle, name, threads=threads, precision=wanted, engines=engines, device=device)
 
         return open_fastest(opened, device=device, exact=precision == "fp32")
     stored: Precision | None = None if precision is None else "fp32" if precision == "fp32" else "fp16"
@@ -83,4 +79,4 @@ def open_backend(
         return OnnxRuntimeProvider(bundle, backend, threads=threads)
     from intrinsic_flow.backends.onnxruntime_cpu import OnnxRuntimeCpu
 
-    return OnnxRuntimeCpu(bundle, threads=threads, spinning=spinning)
+    return OnnxRuntimeCpu(bundle, threads=threads)

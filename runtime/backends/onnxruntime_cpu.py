@@ -21,8 +21,8 @@ class OnnxRuntimeCpu(Backend):
     on its first run; all of them share one thread pool size.
 
     Tuning: `threads` at the number of physical cores is the fastest for one picture at a time; leave some free when
-    decoding and encoding video beside it. `spinning` lets idle threads wait actively, which keeps the cores busy
-    between frames and gains nothing when frames follow back to back.
+    decoding and encoding video beside it. Idle threads sleep: waiting actively would keep the cores busy between frames and
+    gain nothing when they follow back to back.
     """
 
     name = "cpu"
@@ -30,7 +30,7 @@ class OnnxRuntimeCpu(Backend):
     provider = "CPUExecutionProvider"
     on_cpu = True
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, spinning: bool = False) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         """threads: within an operator; None lets ONNX Runtime take the cores this process may use."""
         try:
             import onnxruntime
@@ -41,7 +41,6 @@ class OnnxRuntimeCpu(Backend):
         self._onnxruntime = onnxruntime
         self._bundle = bundle
         self._threads = _usable_threads() if threads is None else threads
-        self._spinning = spinning
         self._sessions: dict[str, Any] = {}
         self._closed = False
 
@@ -69,7 +68,7 @@ class OnnxRuntimeCpu(Backend):
         ort = self._onnxruntime
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self._spinning else "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Only errors: the runtime's warnings on constant folding concern whoever builds graphs, not who runs them.
         options.log_severity_level = 3
         path = self._bundle.path(graph)

@@ -96,9 +96,7 @@ def albedo_statistics(view: View) -> AlbedoStatistics | None:
         texture=_texture(log_albedo, view.mask),
         correlation=_correlation(inside, log_shading),
         contrast=float(inside.std() / max(log_image.std(), 1e-4)),
-        with_image=float(np.corrcoef(inside, log_image)[0, 1])
-        if min(inside.std(), log_image.std()) > 1e-4
-        else float("nan"),
+        with_image=_correlation(inside, log_image),
         warmth=float(np.log(color[0] / color[2])),
     )
 

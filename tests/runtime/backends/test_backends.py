@@ -37,11 +37,11 @@ def test_an_unknown_backend_is_refused_with_the_choices(tiny_bundle):
         open_backend(Bundle.load(tiny_bundle), "tpu")
 
 
-def test_one_thread_and_spinning_threads_give_the_same_result(tiny_bundle):
+def test_one_thread_and_two_give_the_same_result(tiny_bundle):
     bundle = Bundle.load(tiny_bundle)
     image = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
     one = open_backend(bundle, "cpu", threads=1)
-    two = open_backend(bundle, "cpu", threads=2, spinning=True)
+    two = open_backend(bundle, "cpu", threads=2)
     np.testing.assert_allclose(
         one.run("vae_encoder", {"albedo": image})["z"], two.run("vae_encoder", {"albedo": image})["z"], rtol=1e-6
     )
