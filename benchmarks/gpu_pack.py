@@ -11,7 +11,6 @@ or damaged before it writes anything. --packages downloads wheels for the other 
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from intrinsic_flow.benchmarks.report import write_json
@@ -30,43 +29,6 @@ from intrinsic_flow.errors import InputError
 MANIFEST, SITE = "pack.json", "site"
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
 _BLOCK = 1 << 20
-
-
-class _Slices(io.RawIOBase):
-    """A file to write to that becomes several of at most `size` bytes, `pack.00`, `pack.01`, ..."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self._folder, self._size, self._left = folder, size, 0
-        self.names: list[str] = []
-        self._file: io.BufferedWriter | None = None
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        written = 0
-        while written < len(view):
-            if not self._left:
-                self._next()
-            part = view[written : written + self._left]
-            assert self._file is not None
-            self._file.write(part)
-            written += len(part)
-            self._left -= len(part)
-        return written
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        super().close()
-
-    def _next(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self.names.append(f"pack.{len(self.names):02d}")
-        self._file = (self._folder / self.names[-1]).open("wb")
-        self._left = self._size
 
 
 def pack(folder: Path, files: Sequence[Path], slice_bytes: int) -> list[str]:
@@ -83,11 +45,18 @@ def pack(folder: Path, files: Sequence[Path], slice_bytes: int) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("pack.*"):
         old.unlink()
-    with _Slices(folder, slice_bytes) as slices, tarfile.open(fileobj=slices, mode="w|") as archive:
-        for path, name in zip(files, names):
-            archive.add(path.resolve(), name)
-    write_json(folder / MANIFEST, {"slices": {name: _digest(folder / name) for name in slices.names}, "names": names})
-    return slices.names
+    slices: dict[str, str] = {}
+    with tempfile.TemporaryFile(dir=folder) as whole:
+        with tarfile.open(fileobj=whole, mode="w") as archive:
+            for path, name in zip(files, names):
+                archive.add(path.resolve(), name)
+        whole.seek(0)
+        while part := whole.read(slice_bytes):
+            slice = folder / f"pack.{len(slices):02d}"
+            slice.write_bytes(part)
+            slices[slice.name] = sha256(part).hexdigest()
+    write_json(folder / MANIFEST, {"slices": slices, "names": names})
+    return list(slices)
 
 
 def unpack(folder: Path, target: Path) -> list[str]:
@@ -117,11 +86,8 @@ def unpack(folder: Path, target: Path) -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    digest = sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def download(packages: Sequence[str], python: str, folder: Path) -> None:

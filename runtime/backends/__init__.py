@@ -39,8 +39,8 @@ def open_backend(
     """Opens a backend by its name.
 
     backend: one of BACKENDS; "auto" takes the fastest that this machine has (`automatic`), every other name that and none
-    else. threads: of the CPU backends. engines: folder of TensorRT engines, None for the bundle's own. device: CUDA's number
-    of the GPU.
+    else. threads: of the CPU backends. engines: folder of TensorRT engines, None for the bundle's own. device: CUDA's
+    number of the GPU.
     precision: "fp32"; "reduced" for the backend's faster arithmetic (FP16 on GPUs, BF16 or FP16 in OpenVINO); None for
     reduced where backend and machine have it. TensorRT engines have the one that they were built in.
     Raises ValueError for an unknown backend, MissingExtraError where its library is not installed, RuntimeError where the
