@@ -17,7 +17,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.cli.option_types import at_least
+from intrinsic_flow.cli.pipeline import in_order
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import DONE, FAILED, command_parser
@@ -211,21 +212,20 @@ def inspect(
             except ShardError as error:
                 problems.append(str(error))
 
-    def work(item: _Item) -> _Result:
-        _, path, key, members = item
+    def work(item: _Item) -> tuple[str, str, _Result]:
+        split, path, key, members = item
         try:
             coded = decode_members(members)
-            return coded, measure(coded, sum(map(len, members.values())))
+            return split, key, (coded, measure(coded, sum(map(len, members.values()))))
         except (KeyError, ValueError, TypeError, cv2.error) as error:
             found = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-            return f"{path}: view {key}: found {found}, expected the members of a view"
+            return split, key, f"{path}: view {key}: found {found}, expected the members of a view"
 
     total = _count_views(shards)
     on_sheet = evenly(total, sheet_views)
     counter = ProgressCounter(progress, "inspected", total, "views")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for index, (item, result) in enumerate(_in_order(pool, work, items())):
-            split, _, key, _ = item
+        for index, (split, key, result) in enumerate(in_order(pool, work, items(), 32)):
             counter.advance()
             if isinstance(result, str):
                 problems.append(result)
@@ -245,20 +245,6 @@ def _count_views(shards: Sequence[tuple[str, Path]]) -> int:
         with suppress(ShardError):
             count += sum(unit_counts(path).values())
     return count
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[_Item], _Result], items: Iterator[_Item]
-) -> Iterator[tuple[_Item, _Result]]:
-    """(item, result) in the order of the items, with a bounded number in flight."""
-    flying = []
-    for item in items:
-        flying.append((item, pool.submit(work, item)))
-        if len(flying) > 32:
-            first, future = flying.pop(0)
-            yield first, future.result()
-    for item, future in flying:
-        yield item, future.result()
 
 
 def photo_statistics(folder: Path, side: int, progress: Progress) -> tuple[list[PictureStatistics], list[str]]:

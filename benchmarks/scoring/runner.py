@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +18,9 @@ from intrinsic_flow.benchmarks.scoring.baselines import Method
 from intrinsic_flow.benchmarks.scoring.datasets import Dataset
 from intrinsic_flow.benchmarks.scoring.methods import MethodOptions
 from intrinsic_flow.benchmarks.scoring.protocols import Protocol, Record
+from intrinsic_flow.cli.pipeline import in_order
+from intrinsic_flow.cli.progress import Counter
+from intrinsic_flow.cli.progress import Progress as ProgressLine
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,8 @@ def judge_views(
         return
     # Started afresh, not forked: ONNX Runtime's threads do not survive a fork.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (dataset, protocol, options))
-    waiting: deque[Future[ViewResult]] = deque()
     try:
-        for name in names:
-            waiting.append(pool.submit(_judge_in_worker, name))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(pool, _judge_in_worker, names, 2 * workers)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -145,23 +140,12 @@ def run(
     if done:
         print(f"{len(names) - len(rest)} of {len(names)} views were scored before", file=sys.stderr)
     if rest:
-        for result in _with_progress(judge_views(dataset, rest, protocol, options, workers), len(rest)):
+        shown = ProgressLine(quiet=False)
+        counter = Counter(shown, "scored", len(rest), "views")
+        for result in judge_views(dataset, rest, protocol, options, workers):
+            counter.advance()
             done[result.name] = result
             if progress:
                 progress.add(result)
+        shown.show("")
     return [done[name] for name in names]
-
-
-def _with_progress(results: Iterable[ViewResult], total: int) -> Iterator[ViewResult]:
-    """Pass results on, with rate and time left on stderr every few seconds (in place on a terminal)."""
-    start, terminal = time.monotonic(), sys.stderr.isatty()
-    printed = start
-    for number, result in enumerate(results, 1):
-        now = time.monotonic()
-        if now - printed >= (0.5 if terminal else 15) or (terminal and number == total):
-            rate = number / (now - start)
-            line = f"{number}/{total} views, {rate:.1f} a second, {(total - number) / rate:.0f} s left"
-            end = "\n" if not terminal or number == total else ""
-            print(f"\r\033[K{line}" if terminal else line, end=end, file=sys.stderr, flush=True)
-            printed = now
-        yield result

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from typing import Generic, TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
-
-_POLL_SECONDS = 0.1
+Result = TypeVar("Result")
 
 
 def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
@@ -17,42 +16,28 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
 
     The iterable's exceptions are raised here, after the items before them. Closing the generator stops the thread.
     """
-    # One item, or none and what ended the iterable.
-    ready: queue.Queue[tuple[list[Item], BaseException | None]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def offer(entry: tuple[list[Item], BaseException | None]) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(entry, timeout=_POLL_SECONDS)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        error: BaseException | None = None
-        try:
-            for item in items:
-                if not offer(([item], None)):
-                    return
-        except BaseException as raised:  # handed to the consumer
-            error = raised
-        offer(([], error))
-
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, "prefetch")
     try:
-        while True:
-            item, ended_by = ready.get()
-            if not item:
-                if ended_by is not None:
-                    raise ended_by
-                return
-            yield item[0]
+        ahead: deque[Future[Any]] = deque(pool.submit(next, iterator, end) for _ in range(depth))
+        while (item := ahead.popleft().result()) is not end:
+            ahead.append(pool.submit(next, iterator, end))
+            yield item
     finally:
-        stop.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)
+
+
+def in_order(
+    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], depth: int
+) -> Generator[Result, None, None]:
+    """`work` on the items in a pool, results in the items' order, at most `depth` of them under way."""
+    begun: deque[Future[Result]] = deque()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) >= depth:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 class Sink(Generic[Item]):
@@ -63,49 +48,34 @@ class Sink(Generic[Item]):
     """
 
     def __init__(self, consume: Callable[[Item], None], depth: int) -> None:
-        self._consume = consume
-        self._waiting: queue.Queue[Item] = queue.Queue(depth)
-        self._stop = threading.Event()
-        self._ended = threading.Event()
+        self._consume, self._depth = consume, depth
+        self._pool = ThreadPoolExecutor(1, "sink")
+        self._begun: deque[Future[None]] = deque()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="sink", daemon=True)
 
     def put(self, item: Item) -> None:
         """Hands over an item, waiting for room."""
-        while self._error is None:
-            try:
-                self._waiting.put(item, timeout=_POLL_SECONDS)
-                return
-            except queue.Full:
-                continue
-        raise self._error
+        while len(self._begun) > self._depth:
+            self._begun.popleft().result()
+        if self._error is not None:
+            raise self._error
+        self._begun.append(self._pool.submit(self._take, item))
 
     def __enter__(self) -> Sink[Item]:
-        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is not None:
-            self._stop.set()
-        self._ended.set()
         try:
-            self._thread.join()
+            self._pool.shutdown(cancel_futures=kind is not None)
         except BaseException:  # Ctrl-C while the last items are written
-            self._stop.set()
-            self._thread.join()
+            self._pool.shutdown(cancel_futures=True)
             raise
         if kind is None and self._error is not None:
             raise self._error
 
-    def _work(self) -> None:
-        try:
-            while not self._stop.is_set():
-                try:
-                    item = self._waiting.get(timeout=_POLL_SECONDS)
-                except queue.Empty:
-                    if self._ended.is_set():
-                        return
-                    continue
+    def _take(self, item: Item) -> None:
+        if self._error is None:
+            try:
                 self._consume(item)
-        except BaseException as error:  # handed to the producer
-            self._error = error
+            except BaseException as error:  # handed to the producer
+                self._error = error

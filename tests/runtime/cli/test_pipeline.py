@@ -73,16 +73,17 @@ def test_a_sinks_error_reaches_the_producer():
 
 
 def test_a_failing_block_drops_what_the_sink_has_not_begun_and_keeps_its_own_error():
-    gate, consumed = threading.Event(), []
+    begun, gate, consumed = threading.Event(), threading.Event(), []
 
     def consume(number):
+        begun.set()
         gate.wait(5)
         consumed.append(number)
 
     with pytest.raises(ValueError, match="mine"), Sink(consume, depth=5) as sink:
         for number in range(5):
             sink.put(number)
-        wait_until(lambda: sink._waiting.qsize() == 4)
+        assert begun.wait(5)
         threading.Timer(0.05, gate.set).start()
         raise ValueError("mine")
     assert consumed == [0]
