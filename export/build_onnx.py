@@ -21,7 +21,6 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ from intrinsic_flow.export.untrained import source as untrained_source
 from intrinsic_flow.export.untrained import untrained_model
 from intrinsic_flow.export.verify import VerificationError, check_graphs_of_weights, largest_activations, verify
 from intrinsic_flow.export.weights import load_model, round_weights, save_weights
-from intrinsic_flow.media.atomic_file import replace_folder
+from intrinsic_flow.media.atomic_file import replace_folder_when_complete
 from intrinsic_flow.train.checkpoint import CheckpointError, load_run
 from intrinsic_flow.train.networks.config import LATENT_CHANNELS
 from intrinsic_flow.train.networks.guided_upsampler import CONSTANTS
@@ -88,10 +87,7 @@ def build_bundle(
     _check_target(bundle)
     model = round_weights(model)
     cases = [procedural_case(), *map(photo_case, images), *random_cases()]
-    bundle.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{bundle.name}-", dir=bundle.parent) as temporary:
-        folder = Path(temporary) / bundle.name
-        folder.mkdir()
+    with replace_folder_when_complete(bundle) as folder:
         if origin is not None:
             _take_over(origin, folder)
         if not (folder / NOISE).exists():
@@ -115,7 +111,7 @@ def build_bundle(
             upsampler=CONSTANTS,
         )
         Bundle.load(folder, verify=True)
-        _publish(folder, bundle, Path(temporary))
+        _keep_others(bundle, folder)
     return report
 
 
@@ -214,15 +210,13 @@ def _check_untrained(source: Mapping[str, object], bundle: Path) -> None:
         raise InputError(bundle, "random weights for a shipped model", "a folder outside the shipped models")
 
 
-def _publish(folder: Path, bundle: Path, temporary: Path) -> None:
-    """Puts the finished folder in the place of `bundle`, with what lay there and is not the build's own."""
-    if bundle.exists():
-        own = {MANIFEST, WEIGHTS, NOISE, *all_graph_specs(NetworkInterface((1, 1, 1)))}
-        for extra in bundle.iterdir():
-            if extra.name not in own:
-                copy = shutil.copytree if extra.is_dir() else shutil.copy2
-                copy(extra, folder / extra.name)
-    replace_folder(folder, bundle, temporary / "old")
+def _keep_others(bundle: Path, folder: Path) -> None:
+    """Copies to the finished folder what lies in `bundle`, whose place it takes, and is not the build's own."""
+    own = {MANIFEST, WEIGHTS, NOISE, *all_graph_specs(NetworkInterface((1, 1, 1)))}
+    for extra in bundle.iterdir() if bundle.exists() else ():
+        if extra.name not in own:
+            copy = shutil.copytree if extra.is_dir() else shutil.copy2
+            copy(extra, folder / extra.name)
 
 
 @program("export.build_onnx", CheckpointError, ExportError, VerificationError, ValueError)

@@ -13,12 +13,10 @@ Nothing is uploaded: the command says how.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +28,8 @@ from intrinsic_flow.decomposition.bundle import MANIFEST, SIDE_MULTIPLE, Bundle
 from intrinsic_flow.decomposition.hub import REPOSITORY_NAME
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.graphs.one_file import one_file
+from intrinsic_flow.json_file import write_json
+from intrinsic_flow.media.atomic_file import replace_folder_when_complete
 
 OWN_LICENSE = "apache-2.0"
 TAG = "v1"
@@ -51,27 +51,18 @@ def write_repository(bundle: Bundle, output: Path, *, repository: str, license: 
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise InputError(output, "a folder with files" if output.is_dir() else "a file", "a name that is free")
     bundle.verify()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
-        folder = Path(temporary) / output.name
-        (folder / "onnx").mkdir(parents=True)
+    with replace_folder_when_complete(output) as folder:
+        (folder / "onnx").mkdir()
         for file in (MANIFEST, *bundle.manifest["files"]):
             shutil.copyfile(bundle.folder / file, folder / file)
         for precision, file in ONNX_FILES.items():
             onnx.save(one_file(bundle, "fp32" if precision == "fp32" else "fp16"), folder / file)
-        _write_json(folder / "config.json", _config(bundle))
-        _write_json(folder / "preprocessor_config.json", _preprocessor())
+        write_json(folder / "config.json", _config(bundle))
+        write_json(folder / "preprocessor_config.json", _preprocessor())
         (folder / "README.md").write_text(_card(bundle, repository, license), encoding="utf-8")
         if license == OWN_LICENSE:
             (folder / "LICENSE").write_text(_license_text(), encoding="utf-8")
-        if output.exists():
-            output.rmdir()
-        os.rename(folder, output)
     return sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
-
-
-def _write_json(path: Path, values: object) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _config(bundle: Bundle) -> dict[str, object]:

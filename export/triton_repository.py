@@ -25,7 +25,6 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,7 +39,7 @@ from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, WEIGHTS, Bundle, 
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.export.triton.config import FILES, Device, ModelConfig, WarmupSample
-from intrinsic_flow.media.atomic_file import replace_folder
+from intrinsic_flow.media.atomic_file import replace_folder_when_complete
 
 LOOP = "decompose"
 MODELS = (*NEEDED, LOOP)
@@ -116,13 +115,10 @@ def write_repository(
         models = _onnx_models(bundle, precision or "fp32", options)
     else:
         models = _engine_models(bundle, engines, precision, options)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
-        folder = Path(temporary) / output.name
+    with replace_folder_when_complete(output) as folder:
         weights: Path | None = None
         for model in models:
             weights = _write_model(model, folder / model.config.name, options.version, weights) or weights
-        replace_folder(folder, output, Path(temporary) / "old")
     return [model.config for model in models]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,14 +38,19 @@ def write_complete(path: str | os.PathLike[str], content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def replace_folder(folder: Path, target: Path, old: Path) -> None:
-    """Puts a finished folder in the place of `target`, which becomes `old` if it exists; the first of these two renames is
-    undone if the second fails."""
-    if target.exists():
-        os.rename(target, old)
-    try:
-        os.rename(folder, target)
-    except BaseException:
-        if old.exists():
-            os.rename(old, target)
-        raise
+@contextmanager
+def replace_folder_when_complete(target: Path) -> Iterator[Path]:
+    """Yields a new folder, which takes the place of `target` if the block succeeds; if not, that stays as it was."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
+        folder, old = Path(temporary) / target.name, Path(temporary) / "old"
+        folder.mkdir()
+        yield folder
+        if target.exists():
+            os.rename(target, old)
+        try:
+            os.rename(folder, target)
+        except BaseException:
+            if old.exists():
+                os.rename(old, target)
+            raise
