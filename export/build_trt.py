@@ -71,9 +71,38 @@ def build_engines(
     graphs = [
         graph for graph in ENGINE_GRAPHS if graph in REQUIRED_GRAPHS or bundle.has(graph, graph_precision(graph, precision))
     ]
+
+    def describe(graph: str) -> EngineSidecar:
+        """What is to be built, without the engine's own facts."""
+        own = graph_precision(graph, precision)
+        onnx = bundle.path(graph, own)
+        spec = bundle.spec(graph, own)
+        files = bundle.manifest["files"]
+        return EngineSidecar(
+            graph=graph,
+            onnx=graph_file(graph, own),
+            onnx_sha256=files[onnx.name]["sha256"],
+            weights_sha256=files[WEIGHTS]["sha256"],
+            precision=own,
+            set_precision=precision,
+            flavor=target.flavor,
+            version=target.trt.__version__,
+            compute_capabilities=target.compute_capabilities,
+            gpu=target.gpu.name if target.gpu else None,
+            hardware=target.hardware,
+            version_compatible=target.flavor == "tensorrt" and target.compatible,
+            options={"optimization_level": optimization_level, "strongly_typed": True, "tf32": False},
+            tensors=(),
+            profiles=profiles(spec, shapes),
+            plan_sha256="",
+            plan_bytes=0,
+            platform=platform_name(),
+            path=folder / f"{graph}{SIDECAR_SUFFIX}",
+        )
+
     for number, graph in enumerate(graphs, 1):
         label = f"[{number}/{len(graphs)}] {graph}"
-        wanted = _describe(bundle, graph, precision, target, shapes, optimization_level, folder)
+        wanted = describe(graph)
         if (kept := _unchanged(wanted)) is not None:
             progress.log(f"{label}: unchanged")
             sidecars.append(kept)
@@ -98,43 +127,6 @@ def build_engines(
         left = f"; about {duration(sum(seconds) / len(seconds) * more)} left" if more else ""
         progress.log(f"{label}: {len(built.engine) / 1e6:.1f} MB in {seconds[-1]:.1f} s, {checks}{left}")
     return sidecars
-
-
-def _describe(
-    bundle: Bundle,
-    graph: str,
-    precision: Precision,
-    target: Target,
-    shapes: Shapes,
-    optimization_level: int | None,
-    folder: Path,
-) -> EngineSidecar:
-    """The sidecar of what is to be built, without the engine's own facts."""
-    own = graph_precision(graph, precision)
-    onnx = bundle.path(graph, own)
-    spec = bundle.spec(graph, own)
-    files = bundle.manifest["files"]
-    return EngineSidecar(
-        graph=graph,
-        onnx=graph_file(graph, own),
-        onnx_sha256=files[onnx.name]["sha256"],
-        weights_sha256=files[WEIGHTS]["sha256"],
-        precision=own,
-        set_precision=precision,
-        flavor=target.flavor,
-        version=target.trt.__version__,
-        compute_capabilities=target.compute_capabilities,
-        gpu=target.gpu.name if target.gpu else None,
-        hardware=target.hardware,
-        version_compatible=target.flavor == "tensorrt" and target.compatible,
-        options={"optimization_level": optimization_level, "strongly_typed": True, "tf32": False},
-        tensors=(),
-        profiles=profiles(spec, shapes),
-        plan_sha256="",
-        plan_bytes=0,
-        platform=platform_name(),
-        path=folder / f"{graph}{SIDECAR_SUFFIX}",
-    )
 
 
 def _unchanged(wanted: EngineSidecar) -> EngineSidecar | None:
