@@ -139,8 +139,7 @@ def train_once(config: TrainingConfig, folder: Path) -> dict[str, Any]:
     # Graphs that the last experiment compiled are of no use to this one and count towards torch's limit.
     torch.compiler.reset()
     try:
-        train = vae.train if isinstance(config, VaeConfig) else flow.train
-        scores = train(config, folder, resume=(folder / CHECKPOINT).is_file())
+        scores = _train(config, folder, resume=(folder / CHECKPOINT).is_file())
     except TrainingStopped as error:
         result: dict[str, Any] = {"stopped": str(error)}
     else:
@@ -148,6 +147,13 @@ def train_once(config: TrainingConfig, folder: Path) -> dict[str, Any]:
         result = {"step": step, "validation": scores}
     write_json(folder / FINISHED, result)
     return result
+
+
+def _train(config: TrainingConfig, folder: Path, resume: bool) -> dict[str, float]:
+    if isinstance(config, VaeConfig):
+        return vae.train(config, folder, resume)
+    assert isinstance(config, FlowConfig)
+    return flow.train(config, folder, resume)
 
 
 def score_run(run: Path, datasets: Mapping[str, list[Sample]], steps: int, device: str) -> dict[str, float]:
