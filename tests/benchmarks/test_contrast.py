@@ -14,7 +14,7 @@ from intrinsic_flow.benchmarks.scoring.baselines import TRIVIAL, Layers
 from intrinsic_flow.benchmarks.scoring.datasets import (
     MultiIlluminationDataset,
     PhotometricStereoDataset,
-    RivalDataset,
+    PublishedDataset,
     Sample,
     ShadowMovedDataset,
     ShardDataset,
@@ -184,7 +184,7 @@ def test_published_answers_are_rows_beside_the_methods_without_the_frames_drawn_
     write(tmp_path / "outdoor" / "case1_someone_2024_albedo.png", framed)
     write(tmp_path / "outdoor" / "case1_someone_2024_shading.png", framed)
     write(tmp_path / "outdoor" / "case1_other_pred_alb.png", squashed)
-    sample = RivalDataset(tmp_path).load("outdoor/case1")
+    sample = PublishedDataset(tmp_path).load("outdoor/case1")
     assert not sample.mask[10, 5:30].any() and sample.mask[20:].all()
     answers = ContrastProtocol().answers(sample, {})
     assert sorted(answers) == ["other", "someone_2024"]
