@@ -58,7 +58,7 @@ def test_denoised_view_is_what_many_samples_give(view):
     from intrinsic_flow.train.rendering.tracing.assembly import assemble
     from intrinsic_flow.train.rendering.tracing.integrator import render_layers
 
-    truth = render_layers(assemble(window_room()), INSIDE, QUALITY.size, 1024, 5)
+    truth = render_layers(assemble(window_room()), INSIDE, QUALITY.size, 512, 5)
     assert view.image.mean() == pytest.approx(truth.image.mean(), rel=0.03)
     for k in range(3):
         expected = truth.diffuse.mean(0)[k] / np.maximum(truth.albedo, 4e-3)
