@@ -13,7 +13,7 @@ from intrinsic_flow.train.networks.model import IntrinsicFlow
 from intrinsic_flow.train.networks.vae import AlbedoVAE
 
 CHECKPOINT = "checkpoint.pt"
-PATH_OPTIONS = ("data", "cache", "network", "vae", "perceptual_weights", "pretrained_weights")
+PATH_OPTIONS = ("data", "cache", "network", "vae", "perceptual_weights", "pretrained_weights", "prints")
 
 
 class CheckpointError(Exception):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -320,12 +321,16 @@ def test_a_run_of_the_other_stage_is_refused(vae_run):
 
 def test_a_decoder_that_sees_the_image_is_trained_and_the_latent_space_stays(tmp_path, tiny_options, flow_run):
     options = {**tiny_options, "steps": 3, "decoder_image": True, "gradient_weight": 0.5, "white_balanced": True}
-    options |= {"agreement_weight": 0.5, "soft_light": 0.5, "log_every": 1}
+    prints = tmp_path / "bank" / "prints.npy"
+    prints.parent.mkdir()
+    np.save(prints, np.full((2, 4, 16, 16), 200, np.uint8))
+    options |= {"agreement_weight": 0.5, "soft_light": 0.5, "prints": str(prints), "print_share": 1.0, "log_every": 1}
     flow.train(FlowConfig(**options), tmp_path, init=str(flow_run))
     before, after = load_run(flow_run)[0].state_dict(), load_run(tmp_path)[0].state_dict()
     changed = {name for name, value in after.items() if name not in before or not torch.equal(value, before[name])}
     logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert all("agreement" in row for row in logged if "velocity" in row)
+    assert load_run(tmp_path)[1]["training"]["prints"] == "prints.npy"
     assert any(name.startswith("vae.decoder.joins.") for name in changed)
     assert any(name.startswith("vae.decoder.stage2.") for name in changed)
     assert not any(name.startswith(("vae.encoder.", "vae.latent_")) for name in changed)
