@@ -17,7 +17,7 @@ from intrinsic_flow.train.data.augment import (
     random_batch,
     saturated,
 )
-from intrinsic_flow.train.data.degrade import degrade, jpeg_like, linear_to_srgb, srgb_to_linear
+from intrinsic_flow.train.data.degrade import blur_or_sharpen, degrade, jpeg_like, linear_to_srgb, srgb_to_linear
 from intrinsic_flow.train.data.draws import Draws, PairedDraws, paired
 from intrinsic_flow.train.data.patterns import paint, random_field, shapes, stripes, transmittance
 from intrinsic_flow.train.data.prints import load_prints, printed
@@ -187,7 +187,10 @@ def test_degradation_of_strength_zero_is_none():
 
 
 def test_degraded_images_stay_in_range_and_near_the_original():
-    image = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    # Of some size each, as things in a picture: white noise would be all detail, which sharpening doubles.
+    image = (
+        torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0)).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    )
     result = degrade(image, 1.0, draws(0, 16))
     assert result.min() >= 0 and result.max() <= 1
     assert not torch.equal(result, image)
@@ -402,3 +405,13 @@ def test_paired_draws_give_one_view_in_two_lights(views):
     assert surface.max() < 1e-6
     assert ((pair.image[:2] - pair.image[2:]).abs() * valid).mean() > 0.01
     assert paired(torch.arange(5)).tolist() == [0, 1, 0, 1, 4]
+
+
+def test_a_camera_sharpens_some_images_and_blurs_others():
+    generator = torch.Generator().manual_seed(0)
+    image = 0.3 + 0.2 * torch.rand(4, 3, 32, 32, generator=generator)
+    amount = torch.tensor([0.5, -0.5, 0.0, -0.9]).reshape(4, 1, 1, 1)
+    ratio = blur_or_sharpen(image, amount).std((1, 2, 3)) / image.std((1, 2, 3))
+    assert ratio[0] < 0.7 and ratio[1] > 1.3 and ratio[2] == 1 and ratio[3] > ratio[1]
+    # A flat picture has nothing to sharpen.
+    torch.testing.assert_close(blur_or_sharpen(torch.full_like(image, 0.4), amount), torch.full_like(image, 0.4))

@@ -1,4 +1,4 @@
-"""What cameras and files do to an image between the light and us: tone curves, blur, noise, JPEG, 8 bits.
+"""What cameras and files do to an image between the light and us: tone curves, blur, sharpening, noise, JPEG, 8 bits.
 
 All of it on linear images in [0, 1], batched, drawn for each image, never on the target.
 """
@@ -28,6 +28,10 @@ _JPEG_TABLE = torch.tensor(
     ],
     dtype=torch.float32,
 )
+
+
+# Shares of the images that are softer than their light, and that a camera has sharpened.
+_BLURRED, _SHARPENED = 0.25, 0.4
 
 
 def linear_to_srgb(x: Tensor) -> Tensor:
@@ -67,8 +71,8 @@ def jpeg_like(srgb: Tensor, quality_scale: Tensor) -> Tensor:
     return torch.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], 1).clamp(0, 1)
 
 
-def _blur(encoded: Tensor, amount: Tensor) -> Tensor:
-    """Mix (B, 3, H, W) with its means over 3x3 pixels, by amount (B, 1, 1, 1)."""
+def blur_or_sharpen(encoded: Tensor, amount: Tensor) -> Tensor:
+    """Mix (B, 3, H, W) with its means over 3x3 pixels, by amount (B, 1, 1, 1); below 0 an unsharp mask, with halos."""
     return torch.lerp(encoded, windows(F.pad(encoded, (1, 1, 1, 1), mode="replicate"), 3, torch.add) / 9, amount)
 
 
@@ -91,7 +95,9 @@ def degrade(image: Tensor, strength: float, draws: Draws) -> Tensor:
     encoded = encoded.clamp(min=1e-6).pow(power)
     encoded = encoded + contrast * (encoded * encoded * (3 - 2 * encoded) - encoded)
 
-    encoded = on_rows(_blur, encoded, strength * uniform() * (uniform() < 0.25))
+    amount, choice = strength * uniform(), uniform()
+    amount = torch.where(choice < _BLURRED, amount, torch.where(choice > 1 - _SHARPENED, -amount, torch.zeros_like(amount)))
+    encoded = on_rows(blur_or_sharpen, encoded, amount)
 
     sigma = strength * 0.03 * uniform() * (uniform() < 0.5)
     noise = draws.normal(*image.shape[1:])
