@@ -383,7 +383,7 @@ def _light_by_day(b: SceneBuilder, windows: list[tuple[Wall, Opening]], white: W
     if b.chance(0.6):
         wall, _ = b.choice(windows)
         outward = np.degrees(np.arctan2(wall.frame[1, 1], wall.frame[0, 1]))
-        b.sun = make_sun(b, outward + rng.uniform(-62, 62), rng.uniform(10, 52), b.log_uniform(3, 16), white)
+        b.sun = make_sun(b, outward + rng.uniform(-62, 62), rng.uniform(10, 52), b.log_uniform(2.5, 12), white)
     return power
 
 
