@@ -152,7 +152,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         (["--size", "3x4x5"], "WIDTHxHEIGHT"),
         (["--samples", "24"], "expected a multiple of 16"),
         (["--workers", "0"], "expected at least 1"),
-        (["--large-share", "2"], "expected a share between 0 and 1"),
+        (["--large-share", "2"], "found 2, expected 0 to 1"),
     ],
 )
 def test_wrong_usage_is_named(tmp_path, capsys, options, message):
