@@ -155,7 +155,7 @@ def test_backends_that_compute_different_things_are_warned_of(exported_bundle) -
 def test_every_batch_resolution_and_step_count_is_measured(exported_bundle) -> None:
     bundle = Bundle.load(exported_bundle)
     options = {"batches": [1, 2], "resolutions": [32, 64], "steps": [1, 3], "threads": 1, "rounds": 1, "processes": False}
-    rows = [row for row in measure(bundle, ["onnxruntime-cpu"], **options)["rows"] if row["graph"] == "network"]
+    rows = [row for row in measure(bundle, ["cpu"], **options)["rows"] if row["graph"] == "network"]
     found = {(row["batch"], row["resolution"], row["steps"]) for row in rows}
     assert found == {(b, r, s) for b in (1, 2) for r in (32, 64) for s in (1, 3)}
 
