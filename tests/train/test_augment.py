@@ -415,3 +415,10 @@ def test_a_camera_sharpens_some_images_and_blurs_others():
     assert ratio[0] < 0.7 and ratio[1] > 1.3 and ratio[2] == 1 and ratio[3] > ratio[1]
     # A flat picture has nothing to sharpen.
     torch.testing.assert_close(blur_or_sharpen(torch.full_like(image, 0.4), amount), torch.full_like(image, 0.4))
+
+
+def test_a_sharpened_image_of_black_and_white_stays_one():
+    checks = ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float().expand(8, 3, 16, 16)
+    for seed in range(8):
+        result = degrade(checks, 1.0, draws(seed, 8))
+        assert torch.isfinite(result).all() and result.min() >= 0 and result.max() <= 1

@@ -72,8 +72,11 @@ def jpeg_like(srgb: Tensor, quality_scale: Tensor) -> Tensor:
 
 
 def blur_or_sharpen(encoded: Tensor, amount: Tensor) -> Tensor:
-    """Mix (B, 3, H, W) with its means over 3x3 pixels, by amount (B, 1, 1, 1); below 0 an unsharp mask, with halos."""
-    return torch.lerp(encoded, windows(F.pad(encoded, (1, 1, 1, 1), mode="replicate"), 3, torch.add) / 9, amount)
+    """Mix (B, 3, H, W) with its means over 3x3 pixels, by amount (B, 1, 1, 1); below 0 an unsharp mask, with halos.
+    The result is in [0, 1] as the codes of a file are.
+    """
+    means = windows(F.pad(encoded, (1, 1, 1, 1), mode="replicate"), 3, torch.add) / 9
+    return torch.lerp(encoded, means, amount).clamp(0, 1)
 
 
 def degrade(image: Tensor, strength: float, draws: Draws) -> Tensor:
