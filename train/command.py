@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import yaml
 
 from intrinsic_flow.commands import command_parser
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.atomic_file import write_complete
 from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from intrinsic_flow.train.config import (
@@ -93,7 +94,7 @@ def exit_with_one_line(main: Callable[[], None]) -> None:
     try:
         main()
         leave_processes()
-    except (ConfigError, ShardError, CheckpointError, PerceptualError) as error:
+    except (ConfigError, ShardError, CheckpointError, PerceptualError, InputError) as error:
         _fail(str(error), 2)
     except TrainingStopped as error:
         _fail(str(error), 1)

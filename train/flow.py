@@ -99,7 +99,7 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         model.vae.load_state_dict(vae.state_dict(), strict=not network.decoder_image)
         if not model.encoder.start_from(vae.encoder):
             log.info("network %s: the conditioning encoder starts from random weights", network.name)
-    perceptual = open_perceptual(config)
+    perceptual, augment = open_perceptual(config), augmentation(config)
     session = open_session(config)
     processes = session.processes
     perceptual = perceptual and session.place(perceptual)
@@ -128,7 +128,6 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         conditioned = processes.wrap(conditioned)
     encode, decoding = session.prepare(model.vae.encode), session.prepare(Decode(model.vae))
     decode = processes.wrap(decoding) if network.decoder_image else decoding
-    augment = augmentation(config)
     image_losses, product = ImageLosses(config), Product()
     weights = {
         "velocity": 1.0,

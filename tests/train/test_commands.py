@@ -306,6 +306,17 @@ def test_wrong_usage_is_one_line_and_status_2(tmp_path, capsys, handled_signals,
     assert not (tmp_path / "run").exists()
 
 
+def test_a_missing_bank_of_prints_is_one_line_and_status_2(tmp_path, capsys, handled_signals, flow_run):
+    arguments = ["--data", "procedural", "--network", "tiny", "--perceptual-network", "none", "--steps", "1"]
+    arguments += ["--init", str(flow_run), "--prints", str(tmp_path / "none.npy"), "-o", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as ended:
+        command.exit_with_one_line(lambda: flow.main(arguments))
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.count("\n") == 1 and "none.npy: found No such file or directory" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_wrong_usage_ends_the_process_so_too(tmp_path):
     arguments = ["--data", "no/such/folder", "--steps", "1", "--perceptual-network", "none", "-o", str(tmp_path / "run")]
     result = subprocess.run([sys.executable, "-m", "train.vae", *arguments], capture_output=True, text=True, timeout=120)
