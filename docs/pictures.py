@@ -1,6 +1,6 @@
 """Makes the pages' pictures of the shipped model anew: docs/preview.jpg and docs/demo.jpg.
 
-python docs/pictures.py                       # both
+    python docs/pictures.py                       # both
     python docs/pictures.py preview               # input, albedo and shading of two examples
     python docs/pictures.py demo                  # the demo in Chromium, a wall painted and the light made warm
 
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import generated  # noqa: F401 (lets the script see the tree that it lies in)
 import numpy as np
 
 from intrinsic_flow import Decomposer
@@ -30,17 +31,11 @@ WALL = (0.4, 0.42)
 
 
 def preview() -> None:
-    """Input | albedo | shading (its 99th percentile white) of two examples, 1500 pixels wide."""
-    rows = []
+    """Input | albedo | shading of two examples, 1500 pixels wide."""
     with Decomposer.load("small", "cpu") as model:
-        for name in EXAMPLES:
-            picture = cv2.imread(str(REPOSITORY / "examples" / f"{name}.png"))[..., ::-1]
-            result = model.decompose(np.ascontiguousarray(picture))
-            shading = result.shading / np.percentile(result.shading.max(axis=2), 99)
-            layers = [np.rint(linear_to_srgb(np.clip(x, 0, 1)) * 255).astype(np.uint8) for x in (result.albedo, shading)]
-            row = np.hstack([picture, *layers])
-            rows.append(cv2.resize(row, (1500, round(1500 * row.shape[0] / row.shape[1])), interpolation=cv2.INTER_AREA))
-    cv2.imwrite(str(REPOSITORY / "docs" / "preview.jpg"), np.vstack(rows)[..., ::-1], QUALITY)
+        rows = [model.decompose(REPOSITORY / "examples" / f"{name}.png").side_by_side(500) for name in EXAMPLES]
+    codes = np.rint(linear_to_srgb(np.vstack(rows)) * 255).astype(np.uint8)
+    cv2.imwrite(str(REPOSITORY / "docs" / "preview.jpg"), codes[..., ::-1], QUALITY)
 
 
 def demo() -> None:

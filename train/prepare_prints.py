@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.media.atomic_file import replace_when_complete
@@ -63,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("train.prepare_prints", __doc__)
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="the bank, .npy")
     parser.add_argument("--assets", type=Path, metavar="DIR", help="folder with fonts/ and prints/")
-    parser.add_argument("--count", type=int, default=600, metavar="N", help="how many prints (default: 600)")
+    parser.add_argument("--count", type=at_least(1), default=600, metavar="N", help="how many prints (default: 600)")
     parser.add_argument("--seed", type=int, default=0, help="what is drawn (default: 0)")
     parser.add_argument("--quiet", action="store_true", help="print problems only")
     return parser
@@ -72,10 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 @program("prepare_prints", interrupted="interrupted, no file written")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = build_parser()
-    options = parser.parse_args(argv)
-    if options.count < 1:
-        parser.error(f"argument --count: found {options.count}, expected at least 1")
+    options = build_parser().parse_args(argv)
     assets = None if options.assets is None else Assets.open(options.assets)
     bank: np.ndarray = np.empty((options.count, 4, SIZE, SIZE), np.uint8)
     with lettering.fonts(() if assets is None else assets.fonts):

@@ -19,8 +19,8 @@ def limit_threads(threads: int) -> None:
 
 
 def _denoise(light: np.ndarray, normal: np.ndarray, albedo: np.ndarray) -> np.ndarray:
-    """By the smaller of OIDN's networks: half the seconds of the larger one, edges as sharp, and 3 to 8% more of what noise
-    leaves in the shading.
+    """By the smaller of OIDN's networks: half the seconds of the larger one, edges as sharp, and up to 8% more of what
+    noise leaves in the shading.
     """
     try:
         import pyoidn
