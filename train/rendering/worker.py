@@ -130,10 +130,12 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
     from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
     from intrinsic_flow.train.rendering.tracing.views import (
         RejectedView,
+        clipped,
         judge,
         lamp_gains,
         render_view,
         vignetted,
+        white_level,
         with_gains,
     )
 
@@ -150,6 +152,7 @@ def render_scene(job: SceneJob, library: Library, quality: Quality) -> Rendered:
 
     def keep(key: str, rendered: View, lit: Scene, fields: dict[str, object]) -> bool:
         lifted = with_gains(rendered, lamp_gains(rendered, np.random.default_rng([job.seed, 2])))
+        lifted = clipped(lifted, white_level(lifted, np.random.default_rng([job.seed, 8])))
         lens = np.random.default_rng([job.seed, 5])
         if lens.random() < VIGNETTED:
             lifted = vignetted(lifted, float(lens.uniform(0.1, 0.55)))
@@ -178,7 +181,15 @@ def render_clip(job: ClipJob, library: Library, quality: Quality) -> Rendered:
     """All frames of a clip, or none where its first frame does not pass judgement."""
     from intrinsic_flow.train.rendering.tracing.assembly import AssembledScene, assemble
     from intrinsic_flow.train.rendering.tracing.cameras import choose_cameras
-    from intrinsic_flow.train.rendering.tracing.views import RejectedView, judge, lamp_gains, render_view, with_gains
+    from intrinsic_flow.train.rendering.tracing.views import (
+        RejectedView,
+        clipped,
+        judge,
+        lamp_gains,
+        render_view,
+        white_level,
+        with_gains,
+    )
 
     scene = generate(job.seed, library, job.kinds)
     assembled = assemble(scene)
@@ -200,11 +211,12 @@ def render_clip(job: ClipJob, library: Library, quality: Quality) -> Rendered:
         view = last[2]
         if gains is None:
             gains = lamp_gains(view, np.random.default_rng([job.seed, 2]))
+            white = white_level(with_gains(view, gains), np.random.default_rng([job.seed, 8]))
             try:
-                judge(with_gains(view, gains), scene.isolated)
+                judge(clipped(with_gains(view, gains), white), scene.isolated)
             except RejectedView as reason:
                 return Rendered([], Counter({str(reason): 1}))
-        view = with_gains(view, gains * frame.gains)
+        view = clipped(with_gains(view, gains * frame.gains), white)
         fields = {"clip": job.unit, "frame": index, "frames": job.frames, "fps": job.fps, "clip_kind": job.kind}
         if index in clip.cuts:
             fields["cut"] = True

@@ -21,6 +21,8 @@ GENERATORS: dict[str, dict[Callable[[np.random.Generator], Patterned], float]] =
         mineral.peeling: 0.6,
         timber.siding: 0.7,
     },
+    "worn": {mineral.worn: 1},
+    "soiled": {mineral.soiled: 1},
     "ceiling": {mineral.ceiling_paint: 4, mineral.ceiling_plaster: 2, mineral.ceiling_tiles: 2, timber.siding: 0.7},
     "floor": {
         timber.floorboards: 5,
@@ -92,8 +94,8 @@ GENERATORS: dict[str, dict[Callable[[np.random.Generator], Patterned], float]] =
 
 ROLES = tuple(GENERATORS)
 
-# Roles whose textures are drawn once over uv (0, 0)..(1, 1).
-DRAWN_ONCE = frozenset({"rug", "book", "spine", "cover", "picture", "label"})
+# Roles whose textures are drawn once over uv (0, 0)..(1, 1); soiled: over a wall's height.
+DRAWN_ONCE = frozenset({"rug", "book", "spine", "cover", "picture", "label", "soiled"})
 
 
 def draw(rng: np.random.Generator, role: str) -> Patterned:

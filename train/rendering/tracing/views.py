@@ -30,6 +30,10 @@ _BLACK = 1e-3
 _SPREAD = (2.4, 0.9, 0.5)
 _SHEEN = 0.12
 
+# Logs of how much brighter than a well exposed white light may be before a sensor saturates.
+_HEADROOM = (0.0, 1.1)
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
 # What a view worth keeping has; light relative to the picture's 95th percentile.
 _LEAST_VALID, _LEAST_VALID_ISOLATED = 0.35, 0.2
 _DARK_LIGHT, _MOST_DARK = 0.02, 0.55
@@ -244,6 +248,20 @@ def vignetted(view: View, strength: float) -> View:
     factor = (1 / (1 + corner**2 * (x**2 + y**2)) ** 2).astype(np.float32)[..., None]
     meta = {**view.meta, "vignette": round(strength, 3)}
     return dataclasses.replace(view, shading=view.shading * factor, residual=view.residual * factor, meta=meta)
+
+
+def white_level(view: View, rng: np.random.Generator) -> float:
+    """Light that a camera's sensor still tells apart: one that is exposed for the surfaces, not for lamps, windows and sky."""
+    seen = view.image[view.mask] @ _LUMINANCE if view.mask.any() else view.image.reshape(-1, 3) @ _LUMINANCE
+    return float(np.percentile(seen, 90)) / 0.8 * float(np.exp(rng.uniform(*_HEADROOM)))
+
+
+def clipped(view: View, white: float) -> View:
+    """The view with no more light than `white` in any channel of pixels that show no albedo, all groups cut in proportion:
+    a window is white in a photograph of a room, and no hundred times as bright. Light on surfaces is left as it is.
+    """
+    most = np.where(view.mask[..., None], 1.0, np.minimum(white / np.maximum(view.image, 1e-9), 1.0)).astype(np.float32)
+    return dataclasses.replace(view, shading=view.shading * most, residual=view.residual * most)
 
 
 def with_gains(view: View, gains: np.ndarray) -> View:

@@ -14,6 +14,7 @@ import numpy as np
 
 from intrinsic_flow.train.rendering.appearance import palette
 from intrinsic_flow.train.rendering.appearance.library import Library
+from intrinsic_flow.train.rendering.appearance.patterns.mineral import USED_ALBEDO
 from intrinsic_flow.train.rendering.appearance.vivid import vivid
 from intrinsic_flow.train.rendering.scene import (
     Camera,
@@ -76,7 +77,7 @@ PRIORS: dict[str, RolePrior] = {
     "picture": RolePrior(None, 0.0, 0.35, 0.1),
     "label": RolePrior(None, 0.0, 0.5, 0.1),
     "ceramic": RolePrior((0.15, 0.5), 0.5, 0.75, 0.12, (0.02, 0.15)),
-    "metal": RolePrior(None, 1.0, 0.6, 0.1, (0.02, 0.1)),
+    "metal": RolePrior((0.2, 0.8), 1.0, 0.6, 0.1, (0.02, 0.1)),
     "plastic": RolePrior((0.2, 0.6), 0.85, 0.6, 0.12, (0.01, 0.06)),
     "paper": RolePrior((0.3, 0.8), 0.8, 0.1, 0.25, (0.02, 0.1)),
     "leather": RolePrior((0.2, 0.5), 1.0, 0.6, 0.6, (0.03, 0.15), True),
@@ -195,6 +196,8 @@ class SceneBuilder:
         self.triangles = 0
         self._roles: list[str] = []
         self._plain: dict[int, int] = {}
+        self._uniform: dict[int, Color] = {}
+        self._walls: set[int] = set()
         self._things = 0
         self._blocks: list[_Block] = []
         self._stacked: tuple[np.ndarray, ...] = (np.zeros(0),) * 3
@@ -229,16 +232,18 @@ class SceneBuilder:
         gloss: float | None = None,
         tile_scale: float = 1.0,
         thin: bool = False,
+        height: float | None = None,
     ) -> int:
         """Index of a material for a role of PRIORS.
 
         fresh: probability of a new one where the scene has some of this role (rooms repeat their materials). color: a
         uniform colour instead of a draw. plain, gloss: probabilities in place of the role's. tile_scale: on the
-        metres of a repeat. thin: a sheet that light shines through, as leaves always are.
+        metres of a repeat. thin: a sheet that light shines through, as leaves always are. height: of a wall that stands
+        on z = 0 in metres: one colour gets dirtier towards the floor.
         """
         same = [index for index, other in enumerate(self._roles) if other == role]
         if color is not None:
-            same = [index for index in same if self.materials[index].color == color]
+            same = [index for index in same if self._uniform.get(index) == color]
         if same and not self.chance(fresh):
             return self.choice(same)
         rng, prior = self.rng, PRIORS[role]
@@ -259,12 +264,29 @@ class SceneBuilder:
         made = Material(tint, texture, tile, relief, tile, strength, roughness, specular, metallic, kind)
         if thin or role == "leaf":
             made = replace(made, transmission=float(rng.uniform(*THROUGH)))
-        return self.add_material(made, role)
+        index = self.add_material(made, role)
+        if texture is None:
+            self._uniform[index] = tint
+            self._use(index, height)
+        return index
+
+    def _use(self, index: int, height: float | None) -> None:
+        """Make a material of one colour look used: no wall, cloth or plastic has one albedo all over. A scene has a few such
+        textures; they are drawn apart from all else.
+        """
+        role = "worn" if height is None else "soiled"
+        texture = self.library.texture(np.random.default_rng([self.seed, 7, index % 6]), role)
+        made = self.materials[index]
+        red, green, blue = (channel / USED_ALBEDO for channel in made.color)
+        tile = made.tile if height is None else height
+        self.materials[index] = replace(made, color=(red, green, blue), texture=texture, tile=tile, relief_tile=made.tile)
+        if height is not None:
+            self._walls.add(index)
 
     def plain_like(self, index: int) -> int:
         """A uniform material in the mean colour of another, for sides that its picture does not reach."""
         material = self.materials[index]
-        if material.texture is None:
+        if material.texture is None or index in self._uniform:
             return index
         if index not in self._plain:
             mean = ((material.texture.pixels.reshape(-1, 3) / 255.0) ** 2).mean(0) * material.color
@@ -306,7 +328,8 @@ class SceneBuilder:
         thing = self.new_thing() if thing is None else thing
         if self.materials[material].tile is not None:
             turn = PRIORS[self._roles[material]].turn and self.chance(0.5)
-            mesh = shifted_uv(mesh, self.rng.uniform(0, 20, 2), turn)
+            offset = self.rng.uniform(0, 20, 2) * (1, material not in self._walls)
+            mesh = shifted_uv(mesh, offset, turn and material not in self._walls)
         if solid:
             self._blocks.append(_Block(np.linalg.inv(frame), mesh.vertices.min(0), mesh.vertices.max(0)))
         self.parts.append(Part(moved(mesh, frame), material, thing))

@@ -24,7 +24,7 @@ def _indoors(b: SceneBuilder) -> None:
     rng, back = b.rng, b.log_uniform(0.35, 3.0)
     b.add(block((-6, -5, -0.2), (6, 6, 0.0)), b.material("floor"))
     wall = rotation("z", rng.normal(0, 8)) @ translation(0, back)
-    b.add(block((-6, 0, 0), (6, 0.2, 3.0)), b.material("wall", plain=0.45), wall)
+    b.add(block((-6, 0, 0), (6, 0.2, 3.0)), b.material("wall", plain=0.45, height=3.0), wall)
     for _ in range(int(rng.integers(0, 5))):
         picture = fittings.framed_picture(b, *rng.uniform(0.25, 0.9, 2))
         place = wall @ translation(rng.uniform(-1.5, 1.5), -0.002, rng.uniform(1.0, 1.7))
@@ -51,7 +51,8 @@ def _outdoors(b: SceneBuilder) -> None:
         b.place(real.tree(b), place, focus=False)
     if b.chance(0.4):
         wall = rotation("z", rng.normal(0, 15)) @ translation(0, b.log_uniform(0.4, 8))
-        b.add(block((-8, 0, 0), (8, 0.3, rng.uniform(2.0, 6.0))), b.material("facade"), wall)
+        height = rng.uniform(2.0, 6.0)
+        b.add(block((-8, 0, 0), (8, 0.3, height)), b.material("facade", height=height), wall)
 
 
 def _studio(b: SceneBuilder) -> None:
@@ -170,7 +171,7 @@ def _propose(b: SceneBuilder, faces: list[np.ndarray], rng: np.random.Generator)
     )
     fov = float(np.exp(rng.uniform(np.log(14), np.log(55))))
     distance = extent / (2 * np.tan(np.radians(fov) / 2))
-    origin = aim + distance * _toward(-90 + rng.normal(0, 30), rng.normal(3, 9))
+    origin = aim + distance * _toward(-90 + rng.normal(0, 30), rng.normal(2, 4))
     if origin[2] < 0.1 or distance < 0.45 or b.blocked(origin, 0.05):
         return None
     return Camera(origin, aim, fov)

@@ -190,6 +190,16 @@ def person(b: SceneBuilder) -> tuple[Prop, np.ndarray] | None:
     return prop_of(b, model, "people", scale), look
 
 
+def photographer(rng: np.random.Generator, target: np.ndarray, distance: float) -> np.ndarray:
+    """A camera's place (3,) about `distance` metres from a point (3,): held by somebody who stands, or kneels now and then,
+    and steps back rather than look steeply up or down.
+    """
+    height = rng.normal(1.55, 0.1) if rng.random() < 0.85 else rng.uniform(0.8, 1.35)
+    distance = max(distance, 1.6 * abs(height - target[2]))
+    azimuth = rng.uniform(0, 2 * np.pi)
+    return np.array([target[0] + distance * np.cos(azimuth), target[1] + distance * np.sin(azimuth), height])
+
+
 def stand_people(b: SceneBuilder, ground: Layout, area: tuple[float, float, float, float]) -> list[int]:
     """One to four people on free ground within (x0, x1, y0, y1); cameras look at them as often as at all else.
     Returns their things.

@@ -13,7 +13,7 @@ from intrinsic_flow.train.rendering.world.fittings import WALL, Opening
 from intrinsic_flow.train.rendering.world.geometry import block, box, rotation, translation
 from intrinsic_flow.train.rendering.world.layout import Footprint
 from intrinsic_flow.train.rendering.world.lighting import WhiteBalance, balance, make_sun, window_portal
-from intrinsic_flow.train.rendering.world.real import stand_people
+from intrinsic_flow.train.rendering.world.real import photographer, stand_people
 from intrinsic_flow.train.rendering.world.room_plan import Room, Wall
 
 
@@ -23,7 +23,7 @@ def _build_shell(room: Room, window_share: float, night: bool) -> list[tuple[Wal
     w, d, h = room.width / 2 + WALL, room.depth / 2 + WALL, room.height
     b.add(block((-w, -d, -0.2), (w, d, 0.0)), b.material("floor"))
     b.add(block((-w, -d, h), (w, d, h + 0.2)), b.material("ceiling"))
-    paint = b.material("wall")
+    paint = b.material("wall", height=h)
     windows = []
     for wall in room.walls:
         if b.chance(window_share):
@@ -31,7 +31,7 @@ def _build_shell(room: Room, window_share: float, night: bool) -> list[tuple[Wal
     if not windows and window_share > 0:
         wall = b.choice(room.walls)
         windows += [(wall, hole) for hole in _cut_windows(b, wall)]
-    accent = b.material("wall") if b.chance(0.35) else paint
+    accent = b.material("wall", height=h) if b.chance(0.35) else paint
     special = b.choice(room.walls)
     skirt = b.material("wood", fresh=0.6) if b.chance(0.85) else None
     skirt_h, skirt_t = rng.uniform(0.05, 0.14), rng.uniform(0.01, 0.02)
@@ -446,23 +446,21 @@ def room_scene(b: SceneBuilder, people: bool = False) -> Scene:
     balance(b, ("ceiling", "lamps"), target)
     area = (-0.45 * room.width, 0.45 * room.width, -0.45 * room.depth, 0.45 * room.depth)
     standing = stand_people(b, room.floor, area) if people else []
-    scene = b.build("people" if people else "room", lambda draw: _propose(b, room, draw))
+    scene = b.build("people" if people else "room", lambda draw: _propose(b, room, people, draw))
     scene.wanted = frozenset(standing)
     return scene
 
 
-def _propose(b: SceneBuilder, room: Room, rng: np.random.Generator) -> Camera | None:
-    """A view of a thing from nearby, of a corner, or of the room from eye height."""
+def _propose(b: SceneBuilder, room: Room, people: bool, rng: np.random.Generator) -> Camera | None:
+    """A view of a thing from nearby, of a corner, or of the room from eye height; people: from where a photographer stands."""
     kind = rng.random()
     if kind < 0.6 and b.focus:
         target, size = b.focus[int(rng.integers(len(b.focus)))]
-        azimuth, rise = (
-            rng.uniform(0, 2 * np.pi),
-            np.radians(rng.uniform(4, 55) if rng.random() < 0.9 else rng.uniform(55, 80)),
-        )
+        steep = rng.uniform(4, 50) if rng.random() < 0.96 else rng.uniform(50, 75)
+        azimuth, rise = rng.uniform(0, 2 * np.pi), np.radians(steep)
         distance = max(0.35, size * rng.uniform(1.1, 3.0))
         away = np.array([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)])
-        origin = target + distance * away
+        origin = photographer(rng, target, distance) if people else target + distance * away
         aim = target + rng.normal(0, 0.12 * size, 3)
         fov = rng.uniform(30, 62)
     else:

@@ -26,7 +26,7 @@ from intrinsic_flow.train.rendering.world.geometry import (
 )
 from intrinsic_flow.train.rendering.world.layout import Footprint, Layout
 from intrinsic_flow.train.rendering.world.lighting import outdoor_light
-from intrinsic_flow.train.rendering.world.real import stand_people
+from intrinsic_flow.train.rendering.world.real import photographer, stand_people
 
 
 class Place:
@@ -494,12 +494,12 @@ def street_scene(b: SceneBuilder, people: bool = False) -> Scene:
         near = np.mean(place.aims, axis=0)[:2] if place.aims else np.zeros(2)
         area = (min(x0, near[0] - 2), max(x1, near[0] + 2), min(y0, near[1] - 2), max(y1, near[1] + 2))
         standing = stand_people(b, place.ground, area)
-    scene = b.build("people" if people else "street", lambda draw: _propose(b, place, draw))
+    scene = b.build("people" if people else "street", lambda draw: _propose(b, place, people, draw))
     scene.wanted = frozenset(standing)
     return scene
 
 
-def _propose(b: SceneBuilder, place: Place, rng: np.random.Generator) -> Camera | None:
+def _propose(b: SceneBuilder, place: Place, people: bool, rng: np.random.Generator) -> Camera | None:
     """A passer-by's view, or a thing from nearby."""
     x0, x1, y0, y1 = place.stage
     if rng.random() < 0.45 and b.focus:
@@ -509,6 +509,7 @@ def _propose(b: SceneBuilder, place: Place, rng: np.random.Generator) -> Camera 
         origin = target + distance * np.array(
             [np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)]
         )
+        origin = photographer(rng, target, distance) if people else origin
         aim, fov = target + rng.normal(0, 0.1 * size, 3), rng.uniform(30, 60)
     else:
         origin = np.array([rng.uniform(x0, x1), rng.uniform(y0, y1), rng.uniform(0.7, 2.2)])

@@ -73,28 +73,30 @@ def _checks(b: SceneBuilder) -> int:
     made = b.material(b.choice(["fabric", "ceramic", "wall"]), plain=1.0, color=(1.0, 1.0, 1.0))
     pixels = (np.sqrt(np.clip(albedo, *palette.ALBEDO_RANGE)) * 255 + 0.5).astype(np.uint8)
     tile = b.log_uniform(0.15, 1.6)
-    b.materials[made] = replace(b.materials[made], texture=Texture(pixels, tileable=True), tile=tile, relief_tile=tile)
+    b.materials[made] = replace(
+        b.materials[made], color=(1.0, 1.0, 1.0), texture=Texture(pixels, tileable=True), tile=tile, relief_tile=tile
+    )
     return made
 
 
-def _strong(b: SceneBuilder) -> int:
+def _strong(b: SceneBuilder, height: float | None) -> int:
     """A material in one strong colour: red, orange, yellow, green, blue, violet, or black."""
     hue, value = b.rng.uniform(0, 1), b.log_uniform(0.15, 0.75)
     red, green, blue = (colorsys.hsv_to_rgb(hue, b.rng.uniform(0.65, 0.97), value)) if b.chance(0.9) else (0.02,) * 3
-    index = b.material(b.choice(["wall", "wood", "metal", "fabric"]), color=(red, green, blue))
+    index = b.material(b.choice(["wall", "wood", "metal", "fabric"]), color=(red, green, blue), height=height)
     b.materials[index] = replace(b.materials[index], metallic=0.0)
     return index
 
 
-def _cover(b: SceneBuilder, style: Style, roles: tuple[str, ...], scale: float) -> int:
-    """The material of a wall or the ground."""
+def _cover(b: SceneBuilder, style: Style, roles: tuple[str, ...], scale: float, height: float | None = None) -> int:
+    """The material of the ground, or of a wall of this height."""
     if style == "pattern":
         return _checks(b) if b.chance(0.5) else b.material(b.choice(roles), plain=0.0, tile_scale=0.7 * scale)
     if style == "color":
-        return _strong(b) if b.chance(0.75) else b.material(b.choice(roles), plain=0.5, tile_scale=scale)
+        return _strong(b, height) if b.chance(0.75) else b.material(b.choice(roles), plain=0.5, tile_scale=scale, height=height)
     if style == "dappled":
-        return b.material(b.choice(roles), plain=0.1, tile_scale=scale)
-    return b.material(b.choice(roles), plain=0.6 if style == "plain" else 0.4, tile_scale=scale)
+        return b.material(b.choice(roles), plain=0.1, tile_scale=scale, height=height)
+    return b.material(b.choice(roles), plain=0.6 if style == "plain" else 0.4, tile_scale=scale, height=height)
 
 
 def _post(b: SceneBuilder, depth: float, width: float, height: float) -> None:
@@ -322,7 +324,7 @@ def sunlit_scene(b: SceneBuilder, style: Style = "plain") -> Scene:
     ground = _cover(b, style, ("ground", "road", "stone", "floor") if style == "dappled" else _GROUNDS, scale)
     b.add(block((-far, -far, -0.2), (far, far, 0)), ground)
     if upright:
-        paint = _cover(b, style, ("facade", "stone", "wall") if style == "dappled" else _WALLS, scale)
+        paint = _cover(b, style, ("facade", "stone", "wall") if style == "dappled" else _WALLS, scale, height=2.7)
         b.add(block((-far, depth, 0), (far, depth + 0.2, size * rng.uniform(1.2, 6.0))), paint)
         if b.chance(0.3):  # a dado, a plinth or a band of another paint
             low, high = np.sort(rng.uniform(0, size, 2))

@@ -55,7 +55,7 @@ def _on_table(b: SceneBuilder) -> tuple[Support, np.ndarray, float]:
     back = depth / 2 + (rng.uniform(0.05, 0.25) if b.chance(0.4) else rng.uniform(0.6, 2.2))
     if b.chance(0.75):
         wall = rotation("z", rng.normal(0, 4)) @ translation(0, back + 0.15)
-        paint = b.material("wall")
+        paint = b.material("wall", height=3.0)
         b.add(block((-6, 0, 0), (6, 0.2, 3.0)), paint, wall)
         side = b.choice([-1, 1])
         if b.chance(0.5):
@@ -194,7 +194,7 @@ def _propose(b: SceneBuilder, base: float, size: float, rng: np.random.Generator
     aim = target * 0.8 + middle * 0.2 if near else target * 0.3 + middle * 0.7
     aim = aim + rng.normal(0, 0.03 * size, 3)
     azimuth = -np.pi / 2 + rng.normal(0, 0.75)
-    rise = np.radians(rng.uniform(5, 55) if rng.random() < 0.88 else rng.uniform(60, 88))
+    rise = np.radians(rng.uniform(5, 50) if rng.random() < 0.94 else rng.uniform(60, 88))
     distance = max(0.3, extent * rng.uniform(1.2, 2.6)) if near else rng.uniform(0.9, 2.0) * max(size, 0.5)
     away = np.array([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)])
     origin = aim + distance * away

@@ -34,6 +34,9 @@ def flat(base: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 # ---------------------------------------------------------------- paint, plaster, concrete
 
+# What `worn` and `soiled` vary about: light enough for white paint, dark enough to be scuffed lighter.
+USED_ALBEDO = 0.7
+
 
 def paint(rng: np.random.Generator, role: str = "wall") -> Patterned:
     """Rolled or brushed paint, from nearly even to scuffed."""
@@ -45,6 +48,41 @@ def paint(rng: np.random.Generator, role: str = "wall") -> Patterned:
         marks = scratches(rng, SIZE, 0.015)
         albedo = mix(albedo, color(rng, "concrete"), rng.uniform(0.1, 0.5) * marks)
     return finish(grain(rng, albedo, 0.01), height)
+
+
+def worn(rng: np.random.Generator) -> Patterned:
+    """Grey near USED_ALBEDO, to be multiplied by a colour: what a surface of one colour looks like after some years."""
+    return finish(_used(rng))
+
+
+def soiled(rng: np.random.Generator) -> Patterned:
+    """`worn` over the height of a wall (row 0 at the floor): dirt and shoes' marks at its foot, hands' further up, dust below
+    the ceiling. Drawn once, mirrored to both sides.
+    """
+    albedo, height = _used(rng), (np.arange(SIZE, dtype=np.float32)[:, None] + 0.5) / SIZE
+    uneven = np.exp(0.5 * noise.fractal(rng, SIZE, 4, 0.6))
+    foot = rng.uniform(0.02, 0.22) * np.exp(-height / log_uniform(rng, 0.015, 0.12)) + rng.uniform(0, 0.06) * (1 - height)
+    top = rng.uniform(0, 0.12) * np.exp(-(1 - height) / log_uniform(rng, 0.01, 0.06))
+    albedo = mix(albedo, 0.4 * color(rng, "sand"), np.clip((foot + top) * uneven, 0, 0.6))
+    touched = np.exp(-((height / 0.1) ** 2)) + 0.3 * np.exp(-(((height - 0.42) / 0.12) ** 2))
+    marks = noise.step(noise.fractal(rng, SIZE, 14, 0.4, stretch=(3.0, 1.0)), rng.uniform(1.6, 2.6), 0.6)
+    albedo = mix(albedo, color(rng, "asphalt"), rng.uniform(0.05, 0.35) * np.clip(touched * marks, 0, 1))
+    return finish(albedo, tileable=False)
+
+
+def _used(rng: np.random.Generator) -> np.ndarray:
+    """Albedo near USED_ALBEDO: clouds, tracks of a roller or a cloth, spots, scuffs, from hardly any to many."""
+    age = log_uniform(rng, 0.4, 2.2)
+    albedo = drift(rng, flat(np.full(3, USED_ALBEDO, np.float32)), 0.022 * age, 0.004 * age)
+    tracks = noise.fractal(rng, SIZE, rng.uniform(6, 14), 0.5, stretch=(1.0, rng.uniform(1.5, 6)))
+    albedo = albedo * np.exp(0.012 * age * tracks)[..., None]
+    spots = noise.step(noise.fractal(rng, SIZE, rng.uniform(12, 40), 0.3), rng.uniform(2.2, 3.2), 0.5)
+    albedo = mix(albedo, albedo * rng.uniform(0.5, 1.15), spots * min(0.5 * age, 1.0))
+    if rng.random() < 0.5:
+        albedo = stains(rng, albedo, 0.06 * age)
+    if rng.random() < 0.6:
+        albedo = mix(albedo, color(rng, pick(rng, "asphalt", "paper")), 0.2 * age * scratches(rng, SIZE, 0.012))
+    return grain(rng, albedo, rng.uniform(0.008, 0.03))
 
 
 def peeling(rng: np.random.Generator, role: str = "wall") -> Patterned:
