@@ -44,9 +44,10 @@ optional, for what they describe:
     fps                  frames per second of the clip
     surfaces             of surface.png: a list of [material, object, color] for each index. material: what it is made of,
                          one of skin, eye, hair, cloth, shoes, leather, print, paper, wood, metal, plastic, ceramic, glass,
-                         stone, foliage, ground, floor, wall, roof, scan, other, sky (nothing was hit), lamp. object: number
-                         of the thing that it belongs to (in a clip the same in all frames), -1 for sky and lamp. Two paints
-                         of one thing are two surfaces. color: mean linear albedo of its pixels in this view, or null
+                         translucent (wax, soap, jade, milk glass), stone, foliage, ground, floor, wall, roof, scan, other,
+                         sky (nothing was hit), lamp. object: number of the thing that it belongs to (in a clip the same in
+                         all frames), -1 for sky and lamp. Two paints of one thing are two surfaces. color: mean linear
+                         albedo of its pixels in this view, or null
     cut                  true for a clip's frame that does not continue the one before it
 
 Further fields (camera, env, seed, spp, noise, ...) are the writer's own.

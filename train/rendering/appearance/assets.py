@@ -77,6 +77,7 @@ MATERIALS: dict[str, dict[str, float]] = {
     },
     "roof": {"roofingtiles": 4, "thatchedroof": 0.5, "corrugatedsteel": 0.5, "rust": 0.2},
     "bark": {"bark": 1},
+    "translucent": {"marble": 2, "onyx": 1},
     "ceramic": {"glazedterracotta": 1, "clay": 1},
     "plastic": {"plastic": 1},
     "paper": {"paper": 1},

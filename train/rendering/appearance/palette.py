@@ -128,6 +128,13 @@ PRIORS: dict[str, tuple[Range, ...]] = {
         Range(2, (0.4, 0.8), (0.05, 0.17), ANY_HUE),
         Range(1, (0.28, 0.4), (0.0, 0.01), ANY_HUE),
     ),
+    # Wax, soap, alabaster, jade, milk glass: what light shines through cannot be white.
+    "translucent": (
+        Range(2, (0.74, 0.88), (0.0, 0.03), (60, 110)),
+        Range(1.5, (0.6, 0.8), (0.04, 0.11), (55, 100)),
+        Range(1, (0.5, 0.75), (0.05, 0.12), (140, 170)),
+        Range(1, (0.55, 0.82), (0.03, 0.13), ANY_HUE),
+    ),
     "paper": (Range(3, (0.86, 0.945), (0.0, 0.015), (70, 110)), Range(1, (0.78, 0.9), (0.02, 0.05), (75, 100))),
     "ink": (Range(3, (0.27, 0.36), (0.0, 0.02), ANY_HUE), Range(1, (0.35, 0.6), (0.05, 0.2), ANY_HUE)),
     "cardboard": (Range(1, (0.58, 0.72), (0.05, 0.08), (65, 80)),),

@@ -209,6 +209,7 @@ def veins(rng: np.random.Generator) -> np.ndarray:
 MAKERS: dict[str, dict[Callable[[np.random.Generator], np.ndarray], float]] = {
     "wall": {orange_peel: 3, plaster: 3, fine: 1, rough: 1, joints: 0.4},
     "worn": {fine: 1},
+    "translucent": {fine: 1},
     "soiled": {fine: 1},
     "ceiling": {orange_peel: 3, plaster: 3, fine: 1},
     "floor": {joints: 2, grain: 2, rough: 1, orange_peel: 0.5},

@@ -66,6 +66,7 @@ GENERATORS: dict[str, dict[Callable[[np.random.Generator], Patterned], float]] =
     "cover": {printed.cover: 1},
     "picture": {printed.picture: 1},
     "label": {printed.label: 1},
+    "translucent": {mineral.marble: 1},
     "ceramic": {printed.ceramic: 1},
     "leather": {textile.leather: 1},
     "plastic": {mineral.plastic: 1},

@@ -25,9 +25,10 @@ _LEAST_CHANNEL = 0.004
 _LEAST_COVERAGE = 0.9
 # Weight of a black pixel's light where pixels are averaged.
 _BLACK = 1e-3
-# Millimetres that light spreads in skin, red, green and blue; and what cloth's fibres throw back at grazing angles, as a
-# share of the light that falls on it.
-_SPREAD = (2.4, 0.9, 0.5)
+# Millimetres that light spreads within things, red, green and blue: skin, and what is between wax and marble (whose
+# diffusion length is 8, 6 and 4 mm by Jensen et al. 2001, "A Practical Model for Subsurface Light Transport").
+_SPREAD = {"skin": (2.4, 0.9, 0.5), "translucent": (5.0, 4.0, 3.0)}
+# What cloth's fibres throw back at grazing angles, as a share of the light that falls on it.
 _SHEEN = 0.12
 
 # Logs of how much brighter than a well exposed white light may be before a sensor saturates.
@@ -94,16 +95,16 @@ def _share_of(kind: str, layers: Layers, assembled: AssembledScene) -> np.ndarra
     return wanted[layers.surface].mean(-1, dtype=np.float32)
 
 
-def scattered(shading: np.ndarray, skin: np.ndarray, millimetre: float) -> np.ndarray:
+def scattered(shading: np.ndarray, skin: np.ndarray, millimetre: float, kind: str = "skin") -> np.ndarray:
     """Shading (H, W, 3) as light spreads in skin before it leaves it again: blurred within the skin (H, W share), red most.
 
-    millimetre: in pixels. The spreads are those of measured skin (Donner and Jensen 2005, d'Eon and Luebke 2007) as single
-    Gaussians.
+    millimetre: in pixels. kind: skin, or translucent. The spreads are those of measured skin (Donner and Jensen 2005, d'Eon
+    and Luebke 2007) as single Gaussians.
     """
-    if not skin.any() or _SPREAD[0] * millimetre < 0.4:
+    if not skin.any() or _SPREAD[kind][0] * millimetre < 0.4:
         return shading
     result = shading.copy()
-    for channel, spread in enumerate(_SPREAD):
+    for channel, spread in enumerate(_SPREAD[kind]):
         sigma = spread * millimetre
         if sigma < 0.3:
             continue
@@ -190,16 +191,16 @@ def render_view(
     layers, samples, noise = render_clean_layers(assembled, camera, quality, seed)
     gains = np.ones(len(assembled.groups)) if gains is None else gains
     fine, pixels = layers.albedo, quality.enlargement
-    skin = _share_of("skin", layers, assembled)
+    bodies = {kind: _share_of(kind, layers, assembled) for kind in _SPREAD}
     cloth = _SHEEN * _share_of("cloth", layers, assembled) * grazing(layers.normal, camera) ** 4
-    near = float(np.median(layers.distance[skin > 0.5])) if (skin > 0.5).any() else 1.0
-    millimetre = 1e-3 / (near * camera.frame(quality.traced_size)[3])
     albedo, coverage = block_mean(fine, pixels), block_mean(layers.coverage, pixels)
     mean_normal = block_mean(layers.normal, pixels)
     shading, residual = [], []
     for k, gain in enumerate(np.asarray(gains, np.float32)):
         light = denoised_shading(layers.diffuse[:, k], fine, layers.normal, layers.coverage)
-        light = scattered(light, skin, millimetre)
+        for kind, share in bodies.items():
+            near = float(np.median(layers.distance[share > 0.5])) if (share > 0.5).any() else 1.0
+            light = scattered(light, share, 1e-3 / (near * camera.frame(quality.traced_size)[3]), kind)
         sheen = cloth[..., None] * light
         shading.append(gain * averaged_shading(light, fine, pixels))
         # The residual, which has no sharp shadows to keep, is denoised at the view's size, in a quarter of the time.
@@ -251,7 +252,7 @@ def vignetted(view: View, strength: float) -> View:
 
 
 def white_level(view: View, rng: np.random.Generator) -> float:
-    """Light that a camera's sensor still tells apart: one that is exposed for the surfaces, not for lamps, windows and sky."""
+    """Light at which the sensor saturates of a camera that is exposed for the surfaces, not for lamps, windows and sky."""
     seen = view.image[view.mask] @ _LUMINANCE if view.mask.any() else view.image.reshape(-1, 3) @ _LUMINANCE
     return float(np.percentile(seen, 90)) / 0.8 * float(np.exp(rng.uniform(*_HEADROOM)))
 

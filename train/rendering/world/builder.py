@@ -60,7 +60,7 @@ class RolePrior:
 
 
 PRIORS: dict[str, RolePrior] = {
-    "wall": RolePrior((1.0, 2.6), 0.5, 0.1, 0.6, (0.02, 0.2)),
+    "wall": RolePrior((1.0, 2.6), 0.5, 0.1, 0.6, (0.015, 0.13)),
     "ceiling": RolePrior((1.2, 3.0), 0.6, 0.05, 0.45, (0.02, 0.15)),
     "floor": RolePrior((0.9, 2.6), 0.03, 0.45, 0.5, (0.03, 0.2)),
     "rug": RolePrior(None, 0.05, 0.0, 0.6, (0.1, 0.4)),
@@ -77,6 +77,7 @@ PRIORS: dict[str, RolePrior] = {
     "picture": RolePrior(None, 0.0, 0.35, 0.1),
     "label": RolePrior(None, 0.0, 0.5, 0.1),
     "ceramic": RolePrior((0.15, 0.5), 0.5, 0.75, 0.12, (0.02, 0.15)),
+    "translucent": RolePrior((0.15, 0.4), 0.6, 0.6, 0.15, (0.01, 0.05), True),
     "metal": RolePrior((0.2, 0.8), 1.0, 0.6, 0.1, (0.02, 0.1)),
     "plastic": RolePrior((0.2, 0.6), 0.85, 0.6, 0.12, (0.01, 0.06)),
     "paper": RolePrior((0.3, 0.8), 0.8, 0.1, 0.25, (0.02, 0.1)),
@@ -238,8 +239,9 @@ class SceneBuilder:
 
         fresh: probability of a new one where the scene has some of this role (rooms repeat their materials). color: a
         uniform colour instead of a draw. plain, gloss: probabilities in place of the role's. tile_scale: on the
-        metres of a repeat. thin: a sheet that light shines through, as leaves always are. height: of a wall that stands
-        on z = 0 in metres: one colour gets dirtier towards the floor.
+        metres of a repeat. thin: a sheet that light shines through, as leaves always are; translucent things (wax,
+        soap, jade, milk glass) are closed shells of such sheets, through whose far side light comes in. height: metres of
+        a wall that stands on z = 0: one colour gets dirtier towards the floor.
         """
         same = [index for index, other in enumerate(self._roles) if other == role]
         if color is not None:
@@ -260,9 +262,11 @@ class SceneBuilder:
             strength = self.log_uniform(*prior.steepness)
         roughness, specular = self._coat(role, prior.gloss if gloss is None else gloss)
         metallic = float(role == "metal" and self.chance(0.45))
+        if metallic:  # bare metal is polished or brushed, never chalk
+            roughness = max(0.55 * roughness, 0.1)
         kind = MADE_OF.get(role, role)
         made = Material(tint, texture, tile, relief, tile, strength, roughness, specular, metallic, kind)
-        if thin or role == "leaf":
+        if thin or role in ("leaf", "translucent"):
             made = replace(made, transmission=float(rng.uniform(*THROUGH)))
         index = self.add_material(made, role)
         if texture is None:
@@ -271,8 +275,8 @@ class SceneBuilder:
         return index
 
     def _use(self, index: int, height: float | None) -> None:
-        """Make a material of one colour look used: no wall, cloth or plastic has one albedo all over. A scene has a few such
-        textures; they are drawn apart from all else.
+        """Make a material of one colour look used: no wall, cloth or plastic has one albedo all over. A scene has a few
+        such textures; they are drawn apart from all else.
         """
         role = "worn" if height is None else "soiled"
         texture = self.library.texture(np.random.default_rng([self.seed, 7, index % 6]), role)

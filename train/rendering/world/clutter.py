@@ -165,7 +165,7 @@ def ball(b: SceneBuilder) -> Prop:
 def figurine(b: SceneBuilder) -> Prop:
     """A small sculpture: one to three odd solids on each other."""
     prop, rng, z = Prop(), b.rng, 0.0
-    skin = b.material(b.choice(["ceramic", "wood", "stone", "metal", "any"]))
+    skin = b.material(b.choice(["ceramic", "wood", "stone", "metal", "translucent", "any"]))
     size = rng.uniform(0.06, 0.14)
     for _ in range(int(rng.integers(1, 4))):
         shape = size * rng.uniform([0.6, 0.6, 0.5], [1, 1, 1.4])
@@ -388,6 +388,7 @@ STILL_LIFE: tuple[tuple[Maker, float], ...] = (
     (shoes, 0.5),
     (books.carton, 0.7),
     (vessels.basket, 0.6),
+    (vessels.soap, 0.8),
 )
 
 

@@ -452,7 +452,7 @@ def room_scene(b: SceneBuilder, people: bool = False) -> Scene:
 
 
 def _propose(b: SceneBuilder, room: Room, people: bool, rng: np.random.Generator) -> Camera | None:
-    """A view of a thing from nearby, of a corner, or of the room from eye height; people: from where a photographer stands."""
+    """A view of a thing from nearby, of a corner, or of the room; people: of them, from where a photographer stands."""
     kind = rng.random()
     if kind < 0.6 and b.focus:
         target, size = b.focus[int(rng.integers(len(b.focus)))]

@@ -22,7 +22,7 @@ from intrinsic_flow.train.rendering.world.geometry import (
 )
 from intrinsic_flow.train.rendering.world.lighting import WhiteBalance, bulb, glowing_panel
 
-_SKINS = ("ceramic", "any", "paper", "fabric", "stone", "wood", "plastic", "label")
+_SKINS = ("ceramic", "any", "paper", "fabric", "stone", "wood", "plastic", "label", "translucent")
 
 
 def _skin(b: SceneBuilder, plain: float = 0.45) -> int:
@@ -106,6 +106,7 @@ _KINDS = (
     (clutter.toy_blocks, 0.6),
     (clutter.stone, 0.5),
     (clutter.library_model, 0.8),
+    (vessels.soap, 0.4),
     (vessels.mug, 1.0),
     (vessels.bowl, 0.5),
     (vessels.loose_fruit, 0.8),

@@ -93,7 +93,11 @@ def _cover(b: SceneBuilder, style: Style, roles: tuple[str, ...], scale: float, 
     if style == "pattern":
         return _checks(b) if b.chance(0.5) else b.material(b.choice(roles), plain=0.0, tile_scale=0.7 * scale)
     if style == "color":
-        return _strong(b, height) if b.chance(0.75) else b.material(b.choice(roles), plain=0.5, tile_scale=scale, height=height)
+        return (
+            _strong(b, height)
+            if b.chance(0.75)
+            else b.material(b.choice(roles), plain=0.5, tile_scale=scale, height=height)
+        )
     if style == "dappled":
         return b.material(b.choice(roles), plain=0.1, tile_scale=scale, height=height)
     return b.material(b.choice(roles), plain=0.6 if style == "plain" else 0.4, tile_scale=scale, height=height)

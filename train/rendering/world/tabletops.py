@@ -140,7 +140,16 @@ def _light_outdoors(b: SceneBuilder, kind: EnvironmentKind) -> None:
     balance_white(b)
 
 
-SCANNED = ((real.scan, 5.0), (real.small_thing, 3.0), (vessels.glass, 1.0), (vessels.bottle, 0.5), (vessels.kettle, 0.3))
+SCANNED = (
+    (real.scan, 5.0),
+    (real.small_thing, 3.0),
+    (vessels.glass, 1.0),
+    (vessels.bottle, 0.5),
+    (vessels.kettle, 0.3),
+    (vessels.candles, 0.5),
+    (vessels.soap, 0.4),
+    (clutter.figurine, 0.6),
+)
 
 
 def tabletop_scene(b: SceneBuilder, scans: bool = False) -> Scene:

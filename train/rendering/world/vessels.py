@@ -59,7 +59,7 @@ def bowl(b: SceneBuilder) -> Prop:
     radius = rng.uniform(0.07, 0.16)
     height = radius * rng.uniform(0.45, 0.75)
     outside = [(radius * 0.4, 0), (radius * 0.78, height * 0.35), (radius, height)]
-    prop.add(vessel(outside, 0.006, 36), b.material(b.choice(["ceramic", "ceramic", "wood", "metal"])))
+    prop.add(vessel(outside, 0.006, 36), b.material(b.choice(["ceramic", "ceramic", "wood", "metal", "translucent"])))
     if b.chance(0.65):
         skin = fruit_skin(b)
         for layer, count in ((0.25, int(rng.integers(3, 6))), (0.6, int(rng.integers(2, 5)))):
@@ -196,7 +196,9 @@ def vase(b: SceneBuilder, size: float | None = None) -> Prop:
     for k in (0.3, 0.6, 0.85):
         knots.append((height * rng.uniform(0.12, 0.38) * (1 if k < 0.8 else 0.7), height * k))
     knots.append((knots[-1][0] * rng.uniform(0.8, 1.4), height))
-    prop.add(vessel(knots, 0.005, 32, 20), b.material(b.choice(["ceramic", "ceramic", "stone", "metal", "wood"])))
+    prop.add(
+        vessel(knots, 0.005, 32, 20), b.material(b.choice(["ceramic", "ceramic", "stone", "metal", "wood", "translucent"]))
+    )
     return prop
 
 
@@ -265,7 +267,7 @@ def basket(b: SceneBuilder) -> Prop:
 def candles(b: SceneBuilder) -> Prop:
     """One to three candles, thick ones free, thin ones in holders."""
     prop, rng = Prop(), b.rng
-    wax = b.material("plastic", color=tuple(np.clip(np.array([0.75, 0.68, 0.55]) * rng.uniform(0.4, 1.1, 3), 0.05, 0.85)))
+    wax = b.material("translucent", plain=1.0)
     holder = b.material(b.choice(["metal", "wood", "ceramic"]))
     for k in range(int(rng.integers(1, 4))):
         place = translation(0.09 * k)
@@ -276,6 +278,14 @@ def candles(b: SceneBuilder) -> Prop:
             profile = smooth_profile([(0.04, 0.004), (0.012, 0.02), (0.01, stem * 0.8), (0.02, stem)], 14)
             prop.add(lathe(np.vstack([[0, 0], [0.04, 0], profile, [0, stem]]), 24), holder, place)
             prop.add(cylinder(0.011, rng.uniform(0.12, 0.22), 0.002, 16, 0.009), wax, place @ translation(z=stem))
+    return prop
+
+
+def soap(b: SceneBuilder) -> Prop:
+    """A bar of soap, a block of wax or a polished piece of jade or alabaster."""
+    prop, rng = Prop(), b.rng
+    size = rng.uniform([0.07, 0.05, 0.025], [0.1, 0.065, 0.05])
+    prop.add(superquadric(size, rng.uniform(0.2, 0.7), rng.uniform(0.2, 0.8), 16), b.material("translucent"))
     return prop
 
 

@@ -82,11 +82,12 @@ class TestAgainstPathTracer:
         assert image.mean() == pytest.approx(truth.mean(), rel=0.01)
         np.testing.assert_allclose(blocks(image), blocks(truth), rtol=0.05)
 
-    def test_a_sheet_lit_from_behind(self):
+    @pytest.mark.parametrize("thickness", [1e-4, 0.6])
+    def test_light_from_behind_through_a_sheet_or_a_solid(self, thickness):
         sky = np.linspace(2.0, 0.2, 16, dtype=np.float32)[:, None, None] * np.ones((16, 32, 3), np.float32)
         sun = Sun(np.array([0.0, -0.8, -0.6]), np.array([6.0, 5.0, 4.0]), 0.0)
         materials = [Material((0.4, 0.3, 0.2)), Material((0.2, 0.4, 0.1), specular=0.0, transmission=0.7)]
-        parts = [box((0, 0, -0.1), (20, 20, 0.2), 0, 0), box((0, 0, 0.5), (1, 1e-4, 1), 1, 1)]
+        parts = [box((0, 0, -0.1), (20, 20, 0.2), 0, 0), box((0, 0, 0.5), (1, thickness, 1), 1, 1)]
         scene = Scene(0, "street", parts, materials, [], sun, Environment(sky), lambda rng: None)
         camera = Camera(np.array([0.0, -3.0, 1.0]), np.array([0.0, 0.0, 0.5]), 30.0)
         layers, truth = layers_of(scene, camera), reference(scene, camera)

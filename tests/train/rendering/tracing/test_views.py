@@ -211,6 +211,31 @@ def test_a_vignette_leaves_the_middle_and_darkens_the_corners(view):
     np.testing.assert_array_equal(darkened.albedo, view.albedo)
 
 
+def test_a_camera_clips_the_window_and_leaves_light_on_surfaces(view):
+    from intrinsic_flow.train.rendering.tracing.views import clipped, white_level
+
+    white = white_level(view, np.random.default_rng(0))
+    # At least what brings the 90th percentile of the surfaces to 0.8 of white.
+    level = np.percentile(view.image[view.mask] @ [0.2126, 0.7152, 0.0722], 90)
+    assert 1.25 * level * 0.999 <= white <= 4 * level
+    cut = clipped(view, white)
+    np.testing.assert_array_equal(cut.image[view.mask], view.image[view.mask])
+    assert view.image[~view.mask].max() > white >= 0.999 * cut.image[~view.mask].max()
+    bright = ~view.mask & (view.residual.min((0, -1)) > 1e-3)
+    shares = [each.residual[:, bright] / each.residual[:, bright].sum(0) for each in (view, cut)]
+    np.testing.assert_allclose(*shares, rtol=1e-4)
+
+
+def test_light_spreads_further_in_wax_than_in_skin(backend):
+    from intrinsic_flow.train.rendering.tracing.views import scattered
+
+    shading = np.zeros((8, 80, 3), np.float32)
+    shading[:, :40] = 1
+    everywhere = np.ones((8, 80), np.float32)
+    skin, wax = (scattered(shading, everywhere, 1.0, kind)[4, 44] for kind in ("skin", "translucent"))
+    assert (wax > skin + 0.05).all() and wax.max() < 0.5
+
+
 def test_light_spreads_in_skin_red_most_and_stays_within(backend):
     from intrinsic_flow.train.rendering.tracing.views import scattered
 

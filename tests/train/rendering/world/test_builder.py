@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from intrinsic_flow.train.rendering.appearance.library import Library
 from intrinsic_flow.train.rendering.scene import Relief, Texture
 from intrinsic_flow.train.rendering.world.builder import PRIORS, Prop, SceneBuilder
 from intrinsic_flow.train.rendering.world.clutter import SHELF, TABLE, scatter
 from intrinsic_flow.train.rendering.world.furniture import bookshelf, table
-from intrinsic_flow.train.rendering.world.geometry import box, panel, rotation, translation
+from intrinsic_flow.train.rendering.world.geometry import block, box, panel, rotation, translation
 from intrinsic_flow.train.rendering.world.lighting import bulb
 
 
@@ -57,6 +58,20 @@ def test_materials_repeat_where_they_should(b):
     red = b.material("plastic", color=(0.5, 0.1, 0.1))
     assert b.material("plastic", color=(0.1, 0.1, 0.5), fresh=0.0) != red
     assert b.material("plastic", color=(0.5, 0.1, 0.1), fresh=0.0) == red
+
+
+def test_one_colour_looks_used_and_a_wall_is_dirtier_at_its_foot():
+    b = SceneBuilder(3, Library.load(None))
+    paint = (0.5, 0.3, 0.2)
+    for height in (None, 2.5):
+        made = b.materials[b.material("wall", color=paint, height=height)]
+        albedo = (made.texture.pixels / 255.0) ** 2 * made.color
+        np.testing.assert_allclose(np.median(albedo, (0, 1)), paint, rtol=0.12)
+        assert 0.005 < np.log(albedo.mean(-1)).std() < 0.4
+    assert made.tile == 2.5 and albedo[:10].mean() < 0.97 * albedo[120:200].mean()
+    wall = b.add(block((-1, 0, 0), (1, 0.1, 2.5)), len(b.materials) - 1)
+    uv = next(part.mesh.uv for part in b.parts if part.thing == wall)
+    assert uv[:, 1].min() == pytest.approx(-0.05) or uv[:, 1].min() == pytest.approx(0)
 
 
 def test_repeating_textures_lie_elsewhere_on_every_board_and_pictures_do_not_move(b):

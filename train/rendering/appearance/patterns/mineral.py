@@ -56,8 +56,8 @@ def worn(rng: np.random.Generator) -> Patterned:
 
 
 def soiled(rng: np.random.Generator) -> Patterned:
-    """`worn` over the height of a wall (row 0 at the floor): dirt and shoes' marks at its foot, hands' further up, dust below
-    the ceiling. Drawn once, mirrored to both sides.
+    """`worn` over the height of a wall (row 0 at the floor): dirt and shoes' marks at its foot, hands' further up, dust
+    below the ceiling. Drawn once, mirrored to both sides.
     """
     albedo, height = _used(rng), (np.arange(SIZE, dtype=np.float32)[:, None] + 0.5) / SIZE
     uneven = np.exp(0.5 * noise.fractal(rng, SIZE, 4, 0.6))
