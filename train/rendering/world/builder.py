@@ -39,7 +39,7 @@ ENOUGH_TRIANGLES = 220_000
 # Light through thin sheets (`Material.transmission`): leaves send through about as much as they send back.
 THROUGH = (0.25, 0.9)
 # Strength of a scene's colours (see `vivid`): mean and standard deviation of its log.
-VIVIDNESS = (0.68, 0.25)
+VIVIDNESS = (0.73, 0.25)
 # Contrast of its textures finer than some texels: lowest and highest factor.
 DETAIL = (1.2, 1.9)
 

@@ -82,11 +82,11 @@ def make_sun(b: SceneBuilder, azimuth: float, elevation: float, irradiance: floa
 
 
 def outdoor_light(b: SceneBuilder, sunny: float = 0.65) -> None:
-    """An outdoor environment, with a sun (probability `sunny`) 1 to 6 times as strong as the sky on level ground."""
+    """An outdoor environment, with a sun (probability `sunny`) 0.8 to 4 times as strong as the sky on level ground."""
     b.environment = b.library.environment(b.rng, "outdoor")
     if b.chance(sunny):
         elevation = float(np.degrees(np.arcsin(b.rng.uniform(np.sin(np.radians(9)), np.sin(np.radians(68))))))
-        level = np.pi * b.log_uniform(1.0, 6.0)
+        level = np.pi * b.log_uniform(0.8, 4.0)
         irradiance = level / max(np.sin(np.radians(elevation)), 0.35)
         b.sun = make_sun(b, b.rng.uniform(0, 360), elevation, irradiance, WhiteBalance(5400, 1.0))
     balance_white(b)

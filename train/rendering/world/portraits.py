@@ -79,7 +79,7 @@ def light_figure(b: SceneBuilder, face: np.ndarray, outside: bool) -> None:
         if b.chance(0.7):
             azimuth = 90 + rng.normal(0, 40) if b.chance(0.25) else -90 + rng.uniform(-100, 100)
             elevation = rng.uniform(8, 65)
-            b.sun = make_sun(b, azimuth, elevation, np.pi * b.log_uniform(0.8, 8), white)
+            b.sun = make_sun(b, azimuth, elevation, np.pi * b.log_uniform(0.8, 5), white)
         balance_white(b)
         if b.chance(0.12):  # filled in by a flash
             _lamp(b, face, -90 + rng.normal(0, 6), rng.uniform(-3, 12), 0.03, b.log_uniform(1, 6), white.color(5500))

@@ -285,9 +285,9 @@ def _hang(b: SceneBuilder, depth: float, width: float, height: float) -> None:
 
 
 def _sun(b: SceneBuilder, azimuth: float, elevation: float) -> np.ndarray:
-    """A sky and a sun that is 1.5 to 10 times as strong on level ground. Returns the unit vector (3,) towards it."""
+    """A sky and a sun that is 1.2 to 7 times as strong on level ground. Returns the unit vector (3,) towards it."""
     dimmed_environment(b, b.choice(["outdoor", "any"]), 1.0)
-    level = np.pi * b.log_uniform(1.5, 10.0) / max(np.sin(np.radians(elevation)), 0.5)
+    level = np.pi * b.log_uniform(1.2, 7.0) / max(np.sin(np.radians(elevation)), 0.5)
     b.sun = make_sun(b, azimuth, elevation, level, WhiteBalance.draw(b.rng, 5400))
     balance_white(b)
     return -travel_direction(azimuth, elevation)
