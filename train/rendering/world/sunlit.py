@@ -82,7 +82,7 @@ def _checks(b: SceneBuilder) -> int:
 def _strong(b: SceneBuilder, height: float | None) -> int:
     """A material in one strong colour: red, orange, yellow, green, blue, violet, or black."""
     hue, value = b.rng.uniform(0, 1), b.log_uniform(0.15, 0.75)
-    red, green, blue = (colorsys.hsv_to_rgb(hue, b.rng.uniform(0.65, 0.97), value)) if b.chance(0.9) else (0.02,) * 3
+    red, green, blue = (colorsys.hsv_to_rgb(hue, b.rng.uniform(0.65, 0.97), value)) if b.chance(0.9) else (0.03,) * 3
     index = b.material(b.choice(["wall", "wood", "metal", "fabric"]), color=(red, green, blue), height=height)
     b.materials[index] = replace(b.materials[index], metallic=0.0)
     return index
