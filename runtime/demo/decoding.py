@@ -25,8 +25,9 @@ import numpy as np
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.atomic_file import temporary_name
 from intrinsic_flow.media.audio_copy import add_sound
+from intrinsic_flow.media.frames import Frame, ReadOnce
 from intrinsic_flow.media.images import ColorSpace, Image, read_image
-from intrinsic_flow.media.video import Frame, VideoReader
+from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.media.video_facts import Facts
 
 SECONDS = 60.0
@@ -48,7 +49,7 @@ def read_image_apart(path: Path, colorspace: ColorSpace = "auto", *, max_pixels:
         return Image(pixels, alpha, header["bit_depth"], tuple(header["notes"]))
 
 
-class VideoReaderApart:
+class VideoReaderApart(ReadOnce):
     """As `video.VideoReader`, in another process; a `VideoSource` without sound: see `add_sound_apart`.
     seconds: for the first frame, and for every further one. Raises as `VideoReader` does."""
 
@@ -93,12 +94,6 @@ class VideoReaderApart:
             pixels = self._child.array((self.height, self.width, 3), self._max_pixels)
             index = header["index"]
             yield Frame(pixels, Fraction(*header["pts"]), index, _fraction(header["duration"]), index)
-
-    def __enter__(self) -> VideoReaderApart:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Ends the process."""

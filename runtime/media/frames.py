@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -65,3 +65,16 @@ class VideoSource(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class ReadOnce:
+    """What makes a `VideoSource` close with its `with` block and iterate from the first frame to the last."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self: VideoSource, *exc: object) -> None:
+        self.close()
+
+    def __iter__(self: VideoSource) -> Iterator[Frame]:
+        return self.read()

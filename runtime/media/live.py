@@ -16,7 +16,8 @@ from typing import Any, Literal, Protocol
 
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.color import srgb_to_linear
-from intrinsic_flow.media.video import Frame, VideoReader
+from intrinsic_flow.media.frames import Frame, ReadOnce
+from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.media.video_facts import Facts
 
 _CAMERA = re.compile(r"camera:(\d+)")
@@ -58,7 +59,7 @@ class _Source(Protocol):
     def close(self) -> None: ...
 
 
-class LiveReader:
+class LiveReader(ReadOnce):
     """A `intrinsic_flow.media.video.VideoSource` that gives the newest frame of another source, and drops those before it.
 
     Frame times are those of arrival, from the first frame on, so that what is recorded plays at the speed at which it
@@ -87,12 +88,6 @@ class LiveReader:
         dropped = (f"{self.dropped} frames dropped to keep up",) if self.dropped else ()
         return (*self._source.notes, *dropped)
 
-    def __enter__(self) -> LiveReader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Ends the camera's thread and closes it."""
         with self._changed:
@@ -101,9 +96,6 @@ class LiveReader:
         if (thread := getattr(self, "_thread", None)) is not None:
             thread.join(TIMEOUT_SECONDS)
         self._source.close()
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.read()
 
     def frames_before(self, start: float) -> int:
         """0: a camera shows nothing twice."""

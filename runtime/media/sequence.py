@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -14,13 +14,13 @@ import numpy as np
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.exr import stated_clock
 from intrinsic_flow.media.formats import SequenceFormat
-from intrinsic_flow.media.frames import Frame
+from intrinsic_flow.media.frames import Frame, ReadOnce
 from intrinsic_flow.media.images import Image, read_image, stored_facts, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
 from intrinsic_flow.media.video_facts import Clock, Facts, valid_timecode
 
 
-class SequenceReader:
+class SequenceReader(ReadOnce):
     """Image files as a `VideoSource`; numbers that are missing are times at which no frame comes."""
 
     def __init__(
@@ -77,17 +77,8 @@ class SequenceReader:
         """The images, by number."""
         return [file for _, file in self._files]
 
-    def __enter__(self) -> SequenceReader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Nothing to do: files are opened one at a time."""
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.read()
 
     def _note(self, text: str, number: int) -> None:
         """Once for all frames, or a long sequence would fill the log; counts and plurals are no difference."""

@@ -33,7 +33,7 @@ from intrinsic_flow.media.color import (
 )
 from intrinsic_flow.media.color_tags import png_profile
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
-from intrinsic_flow.media.frames import Frame, VideoSource
+from intrinsic_flow.media.frames import Frame, ReadOnce, VideoSource
 from intrinsic_flow.media.icc import MatrixProfile, parse_matrix_profile, profile_name
 from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_facts import Facts, chapters_of, metadata_of, static_hdr, timecode_of
@@ -77,7 +77,7 @@ class ColorTags:
     guessed: tuple[str, ...] = ()
 
 
-class VideoReader:
+class VideoReader(ReadOnce):
     """Iterates once over the frames of a file's first video stream; a context manager.
 
     `colorspace` "auto" decodes with the tagged transfer function (BT.709's where none is tagged, as the
@@ -201,19 +201,10 @@ class VideoReader:
         if choice:
             self._note(choice)
 
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Closes the file; iteration ends."""
         self._decoded.close()
         self._container.close()
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.read()
 
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """Frames whose pts lies from `start` to before `end`, both in seconds; `index` counts from 0 at the first of them,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +25,8 @@ from intrinsic_flow.train.rendering.scene import Environment, Texture
 __all__ = ["Assets", "Model", "ModelPart"]
 
 log = logging.getLogger(__name__)
+
+Usable = TypeVar("Usable")
 
 # Which materials serve a role, with weights. A material is a file's name up to the first "_" or digit.
 MATERIALS: dict[str, dict[str, float]] = {
@@ -128,11 +132,11 @@ class Assets:
         self._real = real or {}
         self._prints = prints or []
         self.fonts = fonts
-        self._texture = cache(_try_texture)
-        self._model = cache(_try_model)
+        self._texture = cache(_or_none(read_texture))
+        self._model = cache(_or_none(read_model))
         # People and scans are large: what was used longest ago is read again.
-        self._real_model = lru_cache(maxsize=24)(_try_real_model)
-        self._print = lru_cache(maxsize=64)(_try_print)
+        self._real_model = lru_cache(maxsize=24)(_or_none(partial(read_model, real=True)))
+        self._print = lru_cache(maxsize=64)(_or_none(_read_print))
 
     @classmethod
     def open(cls, folder: Path) -> Assets:
@@ -142,7 +146,8 @@ class Assets:
             raise InputError(folder, "no such folder", f"a folder with any of {', '.join(kinds)}")
         if not any((folder / kind).is_dir() for kind in kinds):
             raise InputError(folder, "none of the sub-folders", f"a folder with any of {', '.join(kinds)}")
-        environments = [found for path in _files(folder / "hdri", ".hdr") if (found := _try_environment(path)) is not None]
+        maps = map(_or_none(read_environment), _files(folder / "hdri", ".hdr"))
+        environments = [found for found in maps if found is not None]
         models = _files(folder / "models", ".gltf", ".glb")
         _require_draco(models)
         objects = folder / "objects"
@@ -214,15 +219,11 @@ def material_of(path: Path) -> str:
 
 def read_texture(path: Path) -> Texture:
     """An albedo texture from a picture in sRGB; whether it repeats is measured at its borders. InputError: not usable."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InputError(path, "no picture that can be decoded", "a JPEG or PNG")
-    picture = without_white_border(picture[..., ::-1])
+    picture = without_white_border(_read_picture(path))
     height, width = picture.shape[:2]
     if min(height, width) < SMALLEST:
         raise InputError(path, f"{width} x {height} pixels of texture", f"at least {SMALLEST} x {SMALLEST}")
-    linear = _LINEAR[picture]
-    linear = without_shading(linear)
+    linear = without_shading(_LINEAR[picture])
     pixels = (np.sqrt(np.clip(linear, *palette.ALBEDO_RANGE)) * 255 + 0.5).astype(np.uint8)
     return Texture(pixels, tileable=_repeats(pixels))
 
@@ -332,47 +333,30 @@ def _require_draco(models: list[Path]) -> None:
             raise MissingExtraError("DracoPy", "render") from error
 
 
-def _try_texture(path: Path) -> Texture | None:
-    try:
-        return read_texture(path)
-    except InputError as error:
-        log.warning("skipped: %s", error)
-        return None
+def _or_none(read: Callable[[Path], Usable]) -> Callable[[Path], Usable | None]:
+    """`read`, but a file that it cannot use is named in the log and gives None."""
+
+    def attempt(path: Path) -> Usable | None:
+        try:
+            return read(path)
+        except InputError as error:
+            log.warning("skipped: %s", error)
+            return None
+
+    return attempt
 
 
-def _try_environment(path: Path) -> tuple[Environment, bool] | None:
-    try:
-        return read_environment(path)
-    except InputError as error:
-        log.warning("skipped: %s", error)
-        return None
+def _read_print(path: Path) -> Texture:
+    linear = np.clip(_LINEAR[_read_picture(path)[::-1]], _BLACK_INK, palette.ALBEDO_RANGE[1])
+    return Texture((np.sqrt(linear) * 255 + 0.5).astype(np.uint8), tileable=False)
 
 
-def _try_model(path: Path) -> Model | None:
-    try:
-        return read_model(path)
-    except InputError as error:
-        log.warning("skipped: %s", error)
-        return None
-
-
-def _try_real_model(path: Path) -> Model | None:
-    try:
-        return read_model(path, real=True)
-    except InputError as error:
-        log.warning("skipped: %s", error)
-        return None
-
-
-def _try_print(path: Path) -> Texture | None:
+def _read_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. InputError: none."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
-        log.warning("skipped: %s", InputError(path, "no picture that can be decoded", "a JPEG or PNG"))
-        return None
-    pixels = (np.sqrt(np.clip(_LINEAR[picture[::-1, :, ::-1]], _BLACK_INK, palette.ALBEDO_RANGE[1])) * 255 + 0.5).astype(
-        np.uint8
-    )
-    return Texture(pixels, tileable=False)
+        raise InputError(path, "no picture that can be decoded", "a JPEG or PNG")
+    return picture[..., ::-1]
 
 
 _LINEAR = srgb_to_linear(np.arange(256, dtype=np.float32) / 255).astype(np.float32)

@@ -101,12 +101,6 @@ def uv_area(mesh: Mesh) -> float:
     return float(np.abs(x1 * y2 - x2 * y1).sum() / 2)
 
 
-def volume(mesh: Mesh) -> float:
-    """Enclosed cubic metres of a closed mesh; negative where faces are clockwise."""
-    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
-    return float((a * np.cross(b, c)).sum() / 6)
-
-
 def vertex_normals(mesh: Mesh) -> np.ndarray:
     """(V, 3) unit normals of a smooth mesh: area-weighted over the faces of a vertex, and over vertices at the same place
     whose normals differ by less than the crease angle (seams of uv are no creases).

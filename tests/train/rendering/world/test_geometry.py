@@ -60,11 +60,17 @@ def edges_match(mesh: Mesh) -> bool:
     return bool(np.array_equal(forward, np.unique(edges[:, ::-1], axis=0)))
 
 
+def volume(mesh):
+    """Enclosed cubic metres of a closed mesh; negative where faces are clockwise."""
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    return (a * np.cross(b, c)).sum() / 6
+
+
 @pytest.mark.parametrize("name", CLOSED)
 def test_closed_meshes_are_closed_and_face_outwards(name):
     mesh = CLOSED[name]()
     assert edges_match(mesh)
-    assert geometry.volume(mesh) > 0
+    assert volume(mesh) > 0
     if name not in ("vessel", "prism", "tube"):  # these are not convex enough for the middle to see all faces
         outward = (mesh.vertices[mesh.faces].mean(1) - mesh.vertices.mean(0)) * geometry.face_normals(mesh)
         assert (outward.sum(1) > 0).mean() > 0.97
@@ -93,7 +99,7 @@ def test_a_bevel_cuts_the_edges_and_keeps_the_size():
     sharp, cut = geometry.box((0.6, 0.4, 0.2)), geometry.box((0.6, 0.4, 0.2), 0.01)
     np.testing.assert_allclose(cut.vertices.max(0) - cut.vertices.min(0), (0.6, 0.4, 0.2))
     edges = 4 * (0.6 + 0.4 + 0.2)
-    assert geometry.volume(sharp) - geometry.volume(cut) == pytest.approx(edges * 0.01**2 / 2, rel=0.05)
+    assert volume(sharp) - volume(cut) == pytest.approx(edges * 0.01**2 / 2, rel=0.05)
     directions = geometry.face_normals(cut) / np.linalg.norm(geometry.face_normals(cut), axis=1, keepdims=True)
     assert len(np.unique(np.round(directions, 6), axis=0)) == 6 + 12 + 8
 
