@@ -27,10 +27,10 @@ import cv2
 import numpy as np
 
 from intrinsic_flow.cli.option_types import at_least
-from intrinsic_flow.cli.pipeline import in_order
 from intrinsic_flow.cli.progress import Counter as ProgressCounter
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.commands import DONE, FAILED, command_parser
+from intrinsic_flow.decomposition.pipeline import in_order
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.json_file import write_json
 from intrinsic_flow.media.images import IMAGE_SUFFIXES, read_image

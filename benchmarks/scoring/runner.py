@@ -18,9 +18,9 @@ from intrinsic_flow.benchmarks.scoring.baselines import Method
 from intrinsic_flow.benchmarks.scoring.datasets import Dataset
 from intrinsic_flow.benchmarks.scoring.methods import MethodOptions
 from intrinsic_flow.benchmarks.scoring.protocols import Protocol, Record
-from intrinsic_flow.cli.pipeline import in_order
 from intrinsic_flow.cli.progress import Counter
 from intrinsic_flow.cli.progress import Progress as ProgressLine
+from intrinsic_flow.decomposition.pipeline import in_order
 
 
 @dataclass(frozen=True)

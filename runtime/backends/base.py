@@ -80,6 +80,11 @@ class Backend(ABC):
         for image in images:
             yield self.network(image, noise, steps)
 
+    def parallel(self) -> Backend | None:
+        """A backend for the same graphs, of the same results, that several threads may run at once, each on one core; None
+        where there is none. It is closed with this one."""
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """One line for logs and reports: library, version, provider, precision, threads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,27 @@ class OnnxRuntimeCpu(Backend):
         self._bundle = bundle
         self._threads = _usable_threads() if threads is None else threads
         self._sessions: dict[str, Any] = {}
+        self._loading = Lock()
+        self._single: OnnxRuntimeCpu | None = None
         self._closed = False
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a graph on float32 inputs. Raises InputError when the graph's file cannot be loaded."""
-        session = self._sessions.get(graph)
-        if session is None:
-            session = self._sessions[graph] = self._load(graph)
+        with self._loading:
+            session = self._sessions.get(graph)
+            if session is None:
+                session = self._sessions[graph] = self._load(graph)
         spec = self._bundle.spec(graph)
         results = session.run(list(spec.output_names), {name: feeds[name] for name in spec.input_names})
         return dict(zip(spec.output_names, results, strict=True))
+
+    def parallel(self) -> Backend | None:
+        """Sessions of one thread, loaded beside these; sessions may be run by several threads."""
+        if self._threads == 1:
+            return self
+        if self._single is None:
+            self._single = type(self)(self._bundle, threads=1)
+        return self._single
 
     def describe(self) -> str:
         threads = f"threads {self._threads}" if self._threads else "threads by default"
@@ -60,6 +72,8 @@ class OnnxRuntimeCpu(Backend):
     def close(self) -> None:
         """Drops the sessions and with them weights and thread pools."""
         self._sessions.clear()
+        if self._single is not None:
+            self._single.close()
         self._closed = True
 
     def _load(self, graph: str) -> Any:

@@ -66,6 +66,9 @@ class OnnxRuntimeProvider(OnnxRuntimeCpu):
         if not self._devices:
             raise RuntimeError(f"{known.name} finds none of {known.processors}")
 
+    def parallel(self) -> None:
+        """None: the device has no cores to divide."""
+
     def _select(self, options: Any) -> list[str] | None:
         if not self._devices:
             if self.name == "directml":

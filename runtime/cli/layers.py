@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
-from intrinsic_flow.decomposition.decomposer import Decomposition
+from intrinsic_flow.decomposition.pending import PendingLayers
 from intrinsic_flow.decomposition.product import ShadingKind, clipped_fraction, integer_scale
 from intrinsic_flow.media.frames import Frame
 from intrinsic_flow.media.pipe_writer import PipeWriter
 from intrinsic_flow.media.sequence import SequenceWriter
+from intrinsic_flow.media.video_encoding import codes_of_logs
 from intrinsic_flow.media.video_writer import VideoWriter
 from intrinsic_flow.output.float_layers import FloatLayers, FloatOutput
 from intrinsic_flow.output.preview import side_by_side
@@ -22,7 +24,10 @@ SCALE_HEADROOM = 1.25
 
 
 class LayerWriter(Protocol):
-    """Takes one layer's frames, (H, W, 3) float32 linear, with the source's frame that they belong to."""
+    """Takes one layer's frames, (H, W, 3) float32 linear, with the source's frame that they belong to. Where `takes_codes`,
+    they may be BT.709's codes, uint8."""
+
+    takes_codes: bool
 
     def write(self, pixels: np.ndarray, frame: Frame) -> None: ...
 
@@ -31,7 +36,7 @@ class VideoLayer:
     """A video file."""
 
     def __init__(self, writer: VideoWriter) -> None:
-        self.writer = writer
+        self.writer, self.takes_codes = writer, writer.takes_codes
 
     def write(self, pixels: np.ndarray, frame: Frame) -> None:
         self.writer.write(pixels, frame.pts, frame.duration, frame.alpha if self.writer.alpha else None)
@@ -39,6 +44,8 @@ class VideoLayer:
 
 class SequenceLayer:
     """A folder of numbered images."""
+
+    takes_codes = False
 
     def __init__(self, writer: SequenceWriter, layer: str) -> None:
         """layer: "albedo", "shading", "layers" or "preview", which has no alpha."""
@@ -59,6 +66,8 @@ def _number(frame: Frame) -> int:
 
 class PipeLayer:
     """Standard output."""
+
+    takes_codes = False
 
     def __init__(self, writer: PipeWriter) -> None:
         self.writer = writer
@@ -89,7 +98,7 @@ class LayerEncoder:
         on after any multiple of so many frames. peak: the brightest light that the files hold."""
         self._writers, self._floats, self._shading = dict(writers), floats, shading
         self._chunk, self._peak = chunk, peak
-        self._held: list[tuple[Frame, Decomposition]] = []
+        self._held: list[tuple[Frame, PendingLayers]] = []
         self._clipped = 0.0
         self._decided = floats is not None
         self.scale = 0.0 if floats is None else 1.0
@@ -111,13 +120,13 @@ class LayerEncoder:
         """Fraction of pixels whose shading clipped."""
         return self._clipped / max(self.frames, 1)
 
-    def take(self, item: tuple[Frame, Decomposition]) -> None:
+    def take(self, item: tuple[Frame, PendingLayers]) -> None:
         """Writes a frame, or holds it while the factor is not decided."""
         if self._decided:
             self._write(*item)
             return
         self._held.append(item)
-        held_bytes = sum(result.albedo.nbytes + result.shading.nbytes for _, result in self._held)
+        held_bytes = sum(2 * layers.image.nbytes for _, layers in self._held)
         if len(self._held) == SCALE_FRAMES or held_bytes >= SCALE_BYTES:
             self._decide()
 
@@ -127,14 +136,37 @@ class LayerEncoder:
             self._decide()
 
     def _decide(self) -> None:
-        levels = [integer_scale(result.albedo, result.shading) for _, result in self._held]
+        results = (layers.finish() for _, layers in self._held)
+        levels = [integer_scale(result.albedo, result.shading) for result in results]
         self.scale = max(1.0, SCALE_HEADROOM * max(levels) / self._peak)
         self.scale_frames, self._decided = len(levels), True
         held, self._held = self._held, []
         for item in held:
             self._write(*item)
 
-    def _write(self, frame: Frame, result: Decomposition) -> None:
+    def _write(self, frame: Frame, layers: PendingLayers) -> None:
+        if layers.has_logs and "preview" not in self._writers and all(w.takes_codes for w in self._writers.values()):
+            self._write_codes(frame, layers)
+        else:
+            self._write_light(frame, layers)
+        self.frames += 1
+        if self.frames % self._chunk == 0:
+            self.checkpoint = (self.frames, self._clipped)
+
+    def _write_codes(self, frame: Frame, layers: PendingLayers) -> None:
+        shape, scale, clipped = layers.image.shape, math.log(self.scale), 0
+        codes = {name: np.empty(shape, np.uint8) for name in ("albedo", "shading")}
+        for rows, image, shading in layers.logs():
+            codes_of_logs(image, shading, codes["albedo"][rows])
+            codes_of_logs(shading, scale, codes["shading"][rows])
+            if shading.max() > scale:
+                clipped += int(np.count_nonzero((shading > scale).reshape(-1, 3).any(axis=1)))
+        for name, writer in self._writers.items():
+            writer.write(codes[name], frame)
+        self._clipped += clipped / (shape[0] * shape[1])
+
+    def _write_light(self, frame: Frame, layers: PendingLayers) -> None:
+        result = layers.finish()
         albedo, shading = result.albedo, result.shading
         if self._floats is not None:
             stored = self._floats.layers(
@@ -156,6 +188,3 @@ class LayerEncoder:
                 writer.write(albedo if name == "albedo" else shading / np.float32(self.scale), frame)
         if self._floats is None:
             self._clipped += clipped_fraction(shading, self.scale * self._peak)
-        self.frames += 1
-        if self.frames % self._chunk == 0:
-            self.checkpoint = (self.frames, self._clipped)

@@ -27,10 +27,10 @@ from intrinsic_flow.cli.partial import (
     save_state,
     state_path,
 )
-from intrinsic_flow.cli.pipeline import Sink, prefetch
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.cli.sources import open_source
 from intrinsic_flow.decomposition.decomposer import Context, Decomposer
+from intrinsic_flow.decomposition.pipeline import Sink, prefetch
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
 from intrinsic_flow.media.audio_copy import write_audio
 from intrinsic_flow.media.formats import SequenceFormat
@@ -48,6 +48,8 @@ from intrinsic_flow.output.sidecar import write_sidecar
 
 FRAMES_AHEAD = 2
 FRAMES_BEHIND = 2
+#: Frames in the network at a time, which bounds the memory: beside its own a 4K frame takes 100 MB.
+MOST_WORKERS = 8
 PREVIEW_CODEC = "h264"
 
 
@@ -251,8 +253,13 @@ class _Run:
         waiting: deque[Frame] = deque()
         frames = _pixels(source.read(self._begin(), settings.end, skip), waiting, keep, live=self._job.kind == "live")
         with Sink(encoder.take, FRAMES_BEHIND) as sink:
-            for result in model.stream(frames, temporal=settings.temporal, first_frame=first, every=settings.every):
-                sink.put((waiting.popleft(), result))
+            # A camera's frames are wanted at once, and by all cores.
+            workers = 0 if self._job.kind == "live" else min(model.options.threads or _usable_cores(), MOST_WORKERS)
+            layers = model.stream_pending(
+                frames, temporal=settings.temporal, first_frame=first, every=settings.every, workers=workers
+            )
+            for pending in layers:
+                sink.put((waiting.popleft(), pending))
                 counter.advance()
                 interrupt.check()
 
@@ -350,6 +357,10 @@ _DECODING = {
     "png": "linear shading = shading_scale * srgb_to_linear(value / 255), in every frame",
     "png16": "linear shading = shading_scale * srgb_to_linear(value / 65535), in every frame",
 }
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "png16", "exr"]:

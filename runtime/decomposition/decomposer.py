@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack
@@ -22,13 +25,18 @@ from intrinsic_flow.decomposition.inputs import ImageInput, read_input
 from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, Mode, ModelOptions
-from intrinsic_flow.decomposition.product import ShadingKind, finish, finish_rows
+from intrinsic_flow.decomposition.pending import PendingLayers
+from intrinsic_flow.decomposition.pipeline import in_order, prefetch
+from intrinsic_flow.decomposition.product import ShadingKind
 from intrinsic_flow.decomposition.result import Decomposition
-from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
+from intrinsic_flow.decomposition.temporal.filter import ExposedFrame, TemporalFilter
 from intrinsic_flow.decomposition.upsampling import expose, from_nchw, strip_rows, to_nchw, unexposed, upsample_shading
 from intrinsic_flow.media.color import luminance
 
 __all__ = ["DEFAULT_RESOLUTION", "Decomposer", "Decomposition", "Mode", "ModelOptions"]
+
+#: Frames that a stream of several workers may draw beyond those that its workers have.
+FRAMES_AHEAD = 4
 
 
 class _Changes(TypedDict, total=False):
@@ -58,6 +66,22 @@ class Context:
     """A frame of a stream of which no layers are wanted: it comes before the wanted ones, which depend on it."""
 
     image: ImageInput
+
+
+@dataclass(frozen=True, eq=False)
+class _Item:
+    """An image on its way. guide, padded: exposed at working resolution, the graphs' `guide` and `image`. frame: where it
+    is one of a stream. albedo: the network's, (1, 3, H, W). shading: what comes out."""
+
+    image: np.ndarray
+    source: Source
+    wanted: bool
+    guide: np.ndarray
+    padded: np.ndarray
+    gain: float
+    frame: ExposedFrame | None
+    albedo: np.ndarray | None = None
+    shading: Lines | np.ndarray | None = None
 
 
 class Decomposer:
@@ -127,8 +151,8 @@ class Decomposer:
         Or a PIL image: sRGB unless it carries another matrix profile; EXIF orientation applied; alpha kept for `save`.
         Raises ValueError for another shape, type or mode, InputError for a file that is no complete image.
         """
-        pixels, source = read_input(image)
-        return self._attributed(self._decompose(pixels, None), source)
+        item = self._infer(self.backend, self._prepare(image, None))
+        return self._complete(self.backend, item, None).finish()
 
     def stream(
         self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0, every: int = 1
@@ -141,20 +165,47 @@ class Decomposer:
         network runs on every so manieth frame and where something new appears; in between what it said is carried along
         the motion. Raises ValueError for `every` without `temporal`.
         """
+        for layers in self.stream_pending(frames, temporal=temporal, first_frame=first_frame, every=every):
+            yield layers.finish()
+
+    def stream_pending(
+        self,
+        frames: Iterable[ImageInput | Context],
+        *,
+        temporal: bool = True,
+        first_frame: int = 0,
+        every: int = 1,
+        workers: int = 0,
+    ) -> Iterator[PendingLayers]:
+        """As `stream`; what costs time at full resolution is left to the caller, who may do it in another thread.
+
+        workers: of so many frames at a time the network runs, each on one core, where the backend allows it (ONNX Runtime
+        on the CPU); frames are then drawn by another thread, up to `workers` + FRAMES_AHEAD before their results. 0 for
+        one frame after the other, in the caller's thread.
+        """
         if every != 1 and not temporal:
             raise ValueError(f"every {every}, expected 1 where frames stand alone")
         state = TemporalFilter(first_frame, every) if temporal else None
-        for frame in frames:
-            pixels, source = read_input(frame.image if isinstance(frame, Context) else frame)
-            if not isinstance(frame, Context):
-                yield self._attributed(self._decompose(pixels, state), source)
-            elif state is not None:
-                self._carry(_light(pixels), state)
+        parallel = self.backend.parallel() if workers else None
+        backend = parallel or self.backend
+        prepared = (self._prepare(frame, state) for frame in frames)
+        with ExitStack() as stack:
+            if parallel is None:
+                inferred: Iterable[_Item] = (self._infer(backend, item) for item in prepared)
+            else:
+                pool = ThreadPoolExecutor(workers, "network")
+                stack.callback(pool.shutdown, cancel_futures=True)
+                ahead = stack.enter_context(closing(prefetch(prepared, 1)))
+                inferred = in_order(pool, partial(self._infer, backend), ahead, workers + FRAMES_AHEAD - 1)
+            for item in inferred:
+                layers = self._complete(backend, item, state)
+                if item.wanted:
+                    yield layers
 
     def exposed(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """What the networks are given of a still image (H, W, 3) float32, linear, not negative: `guide` and `image` of the
         graphs at working resolution, and the exposure's gain."""
-        return self._exposed(image, None)
+        return self._exposed(image, None)[:3]
 
     def settings(self) -> dict[str, Any]:
         """Model, backend and options, as they stand in the JSON file beside an integer shading."""
@@ -174,99 +225,89 @@ class Decomposer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _attributed(self, result: Decomposition, source: Source) -> Decomposition:
-        return replace(result, source=source, settings=self.settings())
+    def _prepare(self, image: ImageInput | Context, state: TemporalFilter | None) -> _Item:
+        """Reads and exposes an image. A stream's state takes it."""
+        wanted = not isinstance(image, Context)
+        pixels, source = read_input(image.image if isinstance(image, Context) else image)
+        guide, padded, gain, frame = self._exposed(_light(pixels), state)
+        return _Item(pixels, source, wanted, guide, padded, gain, frame)
 
-    def _decompose(self, image: np.ndarray, state: TemporalFilter | None) -> Decomposition:
-        light = _light(image)
+    def _infer(self, backend: Backend, item: _Item) -> _Item:
+        """Runs the network where it is to be run."""
+        if item.frame is None and self._in_one_call(item.image):
+            noise = self._start_noise(*item.padded.shape[2:])
+            full = expose(_light(item.image), item.gain)
+            shading = backend.decompose(item.padded, noise, self.options.steps, item.guide, full)
+            return replace(item, shading=unexposed(shading, item.gain))
+        if item.frame is None or item.frame.infer:
+            return replace(item, albedo=self._albedo(backend, item.padded))
+        return item
+
+    def _complete(self, backend: Backend, item: _Item, state: TemporalFilter | None) -> PendingLayers:
+        """The shading that the albedo leaves. A stream's state takes it."""
+        shading = self._shading(backend, item, state) if item.shading is None else item.shading
+        return PendingLayers(item.image, shading, self.options.shading, item.gain, item.source, self.settings())
+
+    def _shading(self, backend: Backend, item: _Item, state: TemporalFilter | None) -> Lines | np.ndarray:
+        """Of the albedo, steadied in a stream: the filter's lines where the backend leaves the filter to us, else the
+        shading (H, W, 3) float32; empty where it is not wanted."""
+        guide, albedo, frame = item.guide, item.albedo, item.frame
+        if state is not None and frame is not None:
+            if albedo is None:
+                steady = state.carried(frame)
+            else:
+                steady = state.steady(frame, from_nchw(albedo)[: guide.shape[2], : guide.shape[3]])
+            albedo = to_nchw(working_size.pad(steady))
+        assert albedo is not None  # after `_infer`
+        maps = {"guide": guide, **backend.run("low_shading", {"albedo": albedo, "guide": guide})}
+        if self.options.shading == "gray":
+            maps["log_shading"] = _gray(maps["log_shading"])
+        low = from_nchw(guide)
         if self._filter is not None:
-            lines, gain = self._lines(light, state)
-            albedo, shading = np.empty_like(image), np.empty_like(image)
-            for rows, strip in lines.strips(light, gain):
-                finish_rows(image[rows], strip, albedo[rows], shading[rows], kind=self.options.shading)
-            return Decomposition(albedo, shading, gain)
-        if state is None and self._in_one_call(image):
-            guide, padded, gain = self._exposed(light, None)
-            shading = self.backend.decompose(
-                padded, self._start_noise(*padded.shape[2:]), self.options.steps, guide, expose(light, gain)
-            )
-            full = unexposed(shading, gain)
-        else:
-            maps, gain, factors = self._low_shading(light, state)
-            full = upsample_shading(self.backend, light, maps, gain)
-            if factors is not None:
-                full /= cv2.resize(factors, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return Decomposition(*finish(image, full, "float", self.options.shading), gain)
+            lines = self._filter.fit(from_nchw(maps["log_shading"]), low)
+            if state is not None and frame is not None:
+                lines = lines.at_low_resolution()
+                factors = _settled(state, frame, low, lines.shading(low, 1.0))
+                lines = replace(lines, offset=lines.offset - cv2.log(factors))
+            return lines
+        if state is None or frame is None:
+            return upsample_shading(backend, _light(item.image), maps, item.gain)
+        factors = _settled(state, frame, low, upsample_shading(backend, low, maps, 1.0))
+        if not item.wanted:
+            return np.empty((0, 0, 3), np.float32)
+        full = upsample_shading(backend, _light(item.image), maps, item.gain)
+        full /= cv2.resize(factors, item.image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return full
 
-    def _carry(self, light: np.ndarray, state: TemporalFilter) -> None:
-        """Takes a frame into the state alone."""
-        if self._filter is not None:
-            self._lines(light, state)
-        else:
-            self._low_shading(light, state)
-
-    def _exposed(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
+    def _exposed(
+        self, light: np.ndarray, state: TemporalFilter | None
+    ) -> tuple[np.ndarray, np.ndarray, float, ExposedFrame | None]:
         """(H, W, 3) float32, not negative -> exposed at working resolution, `guide` and `image` of the graphs; the gain."""
         size = working_size.working_size(light.shape[0], light.shape[1], self.options.resolution)
         low = working_size.resize(light, size.height, size.width)
-        gain = exposure_gain(low, self._tone_map)
+        gain, frame = exposure_gain(low, self._tone_map), None
         if state is not None:
-            gain = state.expose(low, gain)
+            frame = state.expose(low, gain)
+            gain = frame.gain
         guide = expose(low, gain)
-        return guide, to_nchw(working_size.pad(np.clip(from_nchw(guide), 0, 1))), gain
-
-    def _low_albedo(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[np.ndarray, np.ndarray, float]:
-        """(H, W, 3) float32, not negative -> `albedo` and `guide` of low_shading, and the exposure's gain. A stream's
-        state takes the frame."""
-        guide, padded, gain = self._exposed(light, state)
-        if state is None:
-            return self._albedo(padded), guide, gain
-        if state.infer:
-            steady = state.steady(from_nchw(self._albedo(padded))[: guide.shape[2], : guide.shape[3]])
-        else:
-            steady = state.carried()
-        return to_nchw(working_size.pad(steady)), guide, gain
-
-    def _own_shading(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[dict[str, np.ndarray], float]:
-        """(H, W, 3) float32, not negative -> the upsampler's low-resolution inputs and the exposure's gain."""
-        albedo, guide, gain = self._low_albedo(light, state)
-        maps = {"guide": guide, **self.backend.run("low_shading", {"albedo": albedo, "guide": guide})}
-        if self.options.shading == "gray":
-            maps["log_shading"] = _gray(maps["log_shading"])
-        return maps, gain
-
-    def _low_shading(
-        self, light: np.ndarray, state: TemporalFilter | None
-    ) -> tuple[dict[str, np.ndarray], float, np.ndarray | None]:
-        """As `_own_shading`, and in a stream factors (h, w, 3) by which the albedo that comes of it is to be changed."""
-        maps, gain = self._own_shading(light, state)
-        if state is None:
-            return maps, gain, None
-        low = from_nchw(maps["guide"])
-        return maps, gain, _settled(state, low, upsample_shading(self.backend, low, maps, 1.0))
-
-    def _lines(self, light: np.ndarray, state: TemporalFilter | None) -> tuple[Lines, float]:
-        """The same with the upsampler's filter: lines that have those factors in them, and the exposure's gain."""
-        assert self._filter is not None
-        maps, gain = self._own_shading(light, state)
-        low = from_nchw(maps["guide"])
-        lines = self._filter.fit(from_nchw(maps["log_shading"]), low)
-        if state is not None:
-            lines = lines.at_low_resolution()
-            lines = replace(lines, offset=lines.offset - cv2.log(_settled(state, low, lines.shading(low, 1.0))))
-        return lines, gain
+        return guide, to_nchw(working_size.pad(np.clip(from_nchw(guide), 0, 1))), gain, frame
 
     def _in_one_call(self, image: np.ndarray) -> bool:
         """Whether the backend may go from the image to the full shading, with nothing done here in between."""
         height, width = image.shape[:2]
-        return self.options.mode == "flow" and self.options.shading == "rgb" and height <= strip_rows(self.backend, width)
+        return (
+            self._filter is None
+            and self.options.mode == "flow"
+            and self.options.shading == "rgb"
+            and height <= strip_rows(self.backend, width)
+        )
 
-    def _albedo(self, image: np.ndarray) -> np.ndarray:
+    def _albedo(self, backend: Backend, image: np.ndarray) -> np.ndarray:
         """The network: (1, 3, H, W) in [0, 1], sides multiples of 32 -> albedo of that shape, in [0, 1]."""
         if self.options.mode == "vae":
-            z = self.backend.run("vae_encoder", {"albedo": image})["z"]
-            return self.backend.run("decoder", {"z": z, "image": image})["albedo"]
-        return self.backend.network(image, self._start_noise(*image.shape[2:]), self.options.steps)
+            z = backend.run("vae_encoder", {"albedo": image})["z"]
+            return backend.run("decoder", {"z": z, "image": image})["albedo"]
+        return backend.network(image, self._start_noise(*image.shape[2:]), self.options.steps)
 
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from."""
@@ -278,9 +319,9 @@ def _light(image: np.ndarray) -> np.ndarray:
     return image if image.min() >= 0 else np.maximum(image, 0)
 
 
-def _settled(state: TemporalFilter, low: np.ndarray, shading: np.ndarray) -> np.ndarray:
+def _settled(state: TemporalFilter, frame: ExposedFrame, low: np.ndarray, shading: np.ndarray) -> np.ndarray:
     """Factors for the albedo of a frame (h, w, 3), exposed, under the shading that was found for it."""
-    return state.settle(low / np.maximum(shading, low + np.float32(1e-6)))
+    return state.settle(frame, low / np.maximum(shading, low + np.float32(1e-6)))
 
 
 def _gray(log_shading: np.ndarray) -> np.ndarray:

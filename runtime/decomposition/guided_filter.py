@@ -125,6 +125,13 @@ class Lines:
     def strips(self, image: np.ndarray, gain: float) -> Iterator[tuple[slice, np.ndarray]]:
         """Shading of an image (H, W, 3) float32, linear, finite, not negative, in its own scale: `gain` times it is what
         the lines were fitted to. In strips: rows, and their shading (n, W, 3) float32, positive, perhaps infinite."""
+        for rows, strip in self.log_strips(image, gain):
+            flat = strip.reshape(len(strip), -1)
+            cv2.exp(flat, flat)
+            yield rows, strip
+
+    def log_strips(self, image: np.ndarray, gain: float) -> Iterator[tuple[slice, np.ndarray]]:
+        """As `strips`, the natural log of the shading. A strip is the caller's to change."""
         height, width = image.shape[:2]
         down, across = (self.step * side / low for side, low in zip((height, width), self.low))
         slope, offset = _enlarged(self.slope, down, 1), _enlarged(self.offset - np.float32(math.log(gain)), down, 1)
@@ -139,8 +146,6 @@ class Lines:
             light *= _enlarged(slope[rows], 1, across)[:, :width]
             strip = cv2.merge([light] * 3)
             strip += _enlarged(offset[rows], 1, across)[:, :width]
-            flat = strip.reshape(len(strip), -1)
-            cv2.exp(flat, flat)
             yield rows, strip
 
 

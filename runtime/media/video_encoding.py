@@ -42,6 +42,10 @@ _STEPS = np.arange(65536) / 65535
 _CURVE = linear_to_bt709(_STEPS**2)
 _CODES_8 = np.rint(_CURVE * 255).astype(np.uint8)
 _CODES_16 = (_CURVE * 65535).astype(np.float32)
+# And the camera curve over the log of light, from e^-_NATS, of which no 8-bit code is left, to 1.
+_NATS = 8
+_PER_NAT = 65535 / _NATS
+_CODES_OF_LOGS = np.rint(linear_to_bt709(np.exp(np.arange(65536) / _PER_NAT - _NATS)) * 255).astype(np.uint8)
 _TO_BT2020 = np.linalg.inv(to_rec709_matrix(PRIMARIES["bt2020"])).astype(np.float32)
 
 
@@ -51,9 +55,20 @@ def tag(target: Any, hdr: Hdr) -> None:
     target.colorspace, target.color_trc, target.color_primaries = _TAGS[hdr]
 
 
+def codes_of_logs(logs: np.ndarray, less: np.ndarray | float, codes: np.ndarray) -> None:
+    """Writes to `codes`, (n, W, 3) uint8, BT.709's codes of the light exp(logs - less). logs, less: (n, 3 W) float32,
+    natural logs; in one pass, several times as fast as by the light itself, and a code apart from it in .4% of a photo."""
+    if isinstance(less, np.ndarray):
+        weights = (logs, _PER_NAT, less, -_PER_NAT, 65535.0)
+    else:
+        weights = (logs, _PER_NAT, logs, 0.0, 65535.0 - less * _PER_NAT)
+    steps = cv2.addWeighted(*weights, dtype=cv2.CV_16U)
+    cv2.LUT(steps, _CODES_OF_LOGS, codes.reshape(steps.shape))
+
+
 def coded_frame(pixels: np.ndarray, layout: str, alpha: np.ndarray | None = None, hdr: Hdr = "") -> av.VideoFrame:
     """Linear (H, W, 3), and alpha (H, W) for layouts that have it -> a frame of FFmpeg's planar YUV format `layout`,
-    limited range. hdr: needs a layout of more than 8 bits."""
+    limited range. hdr: needs a layout of more than 8 bits. For 8 bits `pixels` may be BT.709's codes, uint8."""
     if not layout.endswith("le"):
         return _encode_8bit(pixels, layout, alpha)
     matrix = Colorspace.BT2020 if hdr else Colorspace.ITU709
@@ -94,7 +109,8 @@ def with_aspect(frame: av.VideoFrame, aspect: Fraction) -> av.VideoFrame:
 
 
 def _encode_8bit(pixels: np.ndarray, layout: str, alpha: np.ndarray | None) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(_encoded(pixels, _CODES_8), format="rgb24").reformat(
+    codes = pixels if pixels.dtype == np.uint8 else _encoded(pixels, _CODES_8)
+    frame = av.VideoFrame.from_ndarray(codes, format="rgb24").reformat(
         format=layout,
         src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,

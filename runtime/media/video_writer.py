@@ -204,6 +204,11 @@ class VideoWriter:
         else:
             self.abort()
 
+    @property
+    def takes_codes(self) -> bool:
+        """Whether `write` takes BT.709's codes too, (height, width, 3) uint8."""
+        return not self._layout.endswith("le")
+
     def write(
         self, pixels: np.ndarray, pts: Fraction, duration: Fraction | None = None, alpha: np.ndarray | None = None
     ) -> None:

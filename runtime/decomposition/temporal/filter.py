@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -27,9 +28,29 @@ _DARK = 0.02
 _WINDOW = (3, 3)
 
 
+@dataclass(frozen=True, eq=False)
+class ExposedFrame:
+    """What `TemporalFilter.expose` says of a frame.
+
+    number: in the video. gain: to use for it. cut: whether it begins a shot; the first one does. infer: whether the network
+    is to run on it. light: (h, w) float32, log of its local luminance in the image's own scale. seen: how it continues the
+    frame before it, None at a cut. pair: that frame and this one under one common gain, (h, w, 3) float32 linear.
+    """
+
+    number: int
+    gain: float
+    cut: bool
+    infer: bool
+    light: np.ndarray
+    seen: Correspondence | None
+    pair: tuple[np.ndarray, np.ndarray] | None
+
+
 class TemporalFilter:
     """For every frame in turn: `expose`, then run the network on the exposed frame, then `steady`, then `settle`. Where the
     network is to be left out (`infer` is false), `carried` stands for `steady`.
+
+    `expose` shares nothing with the others, so that a thread of its own may run it on later frames meanwhile.
 
     The albedo stays with its surfaces; whatever else changes in the image is light and shows in the shading at once, since
     the shading is the image divided by the albedo. At a scene cut everything starts anew.
@@ -45,21 +66,15 @@ class TemporalFilter:
         ValueError for less than 1."""
         if every < 1:
             raise ValueError(f"every {every}, expected at least 1")
-        self._frame, self._every = first_frame - 1, every
-        self._older = self._newer = AlbedoTrack(opening=True)
+        self._next, self._every = first_frame, every
         self._gains = GainFilter(GAIN_FRAMES, GAIN_RESET_STOPS)
         self._flow = FlowEstimator()
+        # Of the frame that `expose` took last.
         self._low: np.ndarray | None = None
-        self._light: np.ndarray | None = None
         self._own_gain = 1.0
         self._thumbnail: Thumbnail | None = None
-        self._seen: Correspondence | None = None
-        #: Whether the frame that `expose` took last begins a shot; the first one does.
-        self.cut = True
-        #: Whether the network is to run on it.
-        self.infer = True
-        # That frame and the one before it in one common exposure.
-        self._pair: tuple[np.ndarray, np.ndarray] | None = None
+        # Of the frame that `steady` or `carried` took last.
+        self._older = self._newer = AlbedoTrack(opening=True)
 
     @staticmethod
     def resume_from(frame: int) -> int:
@@ -67,68 +82,69 @@ class TemporalFilter:
         # One block for the albedo under which the products came about that the older memory of `frame` holds.
         return max(0, (frame // BLOCK - 2) * BLOCK - (GAIN_FRAMES - 1))
 
-    def expose(self, low: np.ndarray, own_gain: float) -> float:
-        """Takes the next frame at working resolution, (h, w, 3) float32 linear, and the gain that it would have alone.
-
-        Returns the gain to use.
-        """
-        self._frame += 1
-        if self._frame % BLOCK == 0:
-            self._older, self._newer = self._newer, AlbedoTrack()
-        thumbnail = Thumbnail.of(_exposed(low, own_gain))
+    def expose(self, low: np.ndarray, own_gain: float) -> ExposedFrame:
+        """Takes the next frame at working resolution, (h, w, 3) float32 linear, and the gain that it would have alone."""
+        number, self._next = self._next, self._next + 1
+        exposed = _exposed(low, own_gain)
+        thumbnail = Thumbnail.of(exposed)
         last, last_thumbnail = self._low, self._thumbnail
+        seen = pair = None
         if last is None or last_thumbnail is None or last.shape != low.shape or is_cut(last_thumbnail, thumbnail):
-            self.cut, self._seen = True, None
-            self._older = self._newer = AlbedoTrack(opening=True)
             self._gains = GainFilter(GAIN_FRAMES, GAIN_RESET_STOPS)
         else:
-            self.cut = False
             # One gain for both, halfway, so that a change of exposure or light is seen as what it is.
             common = math.sqrt(own_gain * self._own_gain)
-            motion = self._flow(_exposed(last, self._own_gain), _exposed(low, own_gain))
-            self._pair = _exposed(last, common), _exposed(low, common)
-            self._seen = match(*self._pair, motion)
+            pair = _exposed(last, common), _exposed(low, common)
+            seen = match(*pair, self._flow(_exposed(last, self._own_gain), exposed))
         # At the beginning of a memory always: what it begins with may not depend on the memory before it.
-        due = self._frame % BLOCK % self._every == 0
-        self.infer = due or self._seen is None or self._seen.relit or float(self._seen.same.mean()) < 1 - NEWS
-        self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
-        return self._gains.update(own_gain)
-
-    def steady(self, albedo: np.ndarray) -> np.ndarray:
-        """The network's albedo of the frame, (h, w, 3) float32 in [0, 1] -> the albedo to use, positive."""
-        if self._low is None:
-            raise RuntimeError("a frame is exposed before its albedo is steadied")
-        albedo = np.maximum(albedo, np.float32(_LEAST_LOG))
-        own = cv2.log(albedo)
-        exposed = _exposed(self._low, self._own_gain)
+        due = number % BLOCK % self._every == 0
+        infer = due or seen is None or seen.relit or float(seen.same.mean()) < 1 - NEWS
         light = cv2.log(cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK))
         # Relative to the light of all frames, not to the frame's own.
-        light -= np.float32(math.log(self._own_gain))
+        light -= np.float32(math.log(own_gain))
+        self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
+        return ExposedFrame(number, self._gains.update(own_gain), seen is None, infer, light, seen, pair)
+
+    def steady(self, frame: ExposedFrame, albedo: np.ndarray) -> np.ndarray:
+        """The network's albedo of the frame, (h, w, 3) float32 in [0, 1] -> the albedo to use, positive."""
+        albedo = np.maximum(albedo, np.float32(_LEAST_LOG))
+        own = cv2.log(albedo)
+        self._begin(frame)
+        remembered = self._remembered(frame, lambda memory: memory.update(own, frame.light, frame.seen))
         # As a factor, so that an albedo that agrees with what is remembered stays as it is to the bit.
-        return albedo * cv2.exp(self._remembered(lambda memory: memory.update(own, light, self._seen)) - own)
+        return albedo * cv2.exp(remembered - own)
 
-    def carried(self) -> np.ndarray:
+    def carried(self, frame: ExposedFrame) -> np.ndarray:
         """The albedo of a frame without the network's, (h, w, 3) float32, positive: what is remembered, carried along."""
-        if self._seen is None or self._pair is None:
+        seen, pair = frame.seen, frame.pair
+        if seen is None or pair is None:
             raise RuntimeError("nothing is carried into the first frame of a shot")
-        seen = self._seen
-        before, now = (cv2.log(np.maximum(frame, 0) + np.float32(_DARK)) for frame in self._pair)
+        self._begin(frame)
+        before, now = (cv2.log(np.maximum(picture, 0) + np.float32(_DARK)) for picture in pair)
         least = np.float32(math.log(_LEAST_LOG))
-        return cv2.exp(np.clip(self._remembered(lambda memory: memory.carry(before, now, seen)), least, 0))
+        remembered = self._remembered(frame, lambda memory: memory.carry(before, now, seen))
+        return cv2.exp(np.clip(remembered, least, 0))
 
-    def settle(self, albedo: np.ndarray) -> np.ndarray:
+    def settle(self, frame: ExposedFrame, albedo: np.ndarray) -> np.ndarray:
         """After `steady`: the albedo that image and shading give at working resolution, (h, w, 3) float32, positive ->
         factors for it, (h, w, 3). Shading is fitted in windows, through which what moves reaches into what rests."""
         own = cv2.log(np.clip(albedo, np.float32(_LEAST_LOG), 1))
-        return cv2.exp(self._remembered(lambda memory: memory.update_product(own, self._seen)) - own)
+        return cv2.exp(self._remembered(frame, lambda memory: memory.update_product(own, frame.seen)) - own)
 
-    def _remembered(self, update: Callable[[AlbedoTrack], np.ndarray]) -> np.ndarray:
+    def _begin(self, frame: ExposedFrame) -> None:
+        """Brings the memories to a frame that neither has taken yet."""
+        if frame.number % BLOCK == 0:
+            self._older, self._newer = self._newer, AlbedoTrack()
+        if frame.cut:
+            self._older = self._newer = AlbedoTrack(opening=True)
+
+    def _remembered(self, frame: ExposedFrame, update: Callable[[AlbedoTrack], np.ndarray]) -> np.ndarray:
         """What both memories say after an update; the weight of the newer one grows to 1 in the last frame of a block."""
         newer = update(self._newer)
         if self._older is self._newer:
             return newer
         older = update(self._older)
-        return older + np.float32((self._frame % BLOCK + 1) / BLOCK) * (newer - older)
+        return older + np.float32((frame.number % BLOCK + 1) / BLOCK) * (newer - older)
 
 
 def _exposed(low: np.ndarray, gain: float) -> np.ndarray:

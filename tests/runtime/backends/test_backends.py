@@ -45,6 +45,12 @@ def test_one_thread_and_two_give_the_same_result(tiny_bundle):
     np.testing.assert_allclose(
         one.run("vae_encoder", {"albedo": image})["z"], two.run("vae_encoder", {"albedo": image})["z"], rtol=1e-6
     )
+    assert one.parallel() is one
+    single = two.parallel()
+    assert single is two.parallel() is not None and "threads 1" in single.describe()
+    two.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        single.run("vae_encoder", {"albedo": image})
     assert "threads 1" in one.describe() and "CPUExecutionProvider" in one.describe()
     with pytest.raises(ValueError, match="threads 0"):
         open_backend(bundle, "cpu", threads=0)

@@ -134,7 +134,7 @@ def test_product_of_exr_frames_is_the_video_in_every_frame(decompose, tmp_path, 
 def test_preview_speed_asks_the_network_less_often_and_takes_the_quickest_preset(decompose, tmp_path, clip, monkeypatch):
     asked: list[int] = []
     network = Decomposer._albedo
-    monkeypatch.setattr(Decomposer, "_albedo", lambda self, image: asked.append(1) or network(self, image))
+    monkeypatch.setattr(Decomposer, "_albedo", lambda *given: asked.append(1) or network(*given))
     presets = []
     for options in ((), ("--preview-speed",), ("--preview-speed", "--every", "2")):
         asked.clear()
@@ -298,7 +298,7 @@ def test_sequences_are_replaced_only_when_asked_and_never_taken_for_inputs(decom
 
 def interrupt_after(monkeypatch, count: int) -> None:
     """Ctrl-C after so many frames of the next run."""
-    stream = Decomposer.stream
+    stream = Decomposer.stream_pending
 
     def interrupted(self, frames, **options):
         for number, result in enumerate(stream(self, frames, **options), 1):
@@ -308,7 +308,7 @@ def interrupt_after(monkeypatch, count: int) -> None:
                 time.sleep(0.3)
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(Decomposer, "stream", interrupted)
+    monkeypatch.setattr(Decomposer, "stream_pending", interrupted)
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def test_without_a_frame_an_interruption_leaves_nothing(decompose, tmp_path, cli
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Decomposer, "stream", interrupted)
+    monkeypatch.setattr(Decomposer, "stream_pending", interrupted)
     assert decompose(clip)[0] == 130
     assert list((tmp_path / "out").iterdir()) == []
 

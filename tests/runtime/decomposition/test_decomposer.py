@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from intrinsic_flow import Decomposer
+from intrinsic_flow.decomposition.decomposer import Context
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
 
@@ -194,6 +195,20 @@ def test_every_frame_of_a_stream_is_decomposed_as_it_comes(model, scene):
     for result in results:
         np.testing.assert_allclose(result.albedo, first.albedo, rtol=2e-6)  # held over time, up to rounding
     assert drawn == [0, 1, 2]
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_stream_of_several_workers_gives_the_same_bytes(tiny_bundle, scene, every):
+    frames = [np.roll(scene, shift, axis=1) for shift in range(0, 24, 2)]
+    given = [Context(frames[0]), *frames]
+    with Decomposer.load(tiny_bundle, "cpu", threads=1) as model:
+        alone = list(model.stream(given, every=every))
+        threaded = [layers.finish() for layers in model.stream_pending(given, every=every, workers=2)]
+    assert len(alone) == len(threaded) == len(frames)
+    for one, other in zip(alone, threaded):
+        assert one.exposure_gain == other.exposure_gain
+        np.testing.assert_array_equal(other.albedo, one.albedo)
+        np.testing.assert_array_equal(other.shading, one.shading)
 
 
 def test_exposure_of_a_stream_follows_slowly_and_jumps_at_a_cut(model, scene):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -25,6 +26,7 @@ from intrinsic_flow.media.color import (
     yuv_to_rgb_matrix,
 )
 from intrinsic_flow.media.video import VIDEO_SUFFIXES, Frame, VideoReader
+from intrinsic_flow.media.video_encoding import codes_of_logs
 from intrinsic_flow.media.video_writer import VideoWriter
 
 TICK = Fraction(1, 12800)
@@ -315,6 +317,18 @@ def test_ten_bit_sources_stay_ten_bit(tmp_path: Path) -> None:
         assert after.bit_depth == 10
         first, second = (centres(linear_to_bt709(next(iter(r)).pixels)) for r in (before, after))
     assert np.abs(first - second).max() < 3 / 1023
+
+
+def test_codes_of_logs_are_those_of_the_light_within_a_code() -> None:
+    light = np.concatenate([[0.0, 1e-30, 1.5, 1.0], np.geomspace(1e-4, 1, 3 * 4096 - 4)]).astype(np.float32).reshape(16, -1)
+    logs = np.log(np.maximum(light, np.float32(1e-30)))
+    exact = np.rint(linear_to_bt709(np.clip(light, 0, 1)) * 255).astype(int).reshape(16, -1, 3)
+    for less, scale in ((np.full_like(logs, np.log(4.0)), 4.0), (math.log(4.0), 4.0)):
+        codes = np.empty((16, 256, 3), np.uint8)
+        codes_of_logs(logs + np.float32(math.log(scale)), less, codes)
+        wrong = np.abs(codes - exact)
+        assert wrong.max() <= 1 and (wrong > 0).mean() < 0.01
+        assert codes[0, 0, 0] == 0 and codes[0, 0, 2] == 255
 
 
 def test_values_outside_the_unit_range_are_clipped_and_nan_is_black(tmp_path: Path) -> None:

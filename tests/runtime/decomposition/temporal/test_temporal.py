@@ -54,8 +54,8 @@ def run(albedos, shadings, network, noise=0.0, state=None):
     for albedo, shading in zip(albedos, shadings):
         image = albedo * shading
         image = np.maximum(image * (1 + noise * rng.normal(size=image.shape)), 0).astype(np.float32)
-        state.expose(image, 1.0)
-        steady.append(state.steady(network(albedo)))
+        exposed = state.expose(image, 1.0)
+        steady.append(state.steady(exposed, network(albedo)))
         images.append(image)
     return np.stack(steady), np.stack(images)
 
@@ -93,9 +93,9 @@ def test_the_albedo_that_image_and_shading_give_is_held_too():
     for step in range(20):
         albedo = room.copy()
         albedo[30:60, 2 * step : 2 * step + 24] = thing[:30, :24]
-        state.expose(albedo * lamp(), 1.0)
-        fitted = state.steady(albedo) * np.float32(0.9 + 0.08 * np.sin(step))
-        factors = state.settle(fitted)
+        exposed = state.expose(albedo * lamp(), 1.0)
+        fitted = state.steady(exposed, albedo) * np.float32(0.9 + 0.08 * np.sin(step))
+        factors = state.settle(exposed, fitted)
         assert step or np.abs(factors - 1).max() < 1e-6
         results.append(fitted * factors)
     assert np.log(np.stack(results)[:, :, 75:]).std(axis=0).max() < 1e-3
@@ -119,8 +119,9 @@ def test_what_comes_out_from_behind_a_thing_is_learned_from_several_frames():
 def test_the_first_frame_is_the_networks_own():
     own = FlickeringNetwork()(texture(0))
     state = TemporalFilter()
-    assert state.expose(texture(0) * lamp(), 1.7) == pytest.approx(1.7)
-    np.testing.assert_array_equal(state.steady(own), own)
+    exposed = state.expose(texture(0) * lamp(), 1.7)
+    assert exposed.gain == pytest.approx(1.7)
+    np.testing.assert_array_equal(state.steady(exposed, own), own)
 
 
 def test_albedo_follows_a_translating_texture_without_blur_or_lag():
@@ -176,9 +177,9 @@ def test_nothing_is_dragged_across_a_cut():
     state = TemporalFilter()
     run([first] * 12, [lamp()] * 12, network, state=state)
     own = network(second)
-    gain = state.expose(second * lamp(0.5), 2.0)
-    assert state.cut and gain == pytest.approx(2.0)
-    np.testing.assert_array_equal(state.steady(own), own)
+    exposed = state.expose(second * lamp(0.5), 2.0)
+    assert exposed.cut and exposed.gain == pytest.approx(2.0)
+    np.testing.assert_array_equal(state.steady(exposed, own), own)
 
 
 def test_an_object_that_enters_brings_its_own_albedo_and_uncovers_what_is_behind_it():
@@ -207,11 +208,12 @@ def test_a_filter_that_begins_at_the_look_back_gives_the_same_bytes(monkeypatch,
     def outputs(first: int) -> dict[int, tuple[float, bytes, bytes]]:
         state, results = TemporalFilter(first, every), {}
         for number in range(first, count):
-            gain = state.expose(frames[number], 1 + 0.1 * np.cos(number))
+            exposed = state.expose(frames[number], 1 + 0.1 * np.cos(number))
             # The network's answer depends on the gain under which it sees the frame.
-            steady = state.steady(albedos[number] * np.float32(0.5 * gain)) if state.infer else state.carried()
-            factors = state.settle(steady * np.float32(1 + 0.1 * np.sin(number)))
-            results[number] = gain, steady.tobytes(), factors.tobytes()
+            own = albedos[number] * np.float32(0.5 * exposed.gain)
+            steady = state.steady(exposed, own) if exposed.infer else state.carried(exposed)
+            factors = state.settle(exposed, steady * np.float32(1 + 0.1 * np.sin(number)))
+            results[number] = exposed.gain, steady.tobytes(), factors.tobytes()
         return results
 
     whole, resumed = outputs(0), outputs(begin)
@@ -277,8 +279,9 @@ def test_frames_of_any_size_pass(size):
     state = TemporalFilter()
     for _ in range(3):
         frame = rng.random((*size, 3), np.float32)
-        assert np.isfinite(state.expose(frame, 1.0))
-        assert np.isfinite(state.steady(frame)).all()
+        exposed = state.expose(frame, 1.0)
+        assert np.isfinite(exposed.gain)
+        assert np.isfinite(state.steady(exposed, frame)).all()
 
 
 def test_a_stream_without_filtering_decomposes_each_frame_as_if_it_were_alone(tiny_bundle, scene):
@@ -321,10 +324,10 @@ def test_between_the_networks_frames_the_albedo_moves_with_its_surface(every):
     state, light, asked = TemporalFilter(every=every), lamp(), 0
     for shift in range(12):
         albedo = np.ascontiguousarray(wide[:, 2 * shift : 2 * shift + WIDTH])
-        state.expose(albedo * light, 1.0)
-        asked += state.infer
-        found = state.steady(albedo) if state.infer else state.carried()
-        assert state.infer or shift % every
+        exposed = state.expose(albedo * light, 1.0)
+        asked += exposed.infer
+        found = state.steady(exposed, albedo) if exposed.infer else state.carried(exposed)
+        assert exposed.infer or shift % every
     error = np.abs(np.log(found / albedo))[8:-8, 8:-12]
     assert asked == 12 // every and np.mean(error) < 0.03
 
@@ -332,18 +335,18 @@ def test_between_the_networks_frames_the_albedo_moves_with_its_surface(every):
 def test_the_network_is_asked_at_once_where_another_scene_appears():
     state = TemporalFilter(every=96)
     for number, albedo in enumerate([texture(1), texture(1), texture(2), texture(2)]):
-        state.expose(albedo * lamp(), 1.0)
-        assert state.infer == (number in (0, 2))
-        found = state.steady(albedo) if state.infer else state.carried()
+        exposed = state.expose(albedo * lamp(), 1.0)
+        assert exposed.infer == (number in (0, 2))
+        found = state.steady(exposed, albedo) if exposed.infer else state.carried(exposed)
         np.testing.assert_allclose(found, albedo, rtol=1e-3)
 
 
 def test_the_network_is_asked_at_once_where_all_light_changes():
     state = TemporalFilter(every=96)
     for number in range(6):
-        state.expose(texture(1) * lamp(1.0 if number < 3 else 1.5), 1.0)
-        assert state.infer == (number in (0, 3))
-        state.steady(texture(1)) if state.infer else state.carried()
+        exposed = state.expose(texture(1) * lamp(1.0 if number < 3 else 1.5), 1.0)
+        assert exposed.infer == (number in (0, 3))
+        state.steady(exposed, texture(1)) if exposed.infer else state.carried(exposed)
 
 
 def test_what_lies_in_the_dark_once_a_light_is_off_keeps_its_albedo():
@@ -352,8 +355,8 @@ def test_what_lies_in_the_dark_once_a_light_is_off_keeps_its_albedo():
     after[:, : WIDTH // 6] *= np.float32(0.02)
     state, found = TemporalFilter(), []
     for light in [before] * 14 + [after] * 3:
-        state.expose(albedo * light, 1.0)
-        found.append(state.steady(np.where(light < 0.1, np.float32(0.05), albedo)))
+        exposed = state.expose(albedo * light, 1.0)
+        found.append(state.steady(exposed, np.where(light < 0.1, np.float32(0.05), albedo)))
     assert np.abs(np.log(found[-1] / albedo))[:, : WIDTH // 6 - 6].mean() < 1  # 2.1 where the network is believed
 
 
@@ -362,8 +365,8 @@ def test_in_a_light_that_flickers_from_the_first_frame_on_the_albedo_becomes_the
     albedo, levels = texture(6), [1.0 if number % 2 else 1.3 for number in range(24)]
     state = TemporalFilter()
     for level in levels:
-        state.expose(albedo * lamp(level), 1.0)
-        found = state.steady(albedo * np.float32(level))
+        exposed = state.expose(albedo * lamp(level), 1.0)
+        found = state.steady(exposed, albedo * np.float32(level))
     assert np.log(found / albedo).mean() == pytest.approx(np.log(levels).mean(), abs=0.03)
 
 
@@ -376,7 +379,7 @@ def test_a_thing_that_creeps_by_a_third_of_a_pixel_a_frame_takes_its_albedo_alon
         left = 150 + number
         scene[90 : 90 + 3 * side, left : left + 3 * side] = thing
         albedo = cv2.resize(scene, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        state.expose(albedo * lamp(), 1.0)
-        found = state.steady(albedo)
+        exposed = state.expose(albedo * lamp(), 1.0)
+        found = state.steady(exposed, albedo)
     behind = np.abs(np.log(found / albedo))[32:58, 48:58]
     assert behind.mean() < 0.2, "the thing's dark albedo is left behind on the wall"

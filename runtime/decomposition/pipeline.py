@@ -14,7 +14,8 @@ Result = TypeVar("Result")
 def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """Yields the items of an iterable that is drawn in a thread of its own, at most `depth` items ahead.
 
-    The iterable's exceptions are raised here, after the items before them. Closing the generator stops the thread.
+    The iterable's exceptions are raised here, after the items before them. Closing the generator stops the thread and
+    closes an iterable that is a generator.
     """
     iterator, end = iter(items), object()
     pool = ThreadPoolExecutor(1, "prefetch")
@@ -25,19 +26,33 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
             yield item
     finally:
         pool.shutdown(cancel_futures=True)
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 def in_order(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], depth: int
 ) -> Generator[Result, None, None]:
-    """`work` on the items in a pool, results in the items' order, at most `depth` of them under way."""
+    """`work` on the items in a pool, results in the items' order, at most `depth` of them under way.
+
+    The iterable's exceptions are raised here, after the results of the items before them.
+    """
     begun: deque[Future[Result]] = deque()
-    for item in items:
-        begun.append(pool.submit(work, item))
+    iterator, failure = iter(items), None
+    while True:
+        try:
+            begun.append(pool.submit(work, next(iterator)))
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+            break
         if len(begun) >= depth:
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()
+    if failure is not None:
+        raise failure
 
 
 class Sink(Generic[Item]):

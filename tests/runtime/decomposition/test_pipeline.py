@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from intrinsic_flow.cli.pipeline import Sink, prefetch
+from intrinsic_flow.decomposition.pipeline import Sink, in_order, prefetch
 
 
 def wait_until(condition, seconds=5.0):
@@ -50,6 +51,37 @@ def test_closing_prefetch_ends_its_thread():
     next(ahead)
     ahead.close()
     assert threading.active_count() == before
+
+
+def test_closing_prefetch_closes_the_generator_that_it_draws_from():
+    closed = []
+
+    def items():
+        try:
+            yield from range(10)
+        finally:
+            closed.append(True)
+
+    ahead = prefetch(items(), depth=2)
+    next(ahead)
+    ahead.close()
+    assert closed == [True]
+
+
+def test_work_in_a_pool_comes_in_order_and_an_error_of_the_source_after_all_results_before_it():
+    def items():
+        yield from range(5)
+        raise KeyError("broken")
+
+    def slow_first(number):
+        time.sleep(0.05 if number == 0 else 0)
+        return number
+
+    results = []
+    with ThreadPoolExecutor(3) as pool, pytest.raises(KeyError, match="broken"):
+        for result in in_order(pool, slow_first, items(), depth=4):
+            results.append(result)
+    assert results == list(range(5))
 
 
 def test_a_sink_consumes_all_in_order_before_the_block_ends():
