@@ -197,7 +197,11 @@ class _Metered:
         return result
 
     def stream(self, frames: Iterable[Any], **options: Any) -> Iterator[Any]:
-        for result in self._model.stream(frames, **options):
+        for layers in self.stream_pending(frames, **options):
+            yield layers.finish()
+
+    def stream_pending(self, frames: Iterable[Any], **options: Any) -> Iterator[Any]:
+        for layers in self._model.stream_pending(frames, **options):
             self._meter.frames += 1
-            self._meter.pixels += result.albedo.shape[0] * result.albedo.shape[1]
-            yield result
+            self._meter.pixels += layers.image.shape[0] * layers.image.shape[1]
+            yield layers

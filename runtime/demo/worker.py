@@ -10,6 +10,7 @@ from typing import Any
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Context, Decomposer, Decomposition
 from intrinsic_flow.decomposition.inputs import ImageInput
+from intrinsic_flow.decomposition.pending import PendingLayers
 
 
 class Worker:
@@ -63,10 +64,17 @@ class SharedDecomposer(Decomposer):
             result = super().decompose(image)
             return result, time.perf_counter() - begun
 
-    def stream(
-        self, frames: Iterable[ImageInput | Context], *, temporal: bool = True, first_frame: int = 0, every: int = 1
-    ) -> Iterator[Decomposition]:
-        results = super().stream(frames, temporal=temporal, first_frame=first_frame, every=every)
+    def stream_pending(
+        self,
+        frames: Iterable[ImageInput | Context],
+        *,
+        temporal: bool = True,
+        first_frame: int = 0,
+        every: int = 1,
+        workers: int = 0,
+    ) -> Iterator[PendingLayers]:
+        """workers: 0, whatever is asked for: several frames at a time would take several turns at once."""
+        results = super().stream_pending(frames, temporal=temporal, first_frame=first_frame, every=every)
         done = 0
         while True:
             with self._turn:
