@@ -80,10 +80,17 @@ def inside(flow: np.ndarray) -> np.ndarray:
     return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
 
-def warp(maps: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """Maps (h, w) or (h, w, C) of the last frame as this frame sees them: out[p] = maps[p + flow[p]], border repeated."""
+def warp(
+    maps: np.ndarray,
+    flow: np.ndarray,
+    interpolation: int = cv2.INTER_LINEAR,
+    box: tuple[slice, slice] = (slice(None), slice(None)),
+) -> np.ndarray:
+    """Maps (h, w) or (h, w, C) of the last frame as this frame sees them: out[p] = maps[p + flow[p]], border repeated; of
+    the pixels in a box of it."""
     columns, rows = _grid(*flow.shape[:2])
-    return cv2.remap(maps, columns + flow[..., 0], rows + flow[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+    x, y = columns[box] + flow[..., 0][box], rows[box] + flow[..., 1][box]
+    return cv2.remap(maps, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _squares(flow: np.ndarray) -> np.ndarray:

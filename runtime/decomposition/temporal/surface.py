@@ -10,6 +10,7 @@ surface along.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -55,6 +56,25 @@ class Correspondence:
     same: np.ndarray
     resting: bool
     relit: bool
+
+    @cached_property
+    def moving(self) -> np.ndarray:
+        """(h, w) bool: where the flow is not 0."""
+        return (self.flow[..., 0] != 0) | (self.flow[..., 1] != 0)
+
+    @cached_property
+    def _box(self) -> tuple[slice, slice]:
+        """The smallest box around all that moves."""
+        left, top, width, height = cv2.boundingRect(self.moving.astype(np.uint8))
+        return slice(top, top + height), slice(left, left + width)
+
+    def warped(self, maps: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+        """`warp` along the flow; what stands still is taken over to the bit. Not to be changed."""
+        if not self.moving.any():
+            return maps
+        found = maps.copy()
+        found[self._box] = warp(maps, self.flow, interpolation, self._box)
+        return found
 
 
 def match(before: np.ndarray, now: np.ndarray, motion: Motion) -> Correspondence:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from intrinsic_flow.decomposition.temporal.flow import warp
 from intrinsic_flow.decomposition.temporal.surface import Correspondence
 
 #: Frames in which a surface that has just come into view is learned; at rest it is held from then on.
@@ -57,16 +56,14 @@ class AlbedoTrack:
             self._mean, self._product, self._weights = log_albedo, None, None
             self._state = cv2.merge([np.full_like(light, 1.0), np.full_like(light, self._to_learn), light])
             return self._mean
-        mean, state = self._mean, self._state
-        if np.any(seen.flow):
-            # Cubic, because linear interpolation again and again would blur the albedo's edges into the shading.
-            mean, state = warp(mean, seen.flow, cv2.INTER_CUBIC), warp(state, seen.flow)
+        # Cubic, because linear interpolation again and again would blur the albedo's edges into the shading.
+        mean, state = seen.warped(self._mean, cv2.INTER_CUBIC), seen.warped(self._state)
         count, to_learn, before = cv2.split(state)
         change = light - before
         difference = log_albedo - mean
         doubt = cv2.blur(np.abs(_channel_mean(difference)), (7, 7))
         # At rest is what stands before a camera that stands: on an even wall the flow of a moving one is 0 too.
-        moving = np.any(seen.flow, axis=2).astype(np.float32) if seen.resting else np.ones_like(light)
+        moving = seen.moving.astype(np.float32) if seen.resting else np.ones_like(light)
         mistaken = moving * _ramp(doubt, _DOUBT, _MISTAKE)
         other = _ramp(1 - seen.same, 0.25, 0.75)
         kept = np.where(moving > 0, seen.same, 1 - other)
@@ -89,13 +86,12 @@ class AlbedoTrack:
         if self._mean is None or self._state is None:
             raise RuntimeError("an albedo is known before it is carried")
         light = cv2.blur(before - self._mean, _LIGHT)
-        mean, state, moving = self._mean, self._state, np.zeros_like(seen.same)
-        if np.any(seen.flow):
-            mean, state = warp(mean, seen.flow, cv2.INTER_CUBIC), warp(state, seen.flow)
-            moving = np.any(seen.flow, axis=2).astype(np.float32)
+        mean, state = seen.warped(self._mean, cv2.INTER_CUBIC), seen.warped(self._state)
+        moving = seen.moving.astype(np.float32)
+        if seen.moving.any():
             # Edges stay where the image has them.
-            change = now - warp(before, seen.flow, cv2.INTER_CUBIC)
-            mean += cv2.merge([moving * seen.same] * 3) * (change - cv2.GaussianBlur(change, (0, 0), _DETAIL))
+            change = now - seen.warped(before, cv2.INTER_CUBIC)
+            mean = mean + cv2.merge([moving * seen.same] * 3) * (change - cv2.GaussianBlur(change, (0, 0), _DETAIL))
         other = _ramp(1 - seen.same, 0.25, 0.75)
         guess = np.clip(now - light, _DARKEST, 0)
         self._mean = mean + cv2.merge([other] * 3) * (guess - mean)
@@ -109,7 +105,7 @@ class AlbedoTrack:
         if seen is None or self._product is None or self._weights is None:
             self._product = log_albedo
             return self._product
-        product = warp(self._product, seen.flow, cv2.INTER_CUBIC) if np.any(seen.flow) else self._product
+        product = seen.warped(self._product, cv2.INTER_CUBIC)
         self._product = product + self._weights * (log_albedo - product)
         return self._product
 
