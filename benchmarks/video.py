@@ -4,7 +4,7 @@
     python -m benchmarks.video --clip SHARDS/clip-00000.tar --report out
     python -m benchmarks.video clip.mp4 --speed --memory --json video.json
 
-Five rows for each clip: `temporal` (what the runtime does), `every 4` (with --preview-speed), `fixed noise` and `fresh
+Five rows for each clip: `temporal` (what the runtime does), `every 8` (with --preview-speed), `fixed noise` and `fresh
 noise` (every frame alone, from the same start noise or from another in each), and `input`, the image itself: the floor that
 camera and codec leave. Measures are defined in `videos/steadiness.py`; deviation is taken in windows of five seconds on
 still pixels, those where the input deviates by less than 1.2%. `steady` is an albedo that deviates there by at most 1.3

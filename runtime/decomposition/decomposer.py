@@ -162,8 +162,8 @@ class Decomposer:
         As `decompose`; every frame starts from the same noise. temporal: exposure and albedo are filtered along the
         motion, up to the next scene cut (`temporal/`); without, every frame stands alone. first_frame: number of
         the first frame in its video, where the frames before it are left out (`TemporalFilter.resume_from`). every: the
-        network runs on every so manieth frame and where something new appears; in between what it said is carried along
-        the motion. Raises ValueError for `every` without `temporal`.
+        network runs on every so manieth frame, of a camera that moves twice as often, and where something new appears; in
+        between what it said is carried along the motion. Raises ValueError for `every` without `temporal`.
         """
         for layers in self.stream_pending(frames, temporal=temporal, first_frame=first_frame, every=every):
             yield layers.finish()

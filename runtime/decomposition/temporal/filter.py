@@ -62,7 +62,8 @@ class TemporalFilter:
 
     def __init__(self, first_frame: int = 0, every: int = 1) -> None:
         """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every:
-        the network runs on every so manieth frame, and where something new appears or all light changes. Raises
+        the network runs on every so manieth frame, of a camera that moves twice as often, and where something new appears
+        or all light changes. Raises
         ValueError for less than 1."""
         if every < 1:
             raise ValueError(f"every {every}, expected at least 1")
@@ -97,7 +98,8 @@ class TemporalFilter:
             pair = _exposed(last, common), _exposed(low, common)
             seen = match(*pair, self._flow(_exposed(last, self._own_gain), exposed))
         # At the beginning of a memory always: what it begins with may not depend on the memory before it.
-        due = number % BLOCK % self._every == 0
+        every = self._every if seen is None or seen.resting else max(1, self._every // 2)
+        due = number % BLOCK % every == 0
         infer = due or seen is None or seen.relit or float(seen.same.mean()) < 1 - NEWS
         light = cv2.log(cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK))
         # Relative to the light of all frames, not to the frame's own.

@@ -136,7 +136,7 @@ def test_preview_speed_asks_the_network_less_often_and_takes_the_quickest_preset
     network = Decomposer._albedo
     monkeypatch.setattr(Decomposer, "_albedo", lambda *given: asked.append(1) or network(*given))
     presets = []
-    for options in ((), ("--preview-speed",), ("--preview-speed", "--every", "2")):
+    for options in ((), ("--preview-speed",), ("--preview-speed", "--every", "4")):
         asked.clear()
         assert decompose(clip, "--overwrite", *options)[0] == 0
         presets.append((len(asked), b"cabac=0" in (tmp_path / "out/clip_albedo.mp4").read_bytes()))
