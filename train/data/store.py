@@ -199,10 +199,10 @@ def shard_paths(data: str | Path, split: str) -> list[Path]:
     return paths
 
 
-def load_views(paths: list[Path], limit: int | None = None, workers: int | None = None) -> Views:
+def load_views(paths: list[Path], limit: int | None = None) -> Views:
     """Decode shards into memory. Broken and dull views are named in the log and skipped, a broken shard keeps what it has.
 
-    workers: threads, None: one a core. ShardError: nothing usable at all.
+    ShardError: nothing usable at all.
     """
 
     def decode(item: tuple[Path, str, dict[str, bytes]]) -> tuple[str, CodedView] | None:
@@ -227,7 +227,7 @@ def load_views(paths: list[Path], limit: int | None = None, workers: int | None 
 
     def chosen() -> Iterable[tuple[str, CodedView]]:
         count = 0
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             for result in pool.map(decode, items()):
                 if result is not None and (limit is None or count < limit):
                     count += 1

@@ -181,31 +181,28 @@ def judge(view: View, isolated: bool = False) -> None:
         raise RejectedView("flat")
 
 
-def render_view(
-    assembled: AssembledScene, camera: Camera, quality: Quality, seed: int, gains: np.ndarray | None = None
-) -> View:
-    """Render, denoise and mask a view; nothing is judged. gains: (K,) factors on the light groups, all ones if None.
+def render_view(assembled: AssembledScene, camera: Camera, quality: Quality, seed: int) -> View:
+    """Render, denoise and mask a view, its light groups with gains of 1 (`with_gains`); nothing is judged.
 
     The view's meta holds groups, camera, samples and noise. MissingExtraError: pyoidn is not installed.
     """
     layers, samples, noise = render_clean_layers(assembled, camera, quality, seed)
-    gains = np.ones(len(assembled.groups)) if gains is None else gains
     fine, pixels = layers.albedo, quality.enlargement
     bodies = {kind: _share_of(kind, layers, assembled) for kind in _SPREAD}
     cloth = _SHEEN * _share_of("cloth", layers, assembled) * grazing(layers.normal, camera) ** 4
     albedo, coverage = block_mean(fine, pixels), block_mean(layers.coverage, pixels)
     mean_normal = block_mean(layers.normal, pixels)
     shading, residual = [], []
-    for k, gain in enumerate(np.asarray(gains, np.float32)):
+    for k in range(len(assembled.groups)):
         light = denoised_shading(layers.diffuse[:, k], fine, layers.normal, layers.coverage)
         for kind, share in bodies.items():
             near = float(np.median(layers.distance[share > 0.5])) if (share > 0.5).any() else 1.0
             light = scattered(light, share, 1e-3 / (near * camera.frame(quality.traced_size)[3]), kind)
         sheen = cloth[..., None] * light
-        shading.append(gain * averaged_shading(light, fine, pixels))
+        shading.append(averaged_shading(light, fine, pixels))
         # The residual, which has no sharp shadows to keep, is denoised at the view's size, in a quarter of the time.
         coats = np.stack([block_mean(bucket, pixels) for bucket in layers.residual[:, k]])
-        residual.append(gain * (denoised_residual(coats, albedo, mean_normal) + block_mean(sheen, pixels)))
+        residual.append(denoised_residual(coats, albedo, mean_normal) + block_mean(sheen, pixels))
     mask = (albedo.max(-1) > _LEAST_ALBEDO) & (albedo.min(-1) > _LEAST_CHANNEL) & (coverage > _LEAST_COVERAGE)
     whole = np.stack(shading), np.stack(residual)
     normal = camera_normals(mean_normal, camera)
@@ -221,7 +218,7 @@ def render_view(
         },
         "samples": samples,
         "noise": round(noise, 4),
-        "gains": np.round(np.asarray(gains, float), 5).tolist(),
+        "gains": [1.0] * len(assembled.groups),
         "surfaces": surfaces,
     }
     return View(albedo.astype(np.float32), *whole, mask, meta, seen, normal)
