@@ -137,14 +137,15 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     video.add_argument(
         "--codec",
         choices=tuple(CODECS),
-        help="of video outputs (default: h264); mp4, ffv1 in mkv, prores and dnxhr in mov",
+        help="of video outputs (default: h264): "
+        + ", ".join(f"{codec.name} in {codec.suffix[1:]}" for codec in CODECS.values()),
     )
     video.add_argument(
         "--crf",
         type=number(0, 51),
         default=16.0,
         metavar="N",
-        help="quality of h264 and hevc, lower is better (default: 16)",
+        help=f"quality of {' and '.join(name for name in CODECS if CODECS[name].crf)}, lower is better (default: 16)",
     )
     video.add_argument(
         "--sequence",
