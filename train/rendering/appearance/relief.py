@@ -38,7 +38,7 @@ STEEPEST = 4.0
 def draw(rng: np.random.Generator, role: str) -> Relief:
     """A relief for one of textures.ROLES, without a texture to follow; repeats without a seam."""
     makers = MAKERS[role]
-    return of_height(pick(rng, *makers, p=tuple(makers.values()))(rng), True)
+    return of_height(_uneven(rng, pick(rng, *makers, p=tuple(makers.values()))(rng)), True)
 
 
 def of_texture(rng: np.random.Generator, texture: Texture) -> Relief:
@@ -47,7 +47,8 @@ def of_texture(rng: np.random.Generator, texture: Texture) -> Relief:
         if texture.height is None:
             return of_height(fine(rng), True)
         height = texture.height.astype(np.float32)
-        return of_height(_smoothed(height, rng.uniform(0.5, 1.2), texture.tileable), texture.tileable)
+        height = _uneven(rng, _smoothed(height, rng.uniform(0.5, 1.2), texture.tileable))
+        return of_height(height, texture.tileable)
     lightness = texture.pixels.astype(np.float32).mean(axis=-1)
     height, width = lightness.shape
     scale = max(1, round(SIZE / max(height, width)))
@@ -55,7 +56,14 @@ def of_texture(rng: np.random.Generator, texture: Texture) -> Relief:
     # Large stains are no hills: only what is smaller than a twelfth of the picture counts.
     high = lightness - _smoothed(lightness, max(lightness.shape) / 12, texture.tileable)
     sign = 1 if rng.random() < 0.85 else -1
-    return of_height(sign * _smoothed(high, rng.uniform(0.4, 0.9) * (scale + 0.6), texture.tileable), texture.tileable)
+    high = _smoothed(high, rng.uniform(0.4, 0.9) * (scale + 0.6), texture.tileable)
+    return of_height(_uneven(rng, sign * high), texture.tileable)
+
+
+def _uneven(rng: np.random.Generator, height: np.ndarray) -> np.ndarray:
+    """The relief worn down in places and deeper in others: no wall or cloth is equally rough all over."""
+    patches = cv2.resize(noise.fractal(rng, 64, 1.5, 1.0), height.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return (height - height.mean()) * np.exp(rng.uniform(0.2, 0.8) * patches)
 
 
 def of_height(height: np.ndarray, tileable: bool) -> Relief:

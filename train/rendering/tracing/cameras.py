@@ -47,6 +47,17 @@ def rays_of(camera: Camera, x: np.ndarray, y: np.ndarray, size: tuple[int, int])
     return np.broadcast_to(camera.origin, direction.shape), direction
 
 
+def _grid(size: tuple[int, int]) -> np.ndarray:
+    """(2, _GRID ** 2): x and y in pixels of places all over a picture of (height, width)."""
+    y, x = (np.indices((_GRID, _GRID)) + 0.5) / _GRID * np.reshape(size, (2, 1, 1))
+    return np.stack([x.ravel(), y.ravel()])
+
+
+def _rays(origins: np.ndarray, directions: np.ndarray) -> mi.Ray3f:
+    """Rays from (N, 3) points along (N, 3) unit vectors."""
+    return mi.Ray3f(mi.Point3f(origins.T.astype(np.float32)), mi.Vector3f(directions.T.astype(np.float32)))
+
+
 def view_entropy(
     distance: np.ndarray,
     thing: np.ndarray,
@@ -94,15 +105,19 @@ _WIDEST = 0.02
 def with_lens(
     camera: Camera, scene: Scene, assembled: AssembledScene, size: tuple[int, int], rng: np.random.Generator
 ) -> Camera:
-    """The camera with a lens, or as it is: focused on what its axis meets, with an aperture that blurs what is far away
-    over 0.4 to 6% of the picture.
+    """The camera with a lens, or as it is: focused on people or on what its axis meets, with an aperture that blurs what
+    is far away over 0.4 to 6% of the picture.
     """
     share, blur = _WITH_LENS.get(scene.kind, _OTHERS_WITH_LENS), float(np.exp(rng.uniform(np.log(0.004), np.log(0.06))))
     if rng.random() > share:
         return camera
     forward, *_, reach = camera.frame(size)
-    ray = mi.Ray3f(mi.Point3f(*map(float, camera.origin)), mi.Vector3f(*map(float, forward)))
-    distance = float(assembled.hits(ray)[0][0])
+    distance = float(assembled.hits(_rays(camera.origin[None], forward[None]))[0][0])
+    if scene.wanted:  # people are in focus, whatever the axis meets
+        origins, directions = rays_of(camera, *_grid(size), size)
+        away, thing = assembled.hits(_rays(origins, directions))
+        people = (away * (directions @ forward))[np.isin(thing, list(scene.wanted))]
+        distance = float(np.median(people)) if people.size else distance
     if not np.isfinite(distance):
         distance = float(np.linalg.norm(camera.target - camera.origin))
     aperture = min(0.5 * blur * max(size) * reach * distance, _WIDEST)
@@ -117,11 +132,8 @@ def choose_cameras(
     candidates = candidates[:CANDIDATES]
     if not candidates:
         return []
-    height, width = size
-    y, x = np.meshgrid((np.arange(_GRID) + 0.5) * height / _GRID, (np.arange(_GRID) + 0.5) * width / _GRID, indexing="ij")
-    rays = [rays_of(camera, x.ravel(), y.ravel(), size) for camera in candidates]
-    origins, directions = (np.concatenate(part).astype(np.float32) for part in zip(*rays))
-    distance, thing = assembled.hits(mi.Ray3f(mi.Point3f(origins.T), mi.Vector3f(directions.T)))
+    rays = [rays_of(camera, *_grid(size), size) for camera in candidates]
+    distance, thing = assembled.hits(_rays(*(np.concatenate(part) for part in zip(*rays))))
     scored = []
     for camera, seen in zip(candidates, zip(distance.reshape(len(candidates), -1), thing.reshape(len(candidates), -1))):
         entropy = view_entropy(

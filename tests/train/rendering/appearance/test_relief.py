@@ -43,6 +43,13 @@ def test_a_flat_surface_stays_flat():
     assert not relief.of_height(np.ones((16, 16), np.float32), True).slopes.any()
 
 
+def test_a_relief_is_deeper_in_some_places_than_in_others():
+    for seed in range(4):
+        slopes = relief.draw(np.random.default_rng(seed), "worn").slopes.astype(float)
+        patches = np.sqrt((slopes**2).mean(-1).reshape(4, 64, 4, 64).mean((1, 3)))
+        assert patches.max() > 1.15 * patches.min()
+
+
 def test_dark_joints_of_a_picture_become_grooves():
     pixels = np.full((64, 64, 3), 200, np.uint8)
     pixels[30:34] = 40
