@@ -47,10 +47,10 @@ def rays_of(camera: Camera, x: np.ndarray, y: np.ndarray, size: tuple[int, int])
     return np.broadcast_to(camera.origin, direction.shape), direction
 
 
-def _grid(size: tuple[int, int]) -> np.ndarray:
-    """(2, _GRID ** 2): x and y in pixels of places all over a picture of (height, width)."""
+def _grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """x and y, (_GRID ** 2,) each, in pixels, of places all over a picture of (height, width)."""
     y, x = (np.indices((_GRID, _GRID)) + 0.5) / _GRID * np.reshape(size, (2, 1, 1))
-    return np.stack([x.ravel(), y.ravel()])
+    return x.ravel(), y.ravel()
 
 
 def _rays(origins: np.ndarray, directions: np.ndarray) -> mi.Ray3f:
