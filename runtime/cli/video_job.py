@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
@@ -251,13 +251,21 @@ class _Run:
         first, skip = self._first(keep)
         counter = Counter(self._progress, self._job.path.name, self._expected(keep), "frames")
         waiting: deque[Frame] = deque()
-        frames = _pixels(source.read(self._begin(), settings.end, skip), waiting, keep, live=self._job.kind == "live")
-        with Sink(encoder.take, FRAMES_BEHIND) as sink:
-            # A camera's frames are wanted at once, and by all cores.
-            workers = 0 if self._job.kind == "live" else min(model.options.threads or _usable_cores(), MOST_WORKERS)
-            layers = model.stream_pending(
-                frames, temporal=settings.temporal, first_frame=first, every=settings.every, workers=workers
+        live = self._job.kind == "live"
+        # A camera's frames are wanted at once, and by all cores.
+        workers = 0 if live else min(model.options.threads or _usable_cores(), MOST_WORKERS)
+        # Whatever happens, the threads that read have ended before the source is closed.
+        with ExitStack() as stack:
+            read = source.read(self._begin(), settings.end, skip)
+            frames = stack.enter_context(closing(_pixels(read, waiting, keep, live=live)))
+            layers = stack.enter_context(
+                closing(
+                    model.stream_pending(
+                        frames, temporal=settings.temporal, first_frame=first, every=settings.every, workers=workers
+                    )
+                )
             )
+            sink = stack.enter_context(Sink(encoder.take, FRAMES_BEHIND))
             for pending in layers:
                 sink.put((waiting.popleft(), pending))
                 counter.advance()
@@ -376,7 +384,7 @@ def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "
 
 def _pixels(
     frames: Generator[Frame, None, None], waiting: deque[Frame], keep: int, *, live: bool
-) -> Iterator[np.ndarray | Context]:
+) -> Generator[np.ndarray | Context, None, None]:
     """Pixels of the frames, decoded ahead; the frames themselves go to `waiting`, from index `keep` on: those before are
     context. A camera decodes ahead by itself, and frames that wait would grow old."""
     ahead = frames if live else prefetch(frames, FRAMES_AHEAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -176,7 +176,7 @@ class Decomposer:
         first_frame: int = 0,
         every: int = 1,
         workers: int = 0,
-    ) -> Iterator[PendingLayers]:
+    ) -> Generator[PendingLayers, None, None]:
         """As `stream`; what costs time at full resolution is left to the caller, who may do it in another thread.
 
         workers: of so many frames at a time the network runs, each on one core, where the backend allows it (ONNX Runtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from intrinsic_flow.decomposition.bundle import Bundle
@@ -72,7 +72,7 @@ class SharedDecomposer(Decomposer):
         first_frame: int = 0,
         every: int = 1,
         workers: int = 0,
-    ) -> Iterator[PendingLayers]:
+    ) -> Generator[PendingLayers, None, None]:
         """workers: 0, whatever is asked for: several frames at a time would take several turns at once."""
         results = super().stream_pending(frames, temporal=temporal, first_frame=first_frame, every=every)
         done = 0

@@ -284,6 +284,23 @@ def test_a_reader_that_stops_is_one_line(tiny_bundle, clip):
     assert len(lines) == 1 and "whatever read standard output has stopped" in lines[0]
 
 
+def test_the_threads_that_read_have_ended_before_the_source_is_closed(decompose, clip, monkeypatch):
+    running, close = [], VideoReader.close
+
+    def closed(reader):
+        running.append([thread.name for thread in threading.enumerate() if thread.name.startswith(("prefetch", "network"))])
+        close(reader)
+
+    def full(*given):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(VideoReader, "close", closed)
+    monkeypatch.setattr(VideoWriter, "write", full)
+    code, lines = decompose(clip)
+    assert code == 1 and any("no space left" in line for line in lines)
+    assert running and not any(running)
+
+
 def test_sequences_are_replaced_only_when_asked_and_never_taken_for_inputs(decompose, tmp_path, clip):
     folder = tmp_path / "my.shots"
     folder.mkdir()
