@@ -104,9 +104,12 @@ class OnnxRuntimeCpu(Backend):
         return [self.provider]
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _usable_threads() -> int:
     """0 (ONNX Runtime's own choice: the physical cores), or the cores of a process that is confined to fewer."""
-    if not hasattr(os, "sched_getaffinity"):
-        return 0
-    usable = len(os.sched_getaffinity(0))
+    usable = usable_cores()
     return usable if usable < (os.cpu_count() or 1) else 0

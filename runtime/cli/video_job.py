@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from intrinsic_flow.backends.onnxruntime_cpu import usable_cores
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.layers import SCALE_HEADROOM, LayerEncoder, LayerWriter, PipeLayer, SequenceLayer, VideoLayer
@@ -253,7 +254,7 @@ class _Run:
         waiting: deque[Frame] = deque()
         live = self._job.kind == "live"
         # A camera's frames are wanted at once, and by all cores.
-        workers = 0 if live else min(model.options.threads or _usable_cores(), MOST_WORKERS)
+        workers = 0 if live else min(model.options.threads or usable_cores(), MOST_WORKERS)
         # Whatever happens, the threads that read have ended before the source is closed.
         with ExitStack() as stack:
             read = source.read(self._begin(), settings.end, skip)
@@ -365,10 +366,6 @@ _DECODING = {
     "png": "linear shading = shading_scale * srgb_to_linear(value / 255), in every frame",
     "png16": "linear shading = shading_scale * srgb_to_linear(value / 65535), in every frame",
 }
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "png16", "exr"]:

@@ -25,7 +25,7 @@ from intrinsic_flow.decomposition.inputs import ImageInput, read_input
 from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.options import DEFAULT_RESOLUTION, Mode, ModelOptions
-from intrinsic_flow.decomposition.pending import PendingLayers
+from intrinsic_flow.decomposition.pending import PendingLayers, without_negatives
 from intrinsic_flow.decomposition.pipeline import in_order, prefetch
 from intrinsic_flow.decomposition.product import ShadingKind
 from intrinsic_flow.decomposition.result import Decomposition
@@ -229,14 +229,14 @@ class Decomposer:
         """Reads and exposes an image. A stream's state takes it."""
         wanted = not isinstance(image, Context)
         pixels, source = read_input(image.image if isinstance(image, Context) else image)
-        guide, padded, gain, frame = self._exposed(_light(pixels), state)
+        guide, padded, gain, frame = self._exposed(without_negatives(pixels), state)
         return _Item(pixels, source, wanted, guide, padded, gain, frame)
 
     def _infer(self, backend: Backend, item: _Item) -> _Item:
         """Runs the network where it is to be run."""
         if item.frame is None and self._in_one_call(item.image):
             noise = self._start_noise(*item.padded.shape[2:])
-            full = expose(_light(item.image), item.gain)
+            full = expose(without_negatives(item.image), item.gain)
             shading = backend.decompose(item.padded, noise, self.options.steps, item.guide, full)
             return replace(item, shading=unexposed(shading, item.gain))
         if item.frame is None or item.frame.infer:
@@ -271,11 +271,11 @@ class Decomposer:
                 lines = replace(lines, offset=lines.offset - cv2.log(factors))
             return lines
         if state is None or frame is None:
-            return upsample_shading(backend, _light(item.image), maps, item.gain)
+            return upsample_shading(backend, without_negatives(item.image), maps, item.gain)
         factors = _settled(state, frame, low, upsample_shading(backend, low, maps, 1.0))
         if not item.wanted:
             return np.empty((0, 0, 3), np.float32)
-        full = upsample_shading(backend, _light(item.image), maps, item.gain)
+        full = upsample_shading(backend, without_negatives(item.image), maps, item.gain)
         full /= cv2.resize(factors, item.image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return full
 
@@ -312,11 +312,6 @@ class Decomposer:
     def _start_noise(self, height: int, width: int) -> np.ndarray:
         """The latent that every image of this size starts from."""
         return cut(self.bundle.noise, height // LATENT_DOWNSCALE, width // LATENT_DOWNSCALE, self.options.seed)
-
-
-def _light(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 -> the same without negative values."""
-    return image if image.min() >= 0 else np.maximum(image, 0)
 
 
 def _settled(state: TemporalFilter, frame: ExposedFrame, low: np.ndarray, shading: np.ndarray) -> np.ndarray:

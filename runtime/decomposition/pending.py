@@ -34,7 +34,7 @@ class PendingLayers:
         """The layers in floats."""
         if isinstance(self.shading, Lines):
             albedo, shading = np.empty_like(self.image), np.empty_like(self.image)
-            for rows, strip in self.shading.strips(_light(self.image), self.exposure_gain):
+            for rows, strip in self.shading.strips(without_negatives(self.image), self.exposure_gain):
                 finish_rows(self.image[rows], strip, albedo[rows], shading[rows], kind=self.kind)
         else:
             albedo, shading = finish(self.image, self.shading, "float", self.kind)
@@ -51,12 +51,12 @@ class PendingLayers:
         ValueError where there are none (`has_logs`)."""
         if not isinstance(self.shading, Lines) or self.kind != "rgb":
             raise ValueError("no logs, expected an RGB shading by the filter's lines")
-        for rows, strip in self.shading.log_strips(_light(self.image), self.exposure_gain):
+        for rows, strip in self.shading.log_strips(without_negatives(self.image), self.exposure_gain):
             shading = strip.reshape(len(strip), -1)
             image = cv2.log(np.maximum(self.image[rows].reshape(shading.shape), _DARKEST))
             yield rows, image, np.maximum(shading, image, out=shading)
 
 
-def _light(image: np.ndarray) -> np.ndarray:
+def without_negatives(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 -> the same without negative values."""
     return image if image.min() >= 0 else np.maximum(image, 0)

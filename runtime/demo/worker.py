@@ -65,16 +65,10 @@ class SharedDecomposer(Decomposer):
             return result, time.perf_counter() - begun
 
     def stream_pending(
-        self,
-        frames: Iterable[ImageInput | Context],
-        *,
-        temporal: bool = True,
-        first_frame: int = 0,
-        every: int = 1,
-        workers: int = 0,
+        self, frames: Iterable[ImageInput | Context], **options: Any
     ) -> Generator[PendingLayers, None, None]:
         """workers: 0, whatever is asked for: several frames at a time would take several turns at once."""
-        results = super().stream_pending(frames, temporal=temporal, first_frame=first_frame, every=every)
+        results = super().stream_pending(frames, **{**options, "workers": 0})
         done = 0
         while True:
             with self._turn:

@@ -32,18 +32,22 @@ _WINDOW = (3, 3)
 class ExposedFrame:
     """What `TemporalFilter.expose` says of a frame.
 
-    number: in the video. gain: to use for it. cut: whether it begins a shot; the first one does. infer: whether the network
-    is to run on it. light: (h, w) float32, log of its local luminance in the image's own scale. seen: how it continues the
-    frame before it, None at a cut. pair: that frame and this one under one common gain, (h, w, 3) float32 linear.
+    number: in the video. gain: to use for it. infer: whether the network is to run on it. light: (h, w) float32, log of its
+    local luminance in the image's own scale. seen: how it continues the frame before it, None at a cut. pair: that frame
+    and this one under one common gain, (h, w, 3) float32 linear.
     """
 
     number: int
     gain: float
-    cut: bool
     infer: bool
     light: np.ndarray
     seen: Correspondence | None
     pair: tuple[np.ndarray, np.ndarray] | None
+
+    @property
+    def cut(self) -> bool:
+        """Whether it begins a shot; the first one does."""
+        return self.seen is None
 
 
 class TemporalFilter:
@@ -63,8 +67,7 @@ class TemporalFilter:
     def __init__(self, first_frame: int = 0, every: int = 1) -> None:
         """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every:
         the network runs on every so manieth frame, of a camera that moves twice as often, and where something new appears
-        or all light changes. Raises
-        ValueError for less than 1."""
+        or all light changes. Raises ValueError for less than 1."""
         if every < 1:
             raise ValueError(f"every {every}, expected at least 1")
         self._next, self._every = first_frame, every
@@ -105,7 +108,7 @@ class TemporalFilter:
         # Relative to the light of all frames, not to the frame's own.
         light -= np.float32(math.log(own_gain))
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
-        return ExposedFrame(number, self._gains.update(own_gain), seen is None, infer, light, seen, pair)
+        return ExposedFrame(number, self._gains.update(own_gain), infer, light, seen, pair)
 
     def steady(self, frame: ExposedFrame, albedo: np.ndarray) -> np.ndarray:
         """The network's albedo of the frame, (h, w, 3) float32 in [0, 1] -> the albedo to use, positive."""
