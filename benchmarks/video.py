@@ -4,7 +4,7 @@
     python -m benchmarks.video --clip SHARDS/clip-00000.tar --report out
     python -m benchmarks.video clip.mp4 --speed --memory --json video.json
 
-Five rows for each clip: `temporal` (what the runtime does), `every 8` (with --preview-speed), `fixed noise` and `fresh
+Five rows for each clip: `temporal` (what the runtime does), `preview speed` (with --preview-speed), `fixed noise` and `fresh
 noise` (every frame alone, from the same start noise or from another in each), and `input`, the image itself: the floor that
 camera and codec leave. Measures are defined in `videos/steadiness.py`; deviation is taken in windows of five seconds on
 still pixels, those where the input deviates by less than 1.2%. `steady` is an albedo that deviates there by at most 1.3
@@ -51,7 +51,7 @@ from intrinsic_flow.benchmarks.videos.steadiness import (
     root_mean_square,
     warped_error,
 )
-from intrinsic_flow.cli.arguments import PREVIEW_EVERY
+from intrinsic_flow.cli.arguments import PREVIEW_EVERY, PREVIEW_RESOLUTION
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Context, Decomposer, Decomposition
@@ -60,8 +60,8 @@ from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.train.data.shards import ShardError
 
-EVERY = f"every {PREVIEW_EVERY}"
-METHODS = ("temporal", EVERY, "fixed noise", "fresh noise")
+PREVIEW = "preview speed"
+METHODS = ("temporal", PREVIEW, "fixed noise", "fresh noise")
 INPUT = "input"
 RESPONSE_FRAMES = 3
 LEAST_ALBEDO = 0.02
@@ -82,8 +82,9 @@ def build_methods(
         once = Decomposer(bundle, model.backend, steps=steps, seed=next(seeds), resolution=resolution)
         return once.decompose(frame)
 
-    quick = _stepwise(model, PREVIEW_EVERY)
-    return {"temporal": _stepwise(model), EVERY: quick, "fixed noise": model.decompose, "fresh noise": fresh}
+    quick = Decomposer(bundle, model.backend, model.options, resolution=min(resolution, PREVIEW_RESOLUTION))
+    preview = _stepwise(quick, PREVIEW_EVERY)
+    return {"temporal": _stepwise(model), PREVIEW: preview, "fixed noise": model.decompose, "fresh noise": fresh}
 
 
 def _stepwise(model: Decomposer, every: int = 1) -> Method:

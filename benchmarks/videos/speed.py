@@ -169,6 +169,8 @@ def _encode(path: Path, results: Sequence[tuple[Frame, Decomposition]], folder: 
 def _pipeline(path: Path, model: Decomposer, folder: Path, end: float, *more: str, codec: str = "h264") -> None:
     settings = parse([str(path), "-o", str(folder / "out"), "--overwrite", "--quiet", "--end", f"{end:.6f}", *more], "")
     settings = replace(settings, codec=codec)
+    if settings.preview_speed:
+        model = Decomposer(model.bundle, model.backend, model.options, resolution=settings.resolution)
     (job,) = list_jobs(settings.inputs, settings.output).jobs
     run_video(job, settings, lambda: model, frozenset(), Progress(quiet=True))
 

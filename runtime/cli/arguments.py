@@ -20,8 +20,8 @@ from intrinsic_flow.media.video_formats import CODECS, RawFormat
 from intrinsic_flow.output.float_layers import FloatOutput
 
 PIPE = "-"
-#: What --preview-speed takes for --every.
-PREVIEW_EVERY = 8
+#: What --preview-speed takes for --every and --resolution.
+PREVIEW_EVERY, PREVIEW_RESOLUTION = 8, 192
 # As people write rates that are n * 1000 / 1001.
 _NTSC = {
     text: Fraction(rate * 1000, 1001)
@@ -215,7 +215,6 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     model.add_argument(
         "--resolution",
         type=at_least(32),
-        default=DEFAULT_RESOLUTION,
         metavar="N",
         help=f"short side, in pixels, at which the network runs (default: {DEFAULT_RESOLUTION}); outputs always have "
         "the input's size",
@@ -250,8 +249,8 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     model.add_argument(
         "--preview-speed",
         action="store_true",
-        help="videos: in less than half of the time, files twice as large: --every 8 and the quickest preset of h264 "
-        "and hevc",
+        help=f"videos: in a third of the time, files twice as large: --every {PREVIEW_EVERY}, --resolution "
+        f"{PREVIEW_RESOLUTION} and the quickest preset of h264 and hevc",
     )
     model.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -269,6 +268,8 @@ def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> S
         parser.error("arguments --pipe and --layer: expected -o -")
     if values["codec"] and values["sequence"]:
         parser.error("argument --sequence: found --codec too, expected one of them")
+    if values["resolution"] is None:
+        values["resolution"] = PREVIEW_RESOLUTION if values["preview_speed"] else DEFAULT_RESOLUTION
     if values["every"] is None:
         values["every"] = PREVIEW_EVERY if values["preview_speed"] and values["temporal"] == "on" else 1
     if values["every"] != 1 and values["temporal"] == "off":

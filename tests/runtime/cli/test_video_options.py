@@ -18,6 +18,7 @@ import pytest
 import intrinsic_flow.cli.video_job
 import intrinsic_flow.decomposition.temporal.filter
 import intrinsic_flow.media.video_writer
+from intrinsic_flow.cli.arguments import parse
 from intrinsic_flow.decompose import main
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
@@ -142,6 +143,15 @@ def test_preview_speed_asks_the_network_less_often_and_takes_the_quickest_preset
         presets.append((len(asked), b"cabac=0" in (tmp_path / "out/clip_albedo.mp4").read_bytes()))
     # x264 notes its options in the stream; of its presets only ultrafast does without CABAC.
     assert presets == [(20, False), (5, True), (10, True)]
+
+
+def test_preview_speed_works_at_a_lower_resolution_unless_one_is_given():
+    def resolution(*options: str) -> int:
+        return parse(["clip.mp4", *options], "").resolution
+
+    assert resolution() == 256
+    assert resolution("--preview-speed") == 192
+    assert resolution("--preview-speed", "--resolution", "256") == 256
 
 
 def test_png_frames_have_one_factor_for_all(decompose, tmp_path, clip):
