@@ -18,7 +18,7 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
 
-from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.errors import InputError, MissingExtraError, printable
 from intrinsic_flow.output.interrupt import interrupts, quiet_start
 
 Arguments = ParamSpec("Arguments")
@@ -112,7 +112,7 @@ def program(
 def _say(line: str) -> None:
     """Prints to standard error, over a status line that may stand there."""
     if sys.stderr is not None:
-        print(("\r\033[K" if sys.stderr.isatty() else "") + line, file=sys.stderr, flush=True)
+        print(("\r\033[K" if sys.stderr.isatty() else "") + printable(line), file=sys.stderr, flush=True)
 
 
 def run_as(module: str) -> str:

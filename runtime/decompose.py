@@ -69,14 +69,15 @@ def _run(listed: Jobs, settings: Settings, model: Callable[[], Decomposer], prog
             progress.error(f"failed: {failure_reason(job, error)}")
             counter.advance()
             continue
-        count = f"[{number}/{len(listed.jobs)}] {job.path}"
+        count = f"[{number}/{len(listed.jobs)}] {job.title}"
         interrupt.check()
         if written is None:
             skipped += 1
             progress.log(f"{count}: skipped, its outputs exist (--overwrite replaces them)")
         else:
             names = ", ".join(path.name for path in written)
-            progress.log(f"{count} -> {job.folder}{os.sep}: {names} ({time.monotonic() - started:.2f} s)")
+            where = "standard output" if settings.pipe else f"{job.folder}{os.sep}: {names}"
+            progress.log(f"{count} -> {where} ({time.monotonic() - started:.2f} s)")
         counter.advance()
     done = len(listed.jobs) + len(listed.errors) - failed - skipped
     progress.show("")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+
+# Control characters, and what else begins a line.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class InputError(Exception):
@@ -16,7 +20,7 @@ class InputError(Exception):
         self.path = os.fspath(path)
         self.found = _one_line(found)
         self.expected = _one_line(expected)
-        super().__init__(f"{_one_line(self.path)}: found {self.found}, expected {self.expected}")
+        super().__init__(f"{printable(self.path)}: found {self.found}, expected {self.expected}")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[object, ...]]:
         # Exceptions are pickled by their message; a process pool needs the three arguments instead.
@@ -33,6 +37,11 @@ class MissingExtraError(ImportError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         return type(self), (self.package, self.extra)
+
+
+def printable(text: str) -> str:
+    """The text on one line: a file's name may hold line breaks, and codes that a terminal obeys."""
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _one_line(text: str) -> str:

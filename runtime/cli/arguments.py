@@ -167,8 +167,8 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         help="write BT.2020 with this curve, 1 as 203 cd/m2 (default: SDR)",
     )
     video.add_argument("--deinterlace", action="store_true", help="make whole frames of interlaced ones (bwdif)")
-    video.add_argument("--start", type=float, metavar="T", help="second, or frame number, to begin at")
-    video.add_argument("--end", type=float, metavar="T", help="second to end before, or number of the last frame")
+    video.add_argument("--start", type=number(), metavar="T", help="second, or frame number, to begin at")
+    video.add_argument("--end", type=number(), metavar="T", help="second to end before, or number of the last frame")
     video.add_argument(
         "--resume", action="store_true", help="go on with videos that were interrupted, from their *.partial.* files"
     )

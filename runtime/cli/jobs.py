@@ -35,6 +35,11 @@ class Job:
     address: str = ""
     mark: str = ""
 
+    @property
+    def title(self) -> str:
+        """What messages call the input: a path would turn rtsp:// into rtsp:/."""
+        return "standard input" if self.kind == "pipe" else self.address or os.fspath(self.path)
+
 
 @dataclass
 class Jobs:
@@ -177,7 +182,7 @@ def distinct(jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
             result[index] = replace(jobs[index], name=name)
             taken.add(_key(jobs[index].folder, name))
             notes.append(
-                f"{jobs[index].path}: outputs are named {name}_*, because another input is a {jobs[index].name} too"
+                f"{jobs[index].path}: outputs are named {name}_*, because another input is called {jobs[index].name} too"
             )
     return result, notes
 

@@ -13,13 +13,14 @@ def at_least(least: int) -> Callable[[str], int]:
     return number(least, kind=int)
 
 
-def number(least: float, most: float = math.inf, kind: type[int] | type[float] = float) -> Callable[[str], Any]:
-    """A number of that kind within the bounds."""
+def number(least: float = -math.inf, most: float = math.inf, kind: type[int] | type[float] = float) -> Callable[[str], Any]:
+    """A finite number of that kind within the bounds."""
 
     def number(text: str) -> int | float:
         value = kind(text)
-        if not least <= value <= most:
-            bounds = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+        if not least <= value <= most or not math.isfinite(value):
+            unbounded = "a number" if least == -math.inf else f"at least {least:g}"
+            bounds = f"{least:g} to {most:g}" if most < math.inf else unbounded
             raise argparse.ArgumentTypeError(f"found {text}, expected {bounds}")
         return value
 

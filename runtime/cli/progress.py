@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TextIO
 
+from intrinsic_flow.errors import printable
+
 TERMINAL_INTERVAL = 0.1
 LOG_INTERVAL = 30.0
 
@@ -31,13 +33,13 @@ class Progress:
         """Prints a line in any case."""
         status = self._status
         self.show("")
-        print(line, file=self._stream, flush=True)
+        print(printable(line), file=self._stream, flush=True)
         self.show(status)
 
     def show(self, status: str) -> None:
         """Replaces the terminal's status line; an empty one removes it."""
         if self.terminal and not self.quiet and (status or self._status):
-            status = status[: shutil.get_terminal_size().columns - 1]
+            status = printable(status)[: shutil.get_terminal_size().columns - 1]
             self._stream.write("\r" + " " * len(self._status) + "\r" + status)
             self._stream.flush()
             self._status = status

@@ -11,7 +11,8 @@ from intrinsic_flow.cli.image_job import run_image
 from intrinsic_flow.cli.jobs import Job
 from intrinsic_flow.cli.progress import Progress
 from intrinsic_flow.decomposition.decomposer import Decomposer
-from intrinsic_flow.errors import InputError
+from intrinsic_flow.errors import InputError, printable
+from intrinsic_flow.output.left_over import staging_prefix
 
 
 def run_job(
@@ -34,10 +35,13 @@ def failure_reason(job: Job, error: Exception) -> str:
     """One line that names the input and what went wrong."""
     if isinstance(error, InputError):
         text = str(error)
-        return text if os.fspath(job.path) in text else f"{job.path}: {text}"
+        return text if printable(job.title) in text else f"{job.title}: {text}"
     if isinstance(error, MemoryError):
-        return f"{job.path}: too large for this machine's memory"
+        return f"{job.title}: too large for this machine's memory"
     if isinstance(error, OSError) and error.strerror:
-        where = f" ({error.filename})" if error.filename and error.filename != os.fspath(job.path) else ""
-        return f"{job.path}: {error.strerror}{where}"
-    return f"{job.path}: {type(error).__name__}: {' '.join(str(error).split())}"
+        named = os.fsdecode(error.filename or "")
+        # What is written lies in a hidden folder at first, which nobody has heard of.
+        named = os.fspath(job.folder) if f"{os.sep}{staging_prefix(job.mark)}" in named else named
+        where = f" ({named})" if named not in ("", os.fspath(job.path)) else ""
+        return f"{job.title}: {error.strerror}{where}"
+    return f"{job.title}: {type(error).__name__}: {' '.join(str(error).split())}"

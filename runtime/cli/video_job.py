@@ -33,6 +33,7 @@ from intrinsic_flow.cli.sources import open_source
 from intrinsic_flow.decomposition.decomposer import Context, Decomposer
 from intrinsic_flow.decomposition.pipeline import Sink, prefetch
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.audio_copy import write_audio
 from intrinsic_flow.media.formats import SequenceFormat
 from intrinsic_flow.media.frames import Frame, VideoSource
@@ -77,6 +78,7 @@ def run_video(
             overwrite=settings.overwrite,
             protected=protected,
             folders=run.folders,
+            optional=run.optional,
             mark=job.mark,
         )
         if outputs.all_exist():
@@ -111,6 +113,11 @@ class _Run:
         """Those of the names that are folders of numbered images."""
         return list(self._layers.values()) if self._store != "video" else []
 
+    @property
+    def optional(self) -> list[str]:
+        """Those of the names that there may be nothing for: a part of a video may have no sound."""
+        return [self._audio] if self._audio else []
+
     def _suffix(self, layer: str) -> str:
         if self._store != "video":
             return ""
@@ -134,7 +141,7 @@ class _Run:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise OSError(error.errno, "whatever read standard output has stopped") from error
         if settings.layer == "shading":
-            self._progress.log(f"{self._job.path}: linear shading = {encoder.scale:g} x the piped values' linear light")
+            self._progress.log(f"{self._job.title}: linear shading = {encoder.scale:g} x the piped values' linear light")
         self._tell(("alpha left out: a pipe has none",) if source.facts.alpha else ())
         return [Path("-")]
 
@@ -158,6 +165,8 @@ class _Run:
                 # A camera has no other end.
                 interrupt.acknowledge()
             encoder.finish()
+            if not encoder.frames:  # a camera's; other sources say what they have
+                raise InputError(job.title, "no frame", "one at least")
             for writer in writers.values():
                 if isinstance(writer, VideoLayer):
                     if settings.end is not None:
@@ -176,11 +185,13 @@ class _Run:
                     frames=encoder.frames,
                     temporal=settings.temporal,
                 )
+            notes: list[str] = []
             if self._audio:
                 end = None if settings.end is None else Fraction(settings.end).limit_denominator(1_000_000)
-                audio_notes = write_audio(job.path, outputs.path(self._audio), self._origin(), end)
-                self._tell(audio_notes)
-            notes = [note for w in writers.values() if isinstance(w, VideoLayer) for note in w.writer.notes]
+                notes += write_audio(job.path, outputs.path(self._audio), self._origin(), end)
+                if not outputs.path(self._audio).exists():
+                    self.names.remove(self._audio)
+            notes += [note for w in writers.values() if isinstance(w, VideoLayer) for note in w.writer.notes]
             self._tell([*notes, *self._left_out()])
         return [job.folder / name for name in self.names]
 
@@ -316,14 +327,14 @@ class _Run:
         if not self._settings.resume:
             if path.exists():
                 self._progress.log(
-                    f"{self._job.path}: started anew; --resume would go on with the run that was interrupted"
+                    f"{self._job.title}: started anew; --resume would go on with the run that was interrupted"
                 )
             return None
         state = load_state(path, self._fingerprint(model))
         if state is None:
-            self._progress.log(f"{self._job.path}: nothing to resume, started from the beginning")
+            self._progress.log(f"{self._job.title}: nothing to resume, started from the beginning")
         else:
-            self._progress.log(f"{self._job.path}: going on after frame {state.keep}")
+            self._progress.log(f"{self._job.title}: going on after frame {state.keep}")
         return state
 
     def _keep(self, model: Decomposer, encoder: LayerEncoder, writers: dict[str, LayerWriter], outputs: OutputSet) -> None:
@@ -343,7 +354,7 @@ class _Run:
         save_state(state_path(job.folder, job.name), state)
         kept = ", ".join(str(job.folder / partial_name(name)) for name in self._layers.values())
         raise Interrupted(
-            f"interrupted: {encoder.frames} frames of {job.path} are in {kept}; the same command with --resume goes on"
+            f"interrupted: {encoder.frames} frames of {job.title} are in {kept}; the same command with --resume goes on"
         )
 
     def _left_out(self) -> list[str]:
@@ -358,7 +369,7 @@ class _Run:
 
     def _tell(self, notes: list[str] | tuple[str, ...]) -> None:
         for note in dict.fromkeys((*self._source.notes, *notes)):
-            self._progress.log(f"{self._job.path}: {note}")
+            self._progress.log(f"{self._job.title}: {note}")
 
 
 _DECODING = {

@@ -102,7 +102,8 @@ def add_sound(video: Path, sound: Path, target: Path) -> tuple[str, ...]:
 
 
 def write_audio(source: Path, target: Path, origin: Fraction, end: Fraction | None) -> tuple[str, ...]:
-    """Copies a file's audio, from `origin` to `end` seconds, into one of its own (Matroska holds every codec); notes."""
+    """Copies a file's audio, from `origin` to `end` seconds, into one of its own (Matroska holds every codec), which
+    does not appear where there is no sound; notes."""
     with av.open(file_url(target), "w", format="matroska") as output:
         audio = AudioCopy(source, output, origin)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_facts import Facts
 
@@ -34,6 +36,13 @@ class Frame:
     window: Window | None = None
 
 
+def no_frame(path: Path, found: str, start: float, end: float | None, unit: str = "") -> InputError:
+    """The error where a range holds no frame of a source. found: what frames it has. start: -inf for its beginning."""
+    since = "" if start == -math.inf else f" from {start:g}{unit}"
+    until = "" if end is None else f" to {end:g}{unit}"
+    return InputError(path, found, f"a frame{since}{until}")
+
+
 class VideoSource(Protocol):
     """What frames come from: a video file, a sequence of images, a camera. A context manager, iterated once."""
 
@@ -56,7 +65,8 @@ class VideoSource(Protocol):
 
     def read(self, start: float = 0, end: float | None = None, skip: int = 0) -> Generator[Frame, None, None]:
         """The frames from `start` to before `end`, without the first `skip`; `index` counts from 0 before these. A negative
-        `skip` is how many frames before `start` come first, as far as there are any."""
+        `skip` is how many frames before `start` come first, as far as there are any. Raises InputError where no frame lies
+        between them (a camera does not)."""
         ...
 
     def frames_before(self, start: float) -> int:

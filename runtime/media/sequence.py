@@ -14,7 +14,7 @@ import numpy as np
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.exr import stated_clock
 from intrinsic_flow.media.formats import SequenceFormat
-from intrinsic_flow.media.frames import Frame, ReadOnce
+from intrinsic_flow.media.frames import Frame, ReadOnce, no_frame
 from intrinsic_flow.media.images import Image, read_image, stored_facts, write_image
 from intrinsic_flow.media.sequence_names import frame_text, padding, ranges
 from intrinsic_flow.media.video_facts import Clock, Facts, valid_timecode
@@ -107,9 +107,7 @@ class SequenceReader(ReadOnce):
         first, last = self._files[0][0], self._files[-1][0]
         chosen = [(number, file) for number, file in self._files if start <= number and (end is None or number <= end)]
         if not chosen:
-            since = "" if start == -math.inf else f" from {start:g}"
-            until = "" if end is None else f" to {end:g}"
-            raise InputError(self.path, f"frames {first} to {last}", f"a frame{since}{until}")
+            raise no_frame(self.path, f"frames {first} to {last}", start, end)
         if skip < 0:
             chosen = self._files[max(before + skip, 0) : before] + chosen
         for index, (number, file) in enumerate(chosen, -min(-min(skip, 0), before)):

@@ -33,7 +33,7 @@ from intrinsic_flow.media.color import (
 )
 from intrinsic_flow.media.color_tags import png_profile
 from intrinsic_flow.media.formats import VIDEO_SUFFIXES
-from intrinsic_flow.media.frames import Frame, ReadOnce, VideoSource
+from intrinsic_flow.media.frames import Frame, ReadOnce, VideoSource, no_frame
 from intrinsic_flow.media.icc import MatrixProfile, parse_matrix_profile, profile_name
 from intrinsic_flow.media.plate import Plate, Window
 from intrinsic_flow.media.video_facts import Facts, chapters_of, metadata_of, static_hdr, timecode_of
@@ -225,6 +225,9 @@ class VideoReader(ReadOnce):
                 raise InputError(self.path, size, "one frame size")
             pts = self._time(pending, last)
             if until is not None and pts >= until:
+                if not taken:
+                    earlier = "the first frame" if last is None else f"a frame at {float(last):g} s and the next one"
+                    raise no_frame(self.path, f"{earlier} at {float(pts):g} s", start, end, " s")
                 return
             # Frames before the start are wanted as far as `skip` is negative.
             if pts >= since or self._index - before >= skip < 0:
@@ -248,6 +251,8 @@ class VideoReader(ReadOnce):
         if reason:
             found = f"a stream that breaks off after {self._index} frames ({reason})"
             raise InputError(self.path, found, "a complete video")
+        if not taken and last is not None:
+            raise no_frame(self.path, f"the last frame at {float(last):g} s", start, end, " s")
 
     def frames_before(self, start: float) -> int:
         """As `VideoSource.frames_before`: by decoding the file once more up to there, since times are exact in no index."""

@@ -35,13 +35,15 @@ class OutputSet:
         overwrite: bool,
         protected: frozenset[str],
         folders: Sequence[str] = (),
+        optional: Sequence[str] = (),
         mark: str = "",
     ) -> None:
         """names: of the files in `folder`. protected: real paths that must not be replaced (the run's inputs). folders:
-        those of the names that are folders. mark: see `Job`."""
+        those of the names that are folders. optional: those that need not be written. mark: see `Job`."""
         self.folder = folder
         self.names = tuple(names)
         self._folders = frozenset(folders)
+        self._optional = frozenset(optional)
         self._overwrite = overwrite
         self._protected = protected
         self._mark = mark
@@ -59,7 +61,7 @@ class OutputSet:
         existing = [name for name in self.names if os.path.lexists(self.folder / name)]
         if self._overwrite or not existing:
             return False
-        missing = [name for name in self.names if name not in existing]
+        missing = [name for name in self.names if name not in existing and name not in self._optional]
         if missing:
             raise InputError(self.folder / existing[0], f"an output, but no {missing[0]}", "both or none, or --overwrite")
         return True
@@ -96,7 +98,11 @@ class OutputSet:
         assert self._staging is not None
         (self._staging / COMPLETE).touch()
         for name in self.names:
-            self._publish(self.path(name), self.folder / name)
+            if name in self._optional and not self.path(name).exists():
+                # That of an earlier run, which this one replaces, would belong to other layers.
+                (self.folder / name).unlink(missing_ok=True)
+            else:
+                self._publish(self.path(name), self.folder / name)
 
     def _finish_earlier(self) -> None:
         """Ends what processes that were killed have begun in the folder: complete outputs get their names, incomplete ones

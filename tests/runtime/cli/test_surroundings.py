@@ -83,3 +83,15 @@ def test_closed_streams_change_nothing(tmp_path: Path, tiny_bundle: Path, closed
         "a_albedo.png", "a_shading.json", "a_shading.png",
     ]  # fmt: skip
     assert read_image(tmp_path / "out" / "a_albedo.png").pixels.shape == PIXELS.shape
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names hold no control characters there")
+def test_each_message_is_one_line_whatever_a_file_is_called(tmp_path: Path, tiny_bundle: Path) -> None:
+    write_image(tmp_path / "a\nb\x1b[2J.png", PIXELS)
+    (tmp_path / "c\n  d.png").write_bytes(b"no picture")
+    done = run(MAIN, tmp_path, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and "\x1b" not in done.stderr
+    assert sum(line.startswith(f"[1/2] {tmp_path}/a\\x0ab\\x1b[2J.png -> ") for line in lines) == 1
+    assert sum(line.startswith(f"failed: {tmp_path}/c\\x0a  d.png: found plain text") for line in lines) == 1
+    assert (tmp_path / "out/a\nb\x1b[2J_albedo.png").is_file()

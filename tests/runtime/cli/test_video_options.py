@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from intrinsic_flow.cli.arguments import parse
 from intrinsic_flow.decompose import main
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.audio_copy import add_sound
 from intrinsic_flow.media.color import bt709_to_linear, linear_to_bt709
 from intrinsic_flow.media.images import read_image, write_image
 from intrinsic_flow.media.live import LiveReader, is_live, live_name
@@ -195,6 +197,25 @@ def test_frames_are_taken_from_start_to_end(decompose, tmp_path, clip, frames):
     ]
 
 
+@pytest.mark.parametrize("stored", [(), ("--sequence", "exr")], ids=["video", "exr"])
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (("--start", 100), "found the last frame at 0.76 s, expected a frame from 100 s"),
+        (
+            ("--start", 0.1, "--end", 0.11),
+            "found a frame at 0.08 s and the next one at 0.12 s, expected a frame from 0.1 s to",
+        ),
+        (("--end", 0), "found the first frame at 0 s, expected a frame from 0 s to 0 s"),
+    ],
+)
+def test_a_part_without_a_frame_is_one_line_and_leaves_nothing(decompose, tmp_path, clip, given, message, stored):
+    code, lines = decompose(clip, *given, *stored)
+    failures = [line for line in lines if line.startswith("failed: ")]
+    assert code == 1 and len(failures) == 1 and f"failed: {clip}: {message}" in failures[0]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["video", "sequence"])
 def test_frames_of_a_chunk_are_those_of_the_whole_shot_to_the_byte(decompose, tmp_path, frames, monkeypatch, kind):
     """Blocks of three frames: the memories of frame 14 begin at 9 and 12, what these rest on at 6, and the exposure that
@@ -243,6 +264,28 @@ def test_audio_is_cut_with_the_video(decompose, tmp_path):
     with av.open(str(tmp_path / "out/sound_albedo.mp4")) as container:
         packets = [float(p.pts * p.time_base) for p in container.demux(audio=0) if p.size]
     assert 0 <= packets[0] < 0.03 and 0.7 < packets[-1] < 0.83
+
+
+def test_a_part_without_sound_has_no_file_for_it(decompose, tmp_path, clip):
+    """Two frames of sound at the beginning of a clip of 20 frames."""
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as beep:
+        beep.setparams((1, 2, 8000, 640, "NONE", ""))
+        beep.writeframes(bytes(1280))
+    sound = tmp_path / "both.mov"
+    add_sound(clip, tmp_path / "sound.wav", sound)
+    layers = [f"both_{layer}/both_{layer}.{n:04d}.png" for layer in ("albedo", "shading") for n in range(5)]
+    silent = sorted([*layers, "both_shading.json"])
+    late = ["--sequence", "png", "--start", 0.6]
+    code, lines = decompose(sound, *late)
+    assert code == 0, lines
+    assert listing(tmp_path / "out") == silent
+    code, lines = decompose(sound, *late)
+    assert code == 0 and any("skipped, its outputs exist" in line for line in lines)
+    assert decompose(sound, "--sequence", "png", "--end", 0.2, "--overwrite")[0] == 0
+    assert listing(tmp_path / "out") == sorted([*silent, "both_audio.mka"])
+    # The earlier part's sound would belong to other layers.
+    assert decompose(sound, *late, "--overwrite")[0] == 0
+    assert listing(tmp_path / "out") == silent
 
 
 class Pipe:
@@ -466,6 +509,15 @@ def test_ctrl_c_is_the_end_of_a_camera_and_no_failure(decompose, tmp_path, monke
     assert 3 <= len(times(tmp_path / "out/camera0_albedo.mp4")) <= 5
 
 
+@pytest.mark.parametrize("stored", [(), ("--sequence", "exr")], ids=["video", "exr"])
+def test_a_camera_without_a_frame_is_one_line_and_leaves_nothing(decompose, tmp_path, monkeypatch, stored):
+    monkeypatch.setattr("intrinsic_flow.media.live.open_live", lambda address, colorspace: LiveReader(FakeCamera(0)))
+    code, lines = decompose("rtsp://host/stream", *stored)
+    failures = [line for line in lines if line.startswith("failed: ")]
+    assert code == 1 and failures == ["failed: rtsp://host/stream: found no frame, expected one at least"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_camera_addresses():
     assert is_live("camera:0") and is_live("rtsp://user:secret@host:554/stream") and not is_live("camera:x")
     assert live_name("camera:2") == "camera2" and live_name("rtsp://user:secret@host:554/stream") == "host_554"
@@ -515,6 +567,8 @@ def test_sequences_that_are_none_are_refused(tmp_path, frames):
         (["a.mp4", "--start", "3", "--end", "2"], "before --start"),
         (["a.mp4", "--raw", "640"], "WIDTHxHEIGHT"),
         (["a.mp4", "--rate", "0"], "frames a second"),
+        (["a.mp4", "--start", "nan"], "found nan, expected a number"),
+        (["a.mp4", "--end", "inf"], "found inf, expected a number"),
         (["a.mp4", "--pipe", "y4m"], "expected -o -"),
         (["a.mp4", "b.mp4", "-o", "-"], "expected one"),
         (["a.mp4", "-o", "-", "--codec", "h264"], "takes no --codec"),
