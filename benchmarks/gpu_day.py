@@ -148,7 +148,8 @@ def parts(bundle: Path, data: str | None, tiny: bool) -> list[Part]:
 
 
 def _training(bundle: Path, data: str | None, tiny: bool) -> Part:
-    network = json.loads((bundle / "bundle.json").read_text())["config"]["name"] if tiny else "small"
+    config = json.loads((bundle / "bundle.json").read_text())["config"]
+    network = config["name"] if tiny else "small"
     recipe = Path(train.__file__).with_name("recipes") / f"{'tiny' if tiny else 'flow_gpu'}.yaml"
     length = ("--steps", "2", "--log-every", "1") if tiny else ("--steps", "300", "--log-every", "100")
     arguments: tuple[str, ...] = (
@@ -161,6 +162,9 @@ def _training(bundle: Path, data: str | None, tiny: bool) -> Part:
         "--perceptual-network",
         "none",
     )
+    # What the network has beside what its name stands for; its weights fit no other.
+    arguments += ("--decoder-image",) if config.get("decoder_image") else ()
+    arguments += ("--pretrained-encoder", config.get("pretrained_encoder", "none"))
     arguments += (*length, "--data", data or "procedural", "-o", "{out}/run")
     needed = ("torch", "yaml", "matplotlib")
     shows, on = "images a second of the GPU recipe", "any" if tiny else "gpu"
@@ -421,7 +425,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("benchmarks.gpu_day", __doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the reports")
     parser.add_argument("--minutes", type=float, default=25.0, metavar="N", help="for all of it (default: 25)")
-    parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
+    parser.add_argument("--bundle", help="small or a bundle's folder (default: the best that is shipped)")
     parser.add_argument("--data", metavar="SHARDS", help="training data (default: procedural scenes)")
     parser.add_argument("--only", nargs="+", type=_part_name, metavar="PART", help="these parts, in this order")
     parser.add_argument("--again", action="store_true", help="also parts that are done")

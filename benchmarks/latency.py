@@ -305,7 +305,7 @@ def _report_stem(text: str) -> Path:
 @program("benchmarks.latency", ValueError, RuntimeError)
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("benchmarks.latency", __doc__)
-    parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
+    parser.add_argument("--bundle", help="small or a bundle's folder (default: the best that is shipped)")
     parser.add_argument(
         "--backends",
         nargs="+",

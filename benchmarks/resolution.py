@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="as in benchmarks.quality")
     parser.add_argument("--resolutions", nargs="+", type=int, default=list(RESOLUTIONS), help="working short sides")
-    parser.add_argument("--bundle", metavar="small|base|PATH", help="model bundle (default: the best shipped)")
+    parser.add_argument("--bundle", metavar="small|PATH", help="model bundle (default: the best shipped)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")

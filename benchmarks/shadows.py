@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line where something cannot be read."""
     parser = command_parser("benchmarks.shadows", __doc__)
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="JSON file of pairs (default: the project's examples)")
-    parser.add_argument("--bundle", nargs="+", metavar="small|base|PATH", help="model bundles (default: the best shipped)")
+    parser.add_argument("--bundle", nargs="+", metavar="small|PATH", help="model bundles (default: the best shipped)")
     parser.add_argument("--resolution", type=int, default=256, help="short side of the network (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")
     args = parser.parse_args(arguments)

@@ -102,7 +102,7 @@ def markdown(report: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 measured, 1 the backend cannot run here, 2 wrong usage."""
     parser = command_parser("benchmarks.throughput", __doc__)
-    parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
+    parser.add_argument("--bundle", help="small or a bundle's folder (default: the best that is shipped)")
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="(default: auto)")
     parser.add_argument("--resolution", type=int, default=256, help="side in pixels (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=2, help="Euler steps (default: %(default)s)")

@@ -319,7 +319,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=list(METHODS), help="rows beside the input's (default: all)"
     )
-    parser.add_argument("--bundle", metavar="small|base|PATH", help="model bundle (default: the best shipped)")
+    parser.add_argument("--bundle", metavar="small|PATH", help="model bundle (default: the best shipped)")
     parser.add_argument("--steps", type=int, default=2, help="Euler steps (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="of the start noise (default: 0)")
     parser.add_argument(

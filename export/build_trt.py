@@ -170,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     kind.add_argument("--fp16", dest="precision", action="store_const", const="fp16", help="FP16 engines (the default)")
     kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 engines, without TF32")
     result.set_defaults(precision="fp16")
-    result.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")
+    result.add_argument("--bundle", metavar="BUNDLE", help="small or a folder (default: the best shipped one)")
     result.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: BUNDLE/engines/FLAVOR-PRECISION-smNN")
     for place, (name, what) in enumerate((("min", "smallest"), ("opt", "tuned for"), ("max", "largest"))):
         default = DEFAULTS.batch[place]

@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("export.hub_repository", __doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder to write, a free name")
     parser.add_argument("--repository", required=True, metavar="OWNER/NAME", help="its name on the hub")
-    parser.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")
+    parser.add_argument("--bundle", metavar="BUNDLE", help="small or a folder (default: the best shipped one)")
     parser.add_argument("--license", default=OWN_LICENSE, metavar="ID", help="of the weights (default: %(default)s)")
     parser.add_argument("-q", "--quiet", action="store_true", help="errors only")
     options = parser.parse_args(arguments)

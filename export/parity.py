@@ -239,7 +239,7 @@ def _size(text: str) -> tuple[int, int]:
 @program("export.parity")
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("export.parity", __doc__)
-    parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
+    parser.add_argument("--bundle", help="small or a bundle's folder (default: the best that is shipped)")
     parser.add_argument(
         "--backends",
         nargs="+",

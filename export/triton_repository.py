@@ -297,7 +297,7 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser("export.triton_repository", __doc__)
     result.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="repository to write")
     result.add_argument("--overwrite", action="store_true", help="replace a repository that exists")
-    result.add_argument("--bundle", metavar="BUNDLE", help="small, base or a folder (default: the best shipped one)")
+    result.add_argument("--bundle", metavar="BUNDLE", help="small or a folder (default: the best shipped one)")
     result.add_argument("--engines", type=Path, metavar="FOLDER", help="serve TensorRT engines of the bundle, not its ONNX")
     kind = result.add_mutually_exclusive_group()
     kind.add_argument("--fp32", dest="precision", action="store_const", const="fp32", help="FP32 graphs (default for ONNX)")

@@ -79,7 +79,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--queue", type=number(1, 10000, int), default=32, metavar="N", help="visitors that may wait at once (default: 32)"
     )
     parser.add_argument(
-        "--bundle", metavar="small|base|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
+        "--bundle", metavar="small|PATH", help="model bundle, shipped or a folder (default: the best shipped one)"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the networks (default: auto)")
     parser.add_argument(

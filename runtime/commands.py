@@ -14,6 +14,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -85,8 +86,8 @@ def program(
     """Makes of `main(...) -> exit code` a program in which what a user can mend ends as one line on standard error.
 
     name: what the line begins with. errors: those beside InputError, MissingExtraError and OSError; the exit code is the
-    error's `exit_code` where it has one, else `code`. Ctrl-C and SIGTERM end with what the KeyboardInterrupt says, else
-    `interrupted`, and exit code 130.
+    error's `exit_code` where it has one, else `code`. Ctrl-C, SIGTERM and SIGHUP end with what the KeyboardInterrupt says,
+    else `interrupted`, and exit code 130.
     """
 
     known: tuple[type[Exception], ...] = (InputError, MissingExtraError, OSError, *errors)
@@ -110,9 +111,10 @@ def program(
 
 
 def _say(line: str) -> None:
-    """Prints to standard error, over a status line that may stand there."""
+    """Prints to standard error, over a status line that may stand there. Its terminal may have been closed."""
     if sys.stderr is not None:
-        print(("\r\033[K" if sys.stderr.isatty() else "") + printable(line), file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(("\r\033[K" if sys.stderr.isatty() else "") + printable(line), file=sys.stderr, flush=True)
 
 
 def run_as(module: str) -> str:

@@ -85,7 +85,10 @@ def start_from(model: IntrinsicFlow, source: str | Path) -> None:
     if missing or unfit:
         name = (missing + unfit)[0]
         found = f"{len(missing)} weights missing and {len(unfit)} that do not fit, like {name}"
-        raise CheckpointError(f"{source}: found {found}, expected weights of network {model.config.name!r}")
+        raise CheckpointError(
+            f"{source}: found {found}, expected weights of network {model.config.name!r} "
+            "with this run's options (--decoder-image, --pretrained-encoder, ...)"
+        )
     model.load_state_dict(wanted | weights)
 
 

@@ -107,7 +107,7 @@ def add_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None
     )
     parser.add_argument(
         "--bundle",
-        metavar="small|base|PATH",
+        metavar="small|PATH",
         help="model bundle of the flow method, or a folder of train.flow (default: the best shipped)",
     )
     parser.add_argument("--steps", type=at_least(1), default=2, help="Euler steps of the flow (default: 2)")

@@ -65,7 +65,7 @@ def measure(bundle: Bundle, backend: str, name: str, workload: Workload) -> dict
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("benchmarks.timing.fresh_process", __doc__)
-    parser.add_argument("--bundle", help="small, base or a bundle's folder (default: the best that is shipped)")
+    parser.add_argument("--bundle", help="small or a bundle's folder (default: the best that is shipped)")
     parser.add_argument("--backend", required=True, help="as in benchmarks.latency")
     parser.add_argument("--variant", help="as in benchmarks.latency's report (default: the first)")
     for name, value in (("batch", 1), ("resolution", 256), ("steps", 2), ("threads", 2)):

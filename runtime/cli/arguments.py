@@ -186,7 +186,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     model.add_argument(
         "--bundle",
         metavar="BUNDLE",
-        help="model bundle: small, base, a folder or hf:owner/name@revision (default: the best shipped one)",
+        help="model bundle: small, a folder or hf:owner/name@revision (default: the best shipped one)",
     )
     model.add_argument(
         "--backend",

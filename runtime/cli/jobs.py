@@ -72,6 +72,9 @@ def list_jobs(inputs: Sequence[Path | str], output: Path | None, *, frames: bool
                 here = Path(".") if output is None else output
                 pipe = path == PIPE
                 name = "stdin" if pipe else _camera_name(path)
+                if path in seen:
+                    continue
+                seen.add(path)
                 listed.jobs.append(Job(Path(path), "pipe" if pipe else "live", here, name, address=path))
             elif path.is_dir() and frames:
                 add(path, "sequence", path.parent if output is None else output, path.resolve().name)
@@ -182,7 +185,7 @@ def distinct(jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
             result[index] = replace(jobs[index], name=name)
             taken.add(_key(jobs[index].folder, name))
             notes.append(
-                f"{jobs[index].path}: outputs are named {name}_*, because another input is called {jobs[index].name} too"
+                f"{jobs[index].title}: outputs are named {name}_*, because another input is called {jobs[index].name} too"
             )
     return result, notes
 

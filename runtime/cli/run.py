@@ -24,6 +24,8 @@ def run_job(
     `run_image` and `run_video` do.
     """
     if job.kind == "image":
+        if settings.pipe is not None:
+            raise InputError(job.title, "a picture", "a video, one layer of which -o - writes")
         return run_image(job, settings, model, protected, progress.log)
     # Here, because PyAV takes a while to load and pictures do not need it.
     from intrinsic_flow.cli.video_job import run_video

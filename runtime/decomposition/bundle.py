@@ -448,7 +448,7 @@ def read_manifest(folder: Path) -> Any:
 
 
 def resolve_bundle(bundle: str | os.PathLike[str] | None = None) -> Path:
-    """Folder of a bundle: "base" or "small" for the shipped ones, "hf:owner/name@revision" for one on the Hugging Face Hub
+    """Folder of a bundle: "small" for the shipped one, "hf:owner/name@revision" for one on the Hugging Face Hub
     (`decomposition.hub`), any other value is a path, None the best shipped.
 
     Raises InputError when there is no such folder, MissingExtraError without the hub's library.
@@ -463,5 +463,6 @@ def resolve_bundle(bundle: str | os.PathLike[str] | None = None) -> Path:
     folder = MODELS / bundle if isinstance(bundle, str) and bundle in SHIPPED else Path(bundle)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "no such folder"
-        raise InputError(folder, found, f"a bundle's folder or one of the names {', '.join(SHIPPED)}")
+        there = " or ".join(name for name in SHIPPED if (MODELS / name / MANIFEST).is_file())
+        raise InputError(folder, found, f"a bundle's folder, or the name of one that is shipped ({there})")
     return folder

@@ -221,7 +221,8 @@ class VideoReader(ReadOnce):
         taken, before = 0, self.frames_before(start) if skip < 0 else 0
         while pending is not None:
             if (pending.width, pending.height) != self._coded_size:
-                size = f"a frame of {pending.width}x{pending.height} after {self._index} of {self._coded_size}"
+                width, height = self._coded_size
+                size = f"a frame of {pending.width}x{pending.height} after {self._index} of {width}x{height}"
                 raise InputError(self.path, size, "one frame size")
             pts = self._time(pending, last)
             if until is not None and pts >= until:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as KeyboardInterrupt, remembered in case a library swallows the exception."""
+"""Ctrl-C, SIGTERM and SIGHUP as KeyboardInterrupt, remembered in case a library swallows the exception."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from types import TracebackType
 
 _active: list[Interrupts] = []
 _early: list[Interrupts] = []
+
+
+def _signals() -> list[int]:
+    """Those that end a program: SIGHUP comes when its terminal is closed, unless nohup ignores it."""
+    closed = getattr(signal, "SIGHUP", None)
+    ends: list[int] = [signal.SIGINT, signal.SIGTERM]
+    return ends if closed is None or signal.getsignal(closed) == signal.SIG_IGN else [*ends, closed]
 
 
 def check() -> None:
@@ -83,10 +90,7 @@ def deferred() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, frame: received.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in _signals()}
     try:
         yield
     finally:
@@ -98,12 +102,12 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
-    """Handles SIGINT and SIGTERM within the block; off the main thread, where Python has no handlers, does nothing."""
+    """Handles SIGINT, SIGTERM and SIGHUP in the block; off the main thread, where Python has no handlers, does nothing."""
     state = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield state
         return
-    before = {number: signal.signal(number, state.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, state.note) for number in _signals()}
     _active.append(state)
     try:
         yield state

@@ -19,7 +19,7 @@ from intrinsic_flow.backends.gpu import Gpu, find_gpu
 from intrinsic_flow.benchmarks import gpu_day, gpu_pack, throughput
 from intrinsic_flow.benchmarks.gpu_day import Outcome, Part, parts, run_day
 from intrinsic_flow.benchmarks.timing import machine_limit
-from intrinsic_flow.decomposition.bundle import Bundle
+from intrinsic_flow.decomposition.bundle import Bundle, resolve_bundle
 from intrinsic_flow.errors import InputError
 
 
@@ -105,6 +105,14 @@ def in_this_process(monkeypatch):
         return Outcome("failed" if code else "done", f"exit code {code}" if code else "", time.monotonic() - begun)
 
     monkeypatch.setattr(gpu_day, "_run", run)
+
+
+@pytest.mark.parametrize("tiny", [False, True])
+def test_training_starts_from_a_network_of_the_bundles_parts(tiny):
+    """The shipped network's decoder sees the image, which its name alone does not say."""
+    arguments = next(part for part in parts(resolve_bundle("small"), None, tiny) if part.name == "training").arguments
+    assert "--decoder-image" in arguments
+    assert arguments[arguments.index("--pretrained-encoder") + 1] == "none"
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU")

@@ -330,6 +330,19 @@ def test_a_pipe_can_be_written_to_files_and_nonsense_in_it_is_one_line(decompose
     assert len(times(tmp_path / "out/stdin_albedo.mp4")) == 3
 
 
+def test_a_pipe_is_read_once_and_a_picture_goes_to_no_pipe(decompose, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", Pipe(bytes(2 * 64 * 96 * 3)))
+    code, lines = decompose("-", "-", "--raw", "96x64")
+    assert code == 0 and lines[-1].startswith("1 done, 0 skipped, 0 failed"), lines
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.float32))
+    code, lines = decompose(tmp_path / "a.png", output="-")
+    assert (
+        code == 1
+        and lines[0] == f"failed: {tmp_path}/a.png: found a picture, expected a video, one layer of which -o - writes"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "out"]
+
+
 def test_a_reader_that_stops_is_one_line(tiny_bundle, clip):
     command = f"{sys.executable} -m runtime.decompose {clip} -o - --pipe rgb24 --bundle {tiny_bundle} --quiet | head -c 100"
     done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, errors="replace")

@@ -9,7 +9,7 @@ import pytest
 from intrinsic_flow.output.interrupt import check, deferred, interrupts
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_deferred_signal_takes_effect_after_the_block(number):
     done = []
     with interrupts() as state:
@@ -42,3 +42,13 @@ def test_a_swallowed_signal_is_found_by_the_next_check():
             check()
     assert swallowed
     check()
+
+
+def test_a_closed_terminal_is_what_nohup_ignores():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
