@@ -159,8 +159,14 @@ class _Webcam:
 
         self.path = Path(f"camera:{index}")
         self.notes: tuple[str, ...] = ()
-        self._capture = cv2.VideoCapture(index)
-        self._first = self._next()
+        # Of a camera that is not there OpenCV prints warnings, beside the one line below.
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            self._capture = cv2.VideoCapture(index)
+            self._first = self._next()
+        finally:
+            cv2.utils.logging.setLogLevel(level)
         if self._first is None:
             self._capture.release()
             raise InputError(self.path, "no camera that gives pictures", "the index of a camera, as in camera:0")

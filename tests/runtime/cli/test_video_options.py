@@ -26,7 +26,7 @@ from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.audio_copy import add_sound
 from intrinsic_flow.media.color import bt709_to_linear, linear_to_bt709
 from intrinsic_flow.media.images import read_image, write_image
-from intrinsic_flow.media.live import LiveReader, is_live, live_name
+from intrinsic_flow.media.live import LiveReader, is_live, live_name, open_live
 from intrinsic_flow.media.sequence import SequenceReader
 from intrinsic_flow.media.sequence_names import find_in_folder, find_pattern
 from intrinsic_flow.media.video import Frame, VideoReader
@@ -520,6 +520,12 @@ def test_ctrl_c_is_the_end_of_a_camera_and_no_failure(decompose, tmp_path, monke
     assert code == 0, lines
     assert listing(tmp_path / "out") == ["camera0_albedo.mp4", "camera0_shading.json", "camera0_shading.mp4"]
     assert 3 <= len(times(tmp_path / "out/camera0_albedo.mp4")) <= 5
+
+
+def test_opencv_prints_nothing_of_its_own_about_a_camera(capfd):
+    with pytest.raises(InputError, match="no camera that gives pictures"):
+        open_live("camera:99")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("stored", [(), ("--sequence", "exr")], ids=["video", "exr"])
