@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-#: The files that take longest: processes that begin with them come to the same end.
+#: The files that take longest: processes that begin with them come to the same end. The first makes the exported bundle, so
+#: that no other has to wait for it.
 LONG_FILES = (
+    "tests/export/test_graphs.py",
     "tests/test_static_checks.py",
     "tests/train/test_commands.py",
     "tests/runtime/demo/test_browser.py",
     "tests/train/rendering/test_render_command.py",
     "tests/train/rendering/tracing/test_integrator.py",
-    "tests/export/test_graphs.py",
     "tests/train/test_distributed.py",
     "tests/runtime/cluster/test_cluster.py",
     "tests/train/rendering/tracing/test_views.py",
@@ -39,6 +41,19 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-xdist would begin with the files of the most tests; the longest have few.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    # What the files import stays to the end: the collector is not to walk through it again and again.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

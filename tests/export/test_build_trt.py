@@ -277,10 +277,9 @@ def test_building_engines_needs_no_torch():
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_low_shading_is_built_and_computes_in_fp32_whatever_the_albedos_type(bundle, target, tmp_path, precision):
+def test_low_shading_is_built_and_computes_in_fp32_whatever_the_albedos_type(bundle, target, exported_bundle, precision):
     spec = graph_specs(bundle.network, precision)["low_shading"]
-    onnx = tmp_path / graph_file("low_shading", precision)
-    save_graph(export_graph(LowShading(), spec), onnx)
+    onnx = exported_bundle / graph_file("low_shading", precision)
     shapes = profiles(spec, SMALL)
     assert [(shapes[0][name].min, shapes[0][name].max) for name in ("albedo", "guide")] == [
         ((1, 3, 64, 64), (2, 3, 256, 256)),
