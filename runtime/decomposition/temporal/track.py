@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -17,6 +19,9 @@ SAME_LIGHT, OTHER_LIGHT = 0.04, 0.1
 #: Frames that a surface counts as at most while nothing changes: one look is one look, but what has stood for long is not
 #: given up for the first frame in another light.
 LONG = 12.0
+# Noise is about the same in any light, so the log of an albedo is as exact as there is light, and what was seen in more light
+# counts more: by its square, as inverse variances weigh, but by no more than this.
+_MOST_PRECISE = math.log(4.0)
 # Where mean and frame of a moving surface disagree more than flicker does, the mean was mistaken and counts as a short one.
 _DOUBT, _MISTAKE, _SHORT = 0.35, 0.7, 6.0
 # Detail of a moving surface finer than this many pixels (standard deviation) is the frame's own: what motion carries is a
@@ -43,7 +48,8 @@ class AlbedoTrack:
         self._product: np.ndarray | None = None
         # How much of the frame's own fine detail went into the mean: of what moves all.
         self._weights: np.ndarray | None = None
-        # Of each pixel: frames in the mean, frames still to be learned from, and log of the light under which it was.
+        # Of each pixel: frames in the mean, frames still to be learned from, and log of the light, of the last frame that taught
+        # something and on average over the mean.
         self._state: np.ndarray | None = None
 
     def update(self, log_albedo: np.ndarray, light: np.ndarray, seen: Correspondence | None) -> np.ndarray:
@@ -54,11 +60,11 @@ class AlbedoTrack:
         """
         if seen is None or self._mean is None or self._state is None:
             self._mean, self._product, self._weights = log_albedo, None, None
-            self._state = cv2.merge([np.full_like(light, 1.0), np.full_like(light, self._to_learn), light])
+            self._state = cv2.merge([np.full_like(light, 1.0), np.full_like(light, self._to_learn), light, light])
             return self._mean
         # Cubic, because linear interpolation again and again would blur the albedo's edges into the shading.
         mean, state = seen.warped(self._mean, cv2.INTER_CUBIC), seen.warped(self._state)
-        count, to_learn, before = cv2.split(state)
+        count, to_learn, before, mean_light = cv2.split(state)
         change = light - before
         difference = log_albedo - mean
         doubt = cv2.blur(np.abs(_channel_mean(difference)), (7, 7))
@@ -70,13 +76,15 @@ class AlbedoTrack:
         held = np.minimum(kept * np.minimum(count, np.float32(MOST_FRAMES - 1)), _SHORT + (1 - mistaken) * MOST_FRAMES)
         learning = np.clip(to_learn, 0, 1)
         news = np.maximum.reduce([_ramp(np.abs(change), SAME_LIGHT, OTHER_LIGHT), learning, other, moving])
-        weight = news / (1 + held)
+        precise = np.exp(np.clip(2 * (light - mean_light), -_MOST_PRECISE, _MOST_PRECISE))
+        weight = news * precise / (1 + news * (precise - 1) + held)
         self._weights = cv2.merge([np.maximum(weight, moving)] * 3)
         coarse = cv2.GaussianBlur(difference, (0, 0), _DETAIL)
         self._mean = mean + cv2.merge([weight] * 3) * coarse + self._weights * (difference - coarse)
         to_learn = np.maximum(np.maximum(to_learn, np.float32(LEARN) * other) - 1, 0)
         count = held + np.where(held < LONG, np.float32(1), news)
-        self._state = cv2.merge([count, to_learn, before + news * change])
+        mean_light = mean_light + weight * (light - mean_light)
+        self._state = cv2.merge([count, to_learn, before + news * change, mean_light])
         return self._mean
 
     def carry(self, before: np.ndarray, now: np.ndarray, seen: Correspondence) -> np.ndarray:
@@ -96,8 +104,8 @@ class AlbedoTrack:
         guess = np.clip(now - light, _DARKEST, 0)
         self._mean = mean + cv2.merge([other] * 3) * (guess - mean)
         self._weights = cv2.merge([np.maximum(other, moving)] * 3)
-        count, to_learn, lit = cv2.split(state)
-        self._state = cv2.merge([count * (1 - other), np.maximum(to_learn, np.float32(LEARN) * other), lit])
+        count, to_learn, *lights = cv2.split(state)
+        self._state = cv2.merge([count * (1 - other), np.maximum(to_learn, np.float32(LEARN) * other), *lights])
         return self._mean
 
     def update_product(self, log_albedo: np.ndarray, seen: Correspondence | None) -> np.ndarray:
