@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ def write_image(
     path: str | os.PathLike[str],
     pixels: np.ndarray,
     *,
-    format: ImageFormat = "png",
+    format: ImageFormat | None = None,
     colorspace: Literal["srgb", "linear"] = "srgb",
     alpha: np.ndarray | None = None,
     dtype: Literal["half", "float"] = "float",
@@ -30,11 +30,14 @@ def write_image(
 ) -> None:
     """Writes linear pixels (H, W, 3), and alpha (H, W) where given, under `path` once the file is complete.
 
+    format: None for the one that the name's suffix says, .png, .exr or .npy.
     "png" and "png16" clip to [0, 1], encode with the sRGB curve (or store linear codes with
     `colorspace="linear"`) and round to nearest. "exr" (`dtype` half or float; half clips at 65504; windows,
     compression and header of `plate`; `chromaticities`, the primaries of the values; `clock`, rate and timecode) and "npy"
-    (float32, (H, W, 3) or (H, W, 4)) are linear always. Raises `OSError` where the file cannot be written.
+    (float32, (H, W, 3) or (H, W, 4)) are linear always. Raises `OSError` where the file cannot be written, `ValueError` for
+    pixels of another shape and for a format that there is not.
     """
+    format = format or cast(ImageFormat, Path(path).suffix.lower()[1:])
     pixels = np.asarray(pixels, np.float32)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels of shape {pixels.shape}, expected (height, width, 3)")

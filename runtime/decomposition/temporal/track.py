@@ -19,8 +19,8 @@ SAME_LIGHT, OTHER_LIGHT = 0.04, 0.1
 #: Frames that a surface counts as at most while nothing changes: one look is one look, but what has stood for long is not
 #: given up for the first frame in another light.
 LONG = 12.0
-# Noise is about the same in any light, so the log of an albedo is as exact as there is light, and what was seen in more light
-# counts more: by its square, as inverse variances weigh, but by no more than this.
+# Noise is about the same in any light, so the log of an albedo is as exact as there is light, and what was seen in more
+# light counts more: by its square, as inverse variances weigh, but by no more than this.
 _MOST_PRECISE = math.log(4.0)
 # Where mean and frame of a moving surface disagree more than flicker does, the mean was mistaken and counts as a short one.
 _DOUBT, _MISTAKE, _SHORT = 0.35, 0.7, 6.0
@@ -48,8 +48,8 @@ class AlbedoTrack:
         self._product: np.ndarray | None = None
         # How much of the frame's own fine detail went into the mean: of what moves all.
         self._weights: np.ndarray | None = None
-        # Of each pixel: frames in the mean, frames still to be learned from, and log of the light, of the last frame that taught
-        # something and on average over the mean.
+        # Of each pixel: frames in the mean, frames still to be learned from, and log of the light: of the last frame that
+        # taught something, and on average over the mean.
         self._state: np.ndarray | None = None
 
     def update(self, log_albedo: np.ndarray, light: np.ndarray, seen: Correspondence | None) -> np.ndarray:

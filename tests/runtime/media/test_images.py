@@ -532,6 +532,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_new_one(tmp_path: Path) -> No
         write_image(tmp_path / "missing" / "a.exr", np.zeros((2, 2, 3)), format="exr")
 
 
+def test_without_a_format_the_name_says_it(tmp_path):
+    pixels = np.full((4, 5, 3), 2.5, np.float32)
+    write_image(tmp_path / "a.EXR", pixels)
+    write_image(tmp_path / "a.npy", pixels)
+    assert read_image(tmp_path / "a.EXR").pixels.max() == np.load(tmp_path / "a.npy").max() == 2.5
+    with pytest.raises(ValueError, match="format 'jpg', expected png, png16, exr or npy"):
+        write_image(tmp_path / "a.jpg", pixels)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.EXR", "a.npy"]
+
+
 def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     for kind in ("png", "exr", "npy"):
