@@ -13,7 +13,7 @@ from intrinsic_flow.decomposition.exposure import GainFilter
 from intrinsic_flow.decomposition.temporal.cuts import Thumbnail, is_cut
 from intrinsic_flow.decomposition.temporal.flow import FlowEstimator
 from intrinsic_flow.decomposition.temporal.surface import Correspondence, match
-from intrinsic_flow.decomposition.temporal.track import AlbedoTrack
+from intrinsic_flow.decomposition.temporal.track import OTHER_LIGHT, AlbedoTrack
 from intrinsic_flow.media.color import luminance
 
 BLOCK = 192
@@ -23,6 +23,8 @@ GAIN_FRAMES, GAIN_RESET_STOPS = 16, 0.4
 LOOK_BACK = 3 * BLOCK - 1 + GAIN_FRAMES - 1
 #: Where more of a frame than this was not seen before, or its light changed, the network is asked whatever `every` says.
 NEWS = 0.05
+#: So is it where a camera at rest shows more of the frame than this in more light than the network saw last.
+BRIGHTER = 0.2
 _LEAST_LOG = 1e-3
 _DARK = 0.02
 _WINDOW = (3, 3)
@@ -76,6 +78,8 @@ class TemporalFilter:
         # Of the frame that `expose` took last.
         self._low: np.ndarray | None = None
         self._own_gain = 1.0
+        # Of the last frame on which the network was to run.
+        self._looked: np.ndarray | None = None
         self._thumbnail: Thumbnail | None = None
         # Of the frame that `steady` or `carried` took last.
         self._older = self._newer = AlbedoTrack(opening=True)
@@ -103,12 +107,20 @@ class TemporalFilter:
         # At the beginning of a memory always: what it begins with may not depend on the memory before it.
         every = self._every if seen is None or seen.resting else max(1, self._every // 2)
         due = number % BLOCK % every == 0
-        infer = due or seen is None or seen.relit or float(seen.same.mean()) < 1 - NEWS
         light = cv2.log(cv2.blur(np.maximum(luminance(exposed), 0), _WINDOW) + np.float32(_DARK))
         # Relative to the light of all frames, not to the frame's own.
         light -= np.float32(math.log(own_gain))
+        infer = due or seen is None or seen.relit or float(seen.same.mean()) < 1 - NEWS or self._brighter(light, seen)
+        if infer:
+            self._looked = light
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
         return ExposedFrame(number, self._gains.update(own_gain), infer, light, seen, pair)
+
+    def _brighter(self, light: np.ndarray, seen: Correspondence) -> bool:
+        """Whether a camera at rest sees much of its surfaces in more light than the network did last."""
+        if not seen.resting or self._looked is None:
+            return False
+        return float((light - self._looked > OTHER_LIGHT).mean()) > BRIGHTER
 
     def steady(self, frame: ExposedFrame, albedo: np.ndarray) -> np.ndarray:
         """The network's albedo of the frame, (h, w, 3) float32 in [0, 1] -> the albedo to use, positive."""

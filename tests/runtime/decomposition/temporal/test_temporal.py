@@ -371,6 +371,12 @@ def test_in_a_light_that_flickers_from_the_first_frame_on_the_albedo_becomes_the
     assert np.log(found / albedo).mean() == pytest.approx(mean, abs=0.01)
 
 
+def test_the_network_is_asked_of_a_frame_in_more_light_than_it_saw_and_not_again_in_the_same():
+    state, levels = TemporalFilter(every=8), [1.0, 1.0, 1.13, 1.0, 1.13, 1.27]
+    asked = [state.expose(texture(6) * lamp(level), 1.0).infer for level in levels]
+    assert asked == [True, False, True, False, False, True]
+
+
 def test_a_thing_that_creeps_by_a_third_of_a_pixel_a_frame_takes_its_albedo_along():
     wall, thing, side, frames = np.float32([0.6, 0.7, 0.7]), np.float32([0.25, 0.15, 0.12]), 30, 24
     large = np.tile(wall, (HEIGHT * 3, WIDTH * 3, 1)) * (1 + 0.1 * (texture(7, HEIGHT * 3, WIDTH * 3, colors=False) - 0.45))
