@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if isinstance(sample.labels, PublishedAnswers):
                     pictures |= sample.labels.albedos
                 rows.append(row(pictures, args.height))
-    write_image(args.output, srgb_to_linear(sheet(rows) / np.float32(255)))
+    write_image(args.output, srgb_to_linear(sheet(rows) / np.float32(255)), format="png")
     return 0
 
 

@@ -4,12 +4,12 @@
     python -m benchmarks.video --clip SHARDS/clip-00000.tar --report out
     python -m benchmarks.video clip.mp4 --speed --memory --json video.json
 
-Five rows for each clip: `temporal` (what the runtime does), `preview speed` (with --preview-speed), `fixed noise` and
-`fresh noise` (every frame alone, from the same start noise or from another in each), and `input`, the image itself: the
-floor that camera and codec leave. Measures are defined in `videos/steadiness.py`; deviation is taken in windows of five
-seconds on still pixels, those where the input deviates by less than 1.2%. `steady` is an albedo that deviates there by at
-most 1.3 times the input (or .3%) and changes from frame to frame by at most 1.5 times (or .15%); a clip with fewer than
-5% still pixels gets no such verdict.
+Five rows for each clip: `temporal` (what the runtime does), `preview speed` (as --preview-speed runs it, at 192 pixels at
+most), `fixed noise` and `fresh noise` (every frame alone, from the same start noise or from another in each), and
+`input`, the image itself: the floor that camera and codec leave. Measures are defined in `videos/steadiness.py`;
+deviation is taken in windows of five seconds on still pixels, those where the input deviates by less than 1.2%. `steady`
+is an albedo that deviates there by at most 1.3 times the input (or .3%) and changes from frame to frame by at most 1.5
+times (or .15%); a clip with fewer than 5% still pixels gets no such verdict.
 Rendered clips (--clip) have ground truth: LMSE of both layers, the change of the albedo's error along the motion, the
 error behind moving things (where another thing was seen within 8 frames) over the rest's, the share of a true change of
 light that the shading shows after one, two and three frames, and what is dragged across a cut. --chunk says whether a chunk

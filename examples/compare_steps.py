@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
             seconds = time.perf_counter() - start
         change = "" if len(albedos) == 1 else f", {np.abs(albedos[-1] - albedos[-2]).mean():.4f} from the one before"
         print(f"{steps} steps: {seconds * 1e3:.0f} ms{change}")
-    write_image(options.output, np.concatenate(albedos, axis=1))
+    write_image(options.output, np.concatenate(albedos, axis=1), format="png")
 
 
 if __name__ == "__main__":

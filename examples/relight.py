@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
         result = model.decompose(options.photo)
     # Grey shading is the light's strength alone; what colour the old light had is still in the albedo.
     shading = result.shading * (light / luminance(light)) * np.float32(options.strength)
-    write_image(options.output, result.albedo * shading, alpha=result.source.alpha)
+    write_image(options.output, result.albedo * shading, format="png", alpha=result.source.alpha)
     print(options.output)
 
 

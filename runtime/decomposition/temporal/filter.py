@@ -68,8 +68,8 @@ class TemporalFilter:
 
     def __init__(self, first_frame: int = 0, every: int = 1) -> None:
         """first_frame: number of the first frame that will come; one of `resume_from` where it should not matter. every:
-        the network runs on every so manieth frame, of a camera that moves twice as often, and where something new appears
-        or all light changes. Raises ValueError for less than 1."""
+        the network runs on every so manieth frame, of a camera that moves twice as often, and where something new appears,
+        all light changes or much of it becomes brighter. Raises ValueError for less than 1."""
         if every < 1:
             raise ValueError(f"every {every}, expected at least 1")
         self._next, self._every = first_frame, every
@@ -78,7 +78,7 @@ class TemporalFilter:
         # Of the frame that `expose` took last.
         self._low: np.ndarray | None = None
         self._own_gain = 1.0
-        # Of the last frame on which the network was to run.
+        # The light of the last frame on which the network was to run.
         self._looked: np.ndarray | None = None
         self._thumbnail: Thumbnail | None = None
         # Of the frame that `steady` or `carried` took last.
@@ -116,12 +116,6 @@ class TemporalFilter:
         self._low, self._own_gain, self._thumbnail = low, own_gain, thumbnail
         return ExposedFrame(number, self._gains.update(own_gain), infer, light, seen, pair)
 
-    def _brighter(self, light: np.ndarray, seen: Correspondence) -> bool:
-        """Whether a camera at rest sees much of its surfaces in more light than the network did last."""
-        if not seen.resting or self._looked is None:
-            return False
-        return float((light - self._looked > OTHER_LIGHT).mean()) > BRIGHTER
-
     def steady(self, frame: ExposedFrame, albedo: np.ndarray) -> np.ndarray:
         """The network's albedo of the frame, (h, w, 3) float32 in [0, 1] -> the albedo to use, positive."""
         albedo = np.maximum(albedo, np.float32(_LEAST_LOG))
@@ -147,6 +141,12 @@ class TemporalFilter:
         factors for it, (h, w, 3). Shading is fitted in windows, through which what moves reaches into what rests."""
         own = cv2.log(np.clip(albedo, np.float32(_LEAST_LOG), 1))
         return cv2.exp(self._remembered(frame, lambda memory: memory.update_product(own, frame.seen)) - own)
+
+    def _brighter(self, light: np.ndarray, seen: Correspondence) -> bool:
+        """Whether a camera at rest sees much of its surfaces in more light than the network did last."""
+        if not seen.resting or self._looked is None:
+            return False
+        return float((light - self._looked > OTHER_LIGHT).mean()) > BRIGHTER
 
     def _begin(self, frame: ExposedFrame) -> None:
         """Brings the memories to a frame that neither has taken yet."""
