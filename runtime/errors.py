@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-# Control characters, and what else begins a line.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What begins a line, and tabs, with the space around them; other control characters.
+_BREAK = re.compile(r"\s*[\t-\r\x1c-\x1e\x85\u2028\u2029]\s*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class InputError(Exception):
@@ -41,7 +42,7 @@ class MissingExtraError(ImportError):
 
 def printable(text: str) -> str:
     """The text on one line: a file's name may hold line breaks, and codes that a terminal obeys."""
-    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", _BREAK.sub(" ", text))
 
 
 def _one_line(text: str) -> str:

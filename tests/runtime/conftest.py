@@ -7,6 +7,8 @@ blurred, half as bright image, plus a tenth of the noise, so that results depend
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +221,11 @@ def scene() -> np.ndarray:
     image[20:24, 60:64] = 6.0
     image[70:, 110:] = 0.0
     return image.astype(np.float32)
+
+
+@pytest.fixture
+def without_nohup() -> Iterator[None]:
+    """SIGHUP as a terminal's shell leaves it: under nohup the tests, and the programs that they start, would ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

@@ -420,6 +420,7 @@ def long_clip(tmp_path_factory) -> Path:
     return write_clip(tmp_path_factory.mktemp("long") / "clip.mp4", [*noise] * 40)
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_of_a_video_keeps_what_was_written_under_partial_names(
     tiny_bundle, tmp_path, long_clip, number

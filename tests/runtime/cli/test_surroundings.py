@@ -92,6 +92,6 @@ def test_each_message_is_one_line_whatever_a_file_is_called(tmp_path: Path, tiny
     done = run(MAIN, tmp_path, "-o", tmp_path / "out", "--bundle", tiny_bundle)
     lines = done.stderr.splitlines()
     assert done.returncode == 1 and "\x1b" not in done.stderr
-    assert sum(line.startswith(f"[1/2] {tmp_path}/a\\x0ab\\x1b[2J.png -> ") for line in lines) == 1
-    assert sum(line.startswith(f"failed: {tmp_path}/c\\x0a  d.png: found plain text") for line in lines) == 1
+    assert sum(line.startswith(f"[1/2] {tmp_path}/a b\\x1b[2J.png -> ") for line in lines) == 1
+    assert sum(line.startswith(f"failed: {tmp_path}/c d.png: found plain text") for line in lines) == 1
     assert (tmp_path / "out/a\nb\x1b[2J_albedo.png").is_file()

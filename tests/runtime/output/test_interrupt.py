@@ -9,6 +9,7 @@ import pytest
 from intrinsic_flow.output.interrupt import check, deferred, interrupts
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_deferred_signal_takes_effect_after_the_block(number):
     done = []
