@@ -15,6 +15,9 @@ from intrinsic_flow.media.sequence_names import is_pattern, pattern_name
 
 LAYERS = ("albedo", "shading", "preview")
 _OUTPUT = re.compile(rf"(.+)_({'|'.join(LAYERS)})(?:\.partial)?")
+# Of --one-exr, alone or numbered; more than any header has before its channels.
+_BOTH_LAYERS = re.compile(r".+_layers(\.-?\d+)?\.exr")
+_HEADER_BYTES = 1 << 16
 
 Kind = Literal["image", "video", "sequence", "pipe", "live"]
 PIPE = "-"
@@ -156,14 +159,24 @@ def is_output(folder: str, others: Collection[str]) -> bool:
 
 def earlier_outputs(files: Sequence[Path]) -> set[Path]:
     """Files named like outputs. Only where x_albedo and x_shading of one type lie side by side are they taken for
-    outputs: a data set's lone `wall_albedo.png` is an input like any other."""
+    outputs: a data set's lone `wall_albedo.png` is an input like any other. Of `x_layers.exr` its channels decide."""
     layers: dict[tuple[Path, str, str], dict[str, Path]] = {}
     for file in files:
         match = _OUTPUT.fullmatch(file.stem)
         if match:
             layers.setdefault((file.parent, match[1], file.suffix.lower()), {})[match[2]] = file
     pairs = {key[:2] for key, found in layers.items() if {"albedo", "shading"} <= found.keys()}
-    return {file for key, found in layers.items() if key[:2] in pairs for file in found.values()}
+    outputs = {file for key, found in layers.items() if key[:2] in pairs for file in found.values()}
+    return outputs | {file for file in files if _BOTH_LAYERS.fullmatch(file.name) and _holds_both_layers(file)}
+
+
+def _holds_both_layers(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            header = stream.read(_HEADER_BYTES)
+    except OSError:
+        return False
+    return b"\0albedo.R\0" in header and b"\0shading.R\0" in header
 
 
 def distinct(jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:

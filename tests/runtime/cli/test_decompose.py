@@ -127,6 +127,23 @@ def test_the_default_format_follows_the_input(decompose, tmp_path, scene):
     assert cv2.imread(str(tmp_path / "out/flat_albedo.png"), -1).dtype == np.uint8
 
 
+def test_a_folder_done_with_one_exr_is_skipped_when_it_is_walked_again(decompose, tmp_path, scene):
+    for folder in ("in", "frames"):
+        (tmp_path / folder).mkdir()
+    for name in ("in/plate.exr", "in/artist_layers.exr"):
+        write_image(tmp_path / name, scene, format="exr")
+    for number in (1, 2):
+        write_image(tmp_path / f"frames/f.{number}.exr", scene, format="exr")
+    assert decompose(tmp_path / "in", "--one-exr", output=None)[0] == 0
+    code, lines = decompose(tmp_path / "in", "--one-exr", output=None)
+    assert (code, lines[-1].split(" in ")[0]) == (0, "0 done, 2 skipped, 0 failed")
+    assert listing(tmp_path / "in") == [
+        "artist_layers.exr", "artist_layers_layers.exr", "plate.exr", "plate_layers.exr"
+    ]  # fmt: skip
+    assert decompose(tmp_path / "frames/f.#.exr", "--one-exr", output=tmp_path / "in/done")[0] == 0
+    assert decompose(tmp_path / "in", "--one-exr", output=None)[1][-1].startswith("0 done, 2 skipped, 0 failed")
+
+
 def test_same_input_and_seed_give_the_same_files(decompose, photo, tmp_path):
     for folder, seed in (("one", 4), ("two", 4), ("three", 5)):
         assert decompose(photo, "--seed", seed, "--preview", output=tmp_path / folder)[0] == 0
