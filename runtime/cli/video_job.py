@@ -307,6 +307,7 @@ class _Run:
             "bytes": path.stat().st_size if path.is_file() else source.frames,
             "content": content_hash(source.files if isinstance(source, SequenceReader) else [path]),
             "size": f"{source.width}x{source.height}",
+            "rate": str(source.average_rate),
             "bundle": model.bundle.name,
             "engine": model.backend.describe(),
             **{name: getattr(model.options, name) for name in ("steps", "seed", "resolution", "shading", "mode")},
@@ -333,6 +334,9 @@ class _Run:
         state = load_state(path, self._fingerprint(model))
         if state is None:
             self._progress.log(f"{self._job.title}: nothing to resume, started from the beginning")
+        elif not state.keep:
+            few = f"the {state.frames} frames that were done are fewer than the {CHUNK_FRAMES} which a run can take over"
+            self._progress.log(f"{self._job.title}: started from the beginning, for {few}")
         else:
             self._progress.log(f"{self._job.title}: going on after frame {state.keep}")
         return state

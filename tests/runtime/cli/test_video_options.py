@@ -462,6 +462,24 @@ def test_resuming_with_other_settings_is_refused_and_without_resume_starts_anew(
     assert any("skipped" in line for line in decompose(clip, "--resume")[1])
 
 
+def test_a_sequence_is_not_resumed_at_another_rate(decompose, tmp_path, frames, monkeypatch):
+    folder = write_sequence(tmp_path / "shot", frames)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 15)
+        assert decompose(folder, "--frames", "--rate", "24")[0] == 130
+    code, lines = decompose(folder, "--frames", "--rate", "23.976", "--resume")
+    assert code == 1 and "found an interrupted run with rate 24, expected rate 24000/1001 as now" in lines[-2]
+
+
+def test_fewer_frames_than_can_be_taken_over_are_said_to_be_lost(decompose, clip, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 15)
+        assert decompose(clip)[0] == 130
+    code, lines = decompose(clip, "--resume")
+    assert code == 0 and not any("going on" in line for line in lines)
+    assert any("frames that were done are fewer than the 256" in x for x in lines)
+
+
 def test_without_a_frame_an_interruption_leaves_nothing(decompose, tmp_path, clip, monkeypatch):
     def interrupted(self, frames, **options):
         raise KeyboardInterrupt
