@@ -215,6 +215,7 @@ def _absolute(settings: Settings) -> Settings:
         settings,
         bundle=os.path.abspath(bundle) if bundle and bundle not in SHIPPED else bundle,
         engines=engines.absolute() if engines else None,
+        audio=settings.audio.absolute() if settings.audio else None,
         output=output.absolute() if isinstance(output, Path) else output,
     )
 

@@ -145,7 +145,9 @@ class _Attempt:
         return [folder / name for name in self._names() if (folder / name).exists()]
 
     def _names(self) -> list[str]:
-        return [f"{self._unit.name}_{layer}{suffix}" for layer in LAYERS for suffix in _OUTPUT_SUFFIXES]
+        stems = [(layer, suffix) for layer in LAYERS for suffix in _OUTPUT_SUFFIXES]
+        stems += [("layers", ""), ("layers", ".exr"), ("audio", ".mka")]
+        return [f"{self._unit.name}_{stem}{suffix}" for stem, suffix in stems]
 
     def _stand_ins(self, storage: Storage, folder: Path) -> None:
         """Empty files in place of outputs that lie in the storage, so that the job finds them as it would on a disk."""

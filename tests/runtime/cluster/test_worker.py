@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,21 @@ def test_addresses_are_read_and_written_as_paths_are(photo, tmp_path, settings, 
     protected = frozenset([f"{unit.folder}/photo_albedo.png"])
     report = Worker(replace(settings, overwrite=True), protected).run(unit)
     assert report.state == "failed" and "an input of this run" in report.reason
+
+
+def test_both_layers_in_one_file_that_lies_in_a_storage_are_found_there(tmp_path, settings, scene):
+    pytest.importorskip("fsspec", reason="fsspec is not installed (extra cluster)")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
+    write_image(tmp_path / "plate.exr", scene, format="exr")
+    (unit,) = list_units([tmp_path / "plate.exr"], f"local://{tmp_path / 'out'}").units
+    worker = Worker(replace(settings, one_exr=True), frozenset())
+    first, second = worker.run(unit), worker.run(unit)
+    assert (first.state, second.state) == ("done", "skipped")
+    assert first.outputs == second.outputs == (f"{unit.folder}/plate_layers.exr",)
+
+
+def test_a_worker_finds_the_sound_that_is_named_relative_to_the_command():
+    assert _parse(["x.png", "--audio", "sound.wav"])[0].audio == Path.cwd() / "sound.wav"
 
 
 def test_a_bad_file_is_a_report_with_its_reason(tmp_path, settings):
