@@ -22,6 +22,7 @@ from pathlib import Path
 from intrinsic_flow.cli.arguments import Settings, build_parser, check_settings
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.cli.progress import Counter, Progress, duration
+from intrinsic_flow.cli.unused import for_pictures_alone
 from intrinsic_flow.cluster.manifest import Manifest, Report, fingerprint
 from intrinsic_flow.cluster.pool import Pool, cluster, import_ray, run_units, size_pool
 from intrinsic_flow.cluster.storage import is_address, place
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(settings: Settings, options: Options, progress: Progress) -> int:
     begun = time.monotonic()
     listed = list_units(settings.inputs, settings.output, frames=settings.frames)
-    for note in listed.notes:
+    for note in (*listed.notes, *for_pictures_alone(settings, [unit.kind for unit in listed.units])):
         progress.log(note)
     for error in listed.errors:
         progress.error(f"failed: {error}")

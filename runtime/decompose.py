@@ -25,6 +25,7 @@ from intrinsic_flow.cli.arguments import Settings, parse
 from intrinsic_flow.cli.jobs import Jobs, list_jobs
 from intrinsic_flow.cli.progress import Counter, Progress, duration, open_standard_streams
 from intrinsic_flow.cli.run import failure_reason, run_job
+from intrinsic_flow.cli.unused import for_pictures_alone
 from intrinsic_flow.commands import DONE, FAILED, WRONG_USAGE, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return loaded
 
         listed = list_jobs(settings.inputs, settings.output, frames=settings.frames)
+        listed.notes += for_pictures_alone(settings, [job.kind for job in listed.jobs])
         return _run(listed, settings, model, progress)
 
 

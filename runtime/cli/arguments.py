@@ -105,9 +105,9 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
     files.add_argument(
         "--format",
         choices=get_args(ImageFormat),
-        help="of image outputs (default: png for 8-bit inputs, png16 for 16-bit ones, npy for npy, exr for other float "
-        "ones); png and png16 are encoded for the eye, in exr and npy albedo x shading = image; for videos see --codec and "
-        "--sequence",
+        help="of image and sequence outputs (default: png for 8-bit inputs, png16 for 16-bit ones, npy for npy, exr for "
+        "other float ones and with --half, --float or --one-exr); png and png16 are encoded for the eye, in exr and npy "
+        "albedo x shading = image; for videos see --codec and --sequence",
     )
     depth = files.add_mutually_exclusive_group()
     depth.add_argument("--half", action="store_true", help="half floats in exr outputs (product to 1e-3 instead of 1e-5)")
@@ -159,7 +159,7 @@ def build_parser(command: str, description: str, folder: Callable[[str], Path | 
         metavar="N",
         help="frames a second of a sequence, as 25, 23.976 or 30000/1001 (default: what its EXR files state, else 24)",
     )
-    video.add_argument("--audio", type=Path, metavar="FILE", help="sound of a video that is made of a sequence")
+    video.add_argument("--audio", type=Path, metavar="FILE", help="sound of the videos that are written")
     video.add_argument(
         "--hdr",
         choices=("pq", "hlg"),
@@ -292,6 +292,10 @@ def check_settings(parser: argparse.ArgumentParser, values: dict[str, Any]) -> S
         parser.error(f"argument --half: found --format {values['format']}, expected exr")
     if values["half"] and values["sequence"] not in (None, "exr"):
         parser.error(f"argument --half: found --sequence {values['sequence']}, expected exr")
+    if values["format"] is None and (values["half"] or values["float"] or values["one_exr"]):
+        values["format"] = "exr"
+    if values["raw"] and PIPE not in values["inputs"]:
+        parser.error("argument --raw: expected - among the inputs")
     return Settings(**{**values, "inputs": tuple(values["inputs"]), "temporal": values["temporal"] == "on"})
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.cli.jobs import Job
+from intrinsic_flow.cli.unused import for_picture
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.decomposition.layers import Source
 from intrinsic_flow.media.formats import ImageFormat
 from intrinsic_flow.media.images import read_image
-from intrinsic_flow.media.plate import INPUT
-from intrinsic_flow.output.layer_files import LEVELS, default_format, format_by_name, output_names, write_layers
+from intrinsic_flow.output.layer_files import default_format, format_by_name, output_names, write_layers
 from intrinsic_flow.output.output_set import OutputSet
 
 
@@ -44,10 +44,8 @@ def run_image(
     names, outputs = prepare(format)
     if outputs.all_exist():
         return None
-    for note in image.notes:
+    for note in (*image.notes, *for_picture(settings, format, is_exr=image.plate is not None)):
         log(f"{job.path}: {note}")
-    if settings.output_colorspace != INPUT and format in LEVELS:
-        log(f"{job.path}: --output-colorspace is for exr and npy; {format} is written in sRGB")
 
     result = replace(model().decompose(image.pixels), source=Source.of(job.path, image))
     with outputs:

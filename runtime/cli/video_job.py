@@ -30,6 +30,7 @@ from intrinsic_flow.cli.partial import (
 )
 from intrinsic_flow.cli.progress import Counter, Progress
 from intrinsic_flow.cli.sources import open_source
+from intrinsic_flow.cli.unused import for_video
 from intrinsic_flow.decomposition.decomposer import Context, Decomposer
 from intrinsic_flow.decomposition.pipeline import Sink, prefetch
 from intrinsic_flow.decomposition.temporal.filter import TemporalFilter
@@ -367,12 +368,15 @@ class _Run:
         if facts.alpha and self._store == "video" and not self._codec.alpha:
             able = " or ".join(f"--codec {codec.name}" for codec in CODECS.values() if codec.alpha)
             notes.append(f"alpha left out: {self._codec.title} has none here; {able} keep it")
-        if facts.transfer and self._store != "exr" and not self._settings.hdr:
+        if facts.transfer and self._store != "exr" and not (self._settings.hdr and self._store == "video"):
             notes.append("HDR written as SDR; --hdr pq, --hdr hlg or --sequence exr keep its range")
         return notes
 
     def _tell(self, notes: list[str] | tuple[str, ...]) -> None:
-        for note in dict.fromkeys((*self._source.notes, *notes)):
+        source = self._source
+        is_exr = isinstance(source, SequenceReader) and source.files[0].suffix.lower() == ".exr"
+        unused = for_video(self._settings, self._job.kind, self._store, is_exr=is_exr)
+        for note in dict.fromkeys((*source.notes, *notes, *unused)):
             self._progress.log(f"{self._job.title}: {note}")
 
 
@@ -391,7 +395,9 @@ def _store(settings: Settings, source: VideoSource) -> Literal["video", "png", "
         return settings.sequence
     if settings.codec or not isinstance(source, SequenceReader):
         return "video"
-    return "exr" if source.floating or settings.half else "png" if source.bit_depth == 8 else "png16"
+    if settings.format == "png" or settings.format == "png16" or settings.format == "exr":
+        return settings.format
+    return "exr" if source.floating else "png" if source.bit_depth == 8 else "png16"
 
 
 def _pixels(

@@ -127,6 +127,26 @@ def test_the_default_format_follows_the_input(decompose, tmp_path, scene):
     assert cv2.imread(str(tmp_path / "out/flat_albedo.png"), -1).dtype == np.uint8
 
 
+@pytest.mark.parametrize("option", ["--half", "--float", "--one-exr"])
+def test_what_only_exr_files_can_be_makes_them_exr(decompose, photo, tmp_path, option):
+    assert decompose(photo, option)[0] == 0
+    layers = ["layers"] if option == "--one-exr" else ["albedo", "shading"]
+    assert listing(tmp_path / "out") == [f"photo_{layer}.exr" for layer in layers]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--exr-layer", "diffuse"], "photo.png: --exr-layer is for exr inputs"),
+        (["--output-colorspace", "acescg"], "photo.png: --output-colorspace is for exr and npy; png is written in sRGB"),
+        (["--start", 3, "--rate", 25], "--rate and --start: for videos and sequences, of which there is none here"),
+    ],
+)
+def test_an_option_that_does_nothing_for_a_picture_is_said(decompose, photo, options, said):
+    code, lines = decompose(photo, *options)
+    assert code == 0 and any(said in line for line in lines), lines
+
+
 def test_a_folder_done_with_one_exr_is_skipped_when_it_is_walked_again(decompose, tmp_path, scene):
     for folder in ("in", "frames"):
         (tmp_path / folder).mkdir()

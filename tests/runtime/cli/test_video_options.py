@@ -165,6 +165,38 @@ def test_png_frames_have_one_factor_for_all(decompose, tmp_path, clip):
     assert len(list((tmp_path / "out/clip_preview").iterdir())) == 20
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--half"], "--half: for exr, not for a video; --sequence exr writes it"),
+        (["--output-colorspace", "acescg"], "--output-colorspace: for exr; a video is in BT.709, or BT.2020 with --hdr"),
+        (["--sequence", "png", "--output-colorspace", "acescg"], "--output-colorspace: for exr; png is in sRGB"),
+        (["--sequence", "png", "--hdr", "pq"], "--hdr: for videos; png is SDR"),
+        (["--sequence", "exr", "--audio", "none.wav"], "--audio: for videos; exr holds no sound"),
+        (["--codec", "prores", "--crf", 20], "--crf: for h264 and hevc"),
+        (["--rate", 30, "--exr-layer", "diffuse"], "--rate: for sequences; a video has its own"),
+    ],
+)
+def test_an_option_that_does_nothing_for_a_video_is_said(decompose, tmp_path, frames, options, said):
+    code, lines = decompose(write_clip(tmp_path / "clip.mp4", frames[:1]), *options)
+    assert code == 0 and f"{tmp_path}/clip.mp4: {said}" in lines, lines
+
+
+def test_options_that_do_something_are_not_said_to_do_nothing(decompose, tmp_path, frames):
+    folder = write_sequence(tmp_path / "shot", frames[:1])
+    code, lines = decompose(folder, "--frames", "--one-exr", "--float", "--exr-layer", "rgba", "--rate", 30)
+    assert (code, [line for line in lines if "--" in line]) == (0, [])
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("exr", ".exr"), ("png16", ".png"), (None, ".png")])
+def test_a_sequence_is_written_in_the_format_of_pictures(decompose, tmp_path, frames, format, suffix):
+    folder = write_sequence(tmp_path / "shot", frames[:1], format="png")
+    assert decompose(folder, "--frames", *(["--format", format] if format else []))[0] == 0
+    (albedo,) = (tmp_path / "out/shot_albedo").iterdir()
+    assert albedo.name == f"shot_albedo.1001{suffix}"
+    assert read_image(albedo).bit_depth == {"exr": "float", "png16": 16, None: 8}[format]
+
+
 @pytest.mark.parametrize("given", ["folder", "printf", "hashes"])
 def test_a_sequence_keeps_its_frame_numbers(decompose, tmp_path, frames, given):
     folder = write_sequence(tmp_path / "shot", [frame * 3 for frame in frames[:4]], 998)
@@ -603,6 +635,7 @@ def test_sequences_that_are_none_are_refused(tmp_path, frames):
         (["a.mp4", "--codec", "h264", "--sequence", "png"], "one of them"),
         (["a.mp4", "--start", "3", "--end", "2"], "before --start"),
         (["a.mp4", "--raw", "640"], "WIDTHxHEIGHT"),
+        (["a.mp4", "--raw", "64x64"], "expected - among the inputs"),
         (["a.mp4", "--rate", "0"], "frames a second"),
         (["a.mp4", "--start", "nan"], "found nan, expected a number"),
         (["a.mp4", "--end", "inf"], "found inf, expected a number"),
