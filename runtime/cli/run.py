@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,10 +41,12 @@ def failure_reason(job: Job, error: Exception) -> str:
         return text if printable(job.title) in text else f"{job.title}: {text}"
     if isinstance(error, MemoryError):
         return f"{job.title}: too large for this machine's memory"
+    # What is written lies in a hidden folder at first, which nobody has heard of.
+    hidden = rf"{re.escape(os.sep + staging_prefix(job.mark))}[^{re.escape(os.sep)}]*"
     if isinstance(error, OSError) and error.strerror:
         named = os.fsdecode(error.filename or "")
-        # What is written lies in a hidden folder at first, which nobody has heard of.
-        named = os.fspath(job.folder) if f"{os.sep}{staging_prefix(job.mark)}" in named else named
+        named = os.fspath(job.folder) if re.search(hidden, named) else named
         where = f" ({named})" if named not in ("", os.fspath(job.path)) else ""
         return f"{job.title}: {error.strerror}{where}"
-    return f"{job.title}: {type(error).__name__}: {' '.join(str(error).split())}"
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    return f"{job.title}: {kind}{' '.join(re.sub(hidden, '', str(error)).split())}"

@@ -9,16 +9,23 @@ from typing import Any
 
 import av
 
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.video_input import Timeline, file_url, open_file
+
+EXPECTED = "a file with sound that FFmpeg decodes (WAV, MKA, MP4, ...)"
 
 
 class AudioCopy:
     """Copies the packets of a file's audio streams into another container, in step with the video."""
 
     def __init__(self, path: Path, output: Any, origin: Fraction = Fraction(0)) -> None:
-        """origin: time of the source, in seconds, that becomes 0; what lies before it is left out."""
+        """origin: time of the source, in seconds, that becomes 0; what lies before it is left out. Raises InputError where
+        the file has no sound."""
         self._output, self._origin = output, origin
-        self._input = open_file(path)
+        self._input = open_file(path, EXPECTED)
+        if not self._input.streams.audio:
+            self._input.close()
+            raise InputError(path, "no sound", EXPECTED)
         self._outputs: dict[int, Any] = {}
         self._last: dict[int, tuple[int, int]] = {}
         self.notes: tuple[str, ...] = ()

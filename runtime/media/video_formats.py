@@ -23,7 +23,7 @@ class VideoCodec:
     and for more; of each the one for even sizes, and the one for odd sizes, which 4:2:0 cannot hold. alpha: those for 8
     bits and more that have it. deeper: for more than 10 bits, depth, format without and with alpha. options: of the
     encoder; quick: what differs where time counts more than size. crf: whether it has one. tag: what MP4 should call it,
-    where players insist. reorder: by how many frames decoding may run ahead.
+    where players insist. reorder: by how many frames decoding may run ahead. least: width and height that there may be.
     """
 
     name: str
@@ -39,6 +39,7 @@ class VideoCodec:
     crf: bool = False
     tag: str = ""
     reorder: int = 0
+    least: tuple[int, int] = (1, 1)
 
     def layout(self, width: int, height: int, bits: int, alpha: bool = False) -> str:
         """Pixel format for a size and depth."""
@@ -96,8 +97,8 @@ CODECS = {
         # MXF numbers its frames; DNxHR is not among it, because FFmpeg's writer aborts at sizes that are not those of TV.
         VideoCodec("prores-mxf", "ProRes", ("prores_ks",), ".mxf", _CHROMA_422, (("profile", "3"), ("vendor", "apl0"))),
         # HQX, and 444: 10 bits.
-        VideoCodec("dnxhr", "DNxHR", ("dnxhd",), ".mov", _CHROMA_422, (("profile", "dnxhr_hqx"),)),
-        VideoCodec("dnxhr444", "DNxHR 444", ("dnxhd",), ".mov", _CHROMA_444, (("profile", "dnxhr_444"),)),
+        VideoCodec("dnxhr", "DNxHR", ("dnxhd",), ".mov", _CHROMA_422, (("profile", "dnxhr_hqx"),), least=(256, 120)),
+        VideoCodec("dnxhr444", "DNxHR 444", ("dnxhd",), ".mov", _CHROMA_444, (("profile", "dnxhr_444"),), least=(256, 120)),
     )
 }
 

@@ -37,20 +37,20 @@ def file_url(path: str | os.PathLike[str]) -> str:
     return f"file:{os.fspath(path)}"
 
 
-def open_file(path: Path) -> Any:
-    """The file's container. Raises InputError."""
-    start = read_start(path, EXPECTED)
+def open_file(path: Path, expected: str = EXPECTED) -> Any:
+    """The file's container. Raises InputError, which says that `expected` was expected."""
+    start = read_start(path, expected)
     kind = image_kind(start)
     if kind is not None:
-        raise InputError(path, f"a {kind.upper()} image", EXPECTED)
+        raise InputError(path, f"a {kind.upper()} image", expected)
     if start.startswith((b"#EXTM3U", b"ffconcat")):
-        raise InputError(path, "a playlist", EXPECTED)
+        raise InputError(path, "a playlist", expected)
     try:
         return av.open(file_url(path), metadata_errors="replace", options=_options())
     except (av.error.FFmpegError, OSError) as error:
         container = start[4:8] in (b"ftyp", b"moov", b"mdat") or start.startswith(_VIDEO_STARTS)
         found = "a damaged or truncated video file" if container else describe_foreign(start)
-        raise InputError(path, found, EXPECTED) from error
+        raise InputError(path, found, expected) from error
 
 
 def open_stream(stream: BinaryIO, path: Path, raw: RawFormat | None) -> Any:

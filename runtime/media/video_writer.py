@@ -120,7 +120,10 @@ class VideoWriter:
         except av.error.FFmpegError as error:
             self.abort()
             size = f"{width}x{height} pixels at {float(self._rate):g} frames a second"
-            reason = f"no {self._codec.title} video of {size} can be written here ({error.strerror})"
+            (least, lowest), why = self._codec.least, error.strerror
+            if width < least or height < lowest:
+                why = f"it has at least {least}x{lowest} pixels"
+            reason = f"no {self._codec.title} video of {size} can be written here ({why})"
             raise OSError(f"{self.path}: {reason}") from error
         except BaseException:
             self.abort()

@@ -298,6 +298,23 @@ def test_audio_is_cut_with_the_video(decompose, tmp_path):
     assert 0 <= packets[0] < 0.03 and 0.7 < packets[-1] < 0.83
 
 
+@pytest.mark.parametrize("found", ["no such file", "no sound", "a PNG image"])
+def test_a_file_without_sound_is_one_line_and_leaves_nothing(decompose, tmp_path, clip, frames, found):
+    named = {"no such file": tmp_path / "none.wav", "no sound": clip, "a PNG image": tmp_path / "shot/shot.1001.png"}[found]
+    folder = write_sequence(tmp_path / "shot", frames[:2], format="png")
+    code, lines = decompose(folder, "--frames", "--codec", "h264", "--audio", named)
+    assert code == 1
+    expected = "a file with sound that FFmpeg decodes (WAV, MKA, MP4, ...)"
+    assert lines[-2].endswith(f"{named}: found {found}, expected {expected}"), lines
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_size_that_a_codec_has_not_is_one_line_without_the_hidden_folder(decompose, tmp_path, clip):
+    code, lines = decompose(clip, "--codec", "dnxhr")
+    wanted = "no DNxHR video of 96x64 pixels at 25 frames a second can be written here (it has at least 256x120 pixels)"
+    assert code == 1 and f"failed: {clip}: {tmp_path}/out/clip_albedo.mov: {wanted}" in lines
+
+
 def test_a_part_without_sound_has_no_file_for_it(decompose, tmp_path, clip):
     """Two frames of sound at the beginning of a clip of 20 frames."""
     with wave.open(str(tmp_path / "sound.wav"), "wb") as beep:
