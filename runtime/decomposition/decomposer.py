@@ -149,7 +149,8 @@ class Decomposer:
         uint8 or uint16: sRGB-encoded.
         Or a path: colour space and orientation are those that the file states, as on the command line (`read_image`).
         Or a PIL image: sRGB unless it carries another matrix profile; EXIF orientation applied; alpha kept for `save`.
-        Raises ValueError for another shape, type or mode, InputError for a file that is no complete image.
+        Raises ValueError for another shape, type or mode, InputError for a file that is no complete image and for an array
+        without a finite pixel.
         """
         item = self._infer(self.backend, self._prepare(image, None))
         return self._complete(self.backend, item, None).finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
@@ -23,10 +24,18 @@ ImageInput: TypeAlias = Union[np.ndarray, str, os.PathLike[str], "PIL.Image.Imag
 def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
     """The pixels, (H, W, 3) float32, linear light, Rec.709 primaries, finite; and where they came from.
 
-    Raises InputError for a bad file, ValueError for an array of another shape or type or a PIL image of another mode.
+    Raises InputError for a bad file and for an array without a finite pixel, ValueError for an array of another shape or
+    type or a PIL image of another mode.
     """
     pixels, source = _read(image)
-    return _linear(pixels), source
+    pixels = _linear(pixels)
+    if not (pixels.min() > -np.inf and pixels.max() < np.inf):  # false for NaN too
+        from intrinsic_flow.media.samples import repaired
+
+        notes = list(source.notes)
+        pixels = repaired(source.path or Path(source.name or "image"), pixels.copy(), notes)
+        source = replace(source, notes=tuple(notes))
+    return pixels, source
 
 
 def _read(image: ImageInput) -> tuple[np.ndarray, Source]:
@@ -92,7 +101,7 @@ def _in_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _linear(image: np.ndarray) -> np.ndarray:
-    """Any accepted image as (H, W, 3) float32, linear and finite. Raises ValueError."""
+    """Any accepted image as (H, W, 3) float32, linear. Raises ValueError."""
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"image of shape {image.shape}, expected (height, width, 3)")
     if image.dtype in (np.uint8, np.uint16):
@@ -102,7 +111,4 @@ def _linear(image: np.ndarray) -> np.ndarray:
     if not np.issubdtype(image.dtype, np.floating):
         raise ValueError(f"image of type {image.dtype}, expected floating point, uint8 or uint16")
     with np.errstate(over="ignore"):
-        image = np.ascontiguousarray(image, dtype=np.float32)
-    if not (image.min() > -np.inf and image.max() < np.inf):  # false for NaN too
-        image = np.nan_to_num(image, nan=0.0, neginf=0.0)
-    return image
+        return np.ascontiguousarray(image, dtype=np.float32)

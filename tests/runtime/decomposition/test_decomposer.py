@@ -12,6 +12,7 @@ import pytest
 from intrinsic_flow import Decomposer
 from intrinsic_flow.decomposition.decomposer import Context
 from intrinsic_flow.decomposition.upsampling import to_nchw, upsample_shading
+from intrinsic_flow.errors import InputError
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
 
 REPOSITORY = Path(__file__).parents[3]
@@ -123,6 +124,26 @@ def test_bad_values_of_a_float_image_count_as_black_or_as_the_largest_value(mode
     np.testing.assert_array_equal(image, before)
     assert np.all(np.isfinite(result.albedo)) and np.all(np.isfinite(result.shading))
     assert np.all(result.albedo[0, :4] == 0) and np.all(result.shading[0, :4] > 0)
+    assert result.source.notes == ("5 non-finite pixels repaired",)
+
+
+def test_an_array_and_the_file_that_holds_it_give_the_same(model, scene, tmp_path):
+    image = scene.copy()
+    image[0, :4], image[1, 0] = np.nan, np.inf
+    np.save(tmp_path / "a.npy", image)
+    array, file = model.decompose(image), model.decompose(tmp_path / "a.npy")
+    np.testing.assert_array_equal(array.shading, file.shading)
+    np.testing.assert_array_equal(array.albedo, file.albedo)
+    assert array.source.notes == file.source.notes
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_array_without_a_finite_pixel_is_refused_as_such_a_file_is(model, scene, value):
+    line = "^image: found no finite pixel, expected at least one finite pixel$"
+    with pytest.raises(InputError, match=line):
+        model.decompose(np.full((40, 40, 3), value, np.float32))
+    with pytest.raises(InputError, match=line):
+        list(model.stream([scene, np.full_like(scene, value)]))
 
 
 @pytest.mark.parametrize("shading", ["rgb", "gray"])
