@@ -43,6 +43,8 @@ from intrinsic_flow.media.video_input import EXPECTED, Timeline, choose_video, o
 __all__ = ["VIDEO_SUFFIXES", "ColorTags", "Frame", "VideoReader", "VideoSource"]
 
 MAX_FRAME_PIXELS = 1 << 26
+# Frames a second: more are a slip of whoever stated them, unless the frames' times are so close.
+_MOST_RATE = 1000
 # By how many pictures decoding may run ahead of those that are shown, in MPEG-2.
 _REORDERED = 3
 
@@ -164,6 +166,11 @@ class VideoReader(ReadOnce):
         self.height: int = first.width if swapped else first.height
         self.time_base: Fraction = self._stream.time_base
         self.average_rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
+        guessed = self._stream.guessed_rate
+        if self.average_rate and self.average_rate > _MOST_RATE and guessed and guessed < self.average_rate:
+            # Matroska states a frame's length, which need not be that of any frame.
+            self._note(f"stated rate of {float(self.average_rate):g} frames a second ignored, {float(guessed):g} taken")
+            self.average_rate = guessed
         # FFV1 has it in its frames alone.
         self._grid: Fraction | None = None
         if self._stream.time_base == Fraction(1, 1000) and self.average_rate and self.average_rate.numerator <= 120_000:

@@ -424,6 +424,22 @@ def test_a_cut_video_yields_its_frames_and_then_says_so(tmp_path: Path, suffix: 
         assert f"breaks off after {len(frames)} frames" in str(raised.value)
 
 
+def test_a_rate_that_matroska_states_and_no_frame_has_is_told_and_not_taken_for_an_early_end(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mkv", range(30), time_base=Fraction(1, 25), draw=noise)
+    data = path.read_bytes()
+    at = data.index(b"\x23\xe3\x83") + 3  # DefaultDuration: its size, then nanoseconds
+    assert data[at] == 0x84 and int.from_bytes(data[at + 1 : at + 5], "big") == 40_000_000
+    path.write_bytes(data[: at + 1] + (1000).to_bytes(4, "big") + data[at + 5 :])
+    with VideoReader(path) as reader:
+        assert [frame.pts for frame in reader] == [Fraction(number, 25) for number in range(30)]
+        assert reader.average_rate == 25
+        assert "stated rate of 30000 frames a second ignored, 25 taken" in reader.notes
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with VideoReader(path) as reader, pytest.raises(InputError, match="the file ends early"):
+        list(reader)
+
+
 def test_damage_in_the_middle_ends_the_video_there(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", draw=noise, options={"movflags": "faststart"})
     data = bytearray(path.read_bytes())
