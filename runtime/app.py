@@ -1,7 +1,8 @@
 """The browser demo: a photo or a video in, albedo and shading out, and an editor for surface and light.
 
 It listens on this machine only, unless --host says otherwise; then anybody who reaches the port may use it. Files are
-kept in a temporary folder and removed with the visitor's session, at the latest when the command ends.
+kept in a temporary folder and removed with the visitor's session, at the latest when the command ends (when the next one
+starts, where it was killed).
 
     python -m runtime.app
     python -m runtime.app --host 0.0.0.0 --port 8080 --max-megapixels 12 --max-seconds 15

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +26,7 @@ from intrinsic_flow.cluster.storage import Storage, is_address
 from intrinsic_flow.cluster.units import Unit
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.media.video_formats import CODECS
-from intrinsic_flow.output.left_over import staging_prefix
+from intrinsic_flow.output.left_over import TemporaryFolder, staging_prefix
 
 # "" is the folder of a sequence.
 _OUTPUT_SUFFIXES = ("", ".png", ".exr", ".npy", *sorted({codec.suffix for codec in CODECS.values()}), ".json")
@@ -96,7 +95,7 @@ class _Attempt:
         self._unit, self._stack, self._load = unit, stack, load
         self._storage: Storage | None = None
         self.protected = protected
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intrinsic-flow-")))
+        scratch = stack.enter_context(closing(TemporaryFolder("intrinsic-flow-batch-"))).path
         source, folder = Path(unit.source), Path(unit.folder)
         if is_address(unit.source):
             storage, path = Storage.open(unit.source)

@@ -1,7 +1,8 @@
 """Temporary files of the demo: one folder for all, in it one for each visitor, in that one for each open page.
 
 A visitor is a browser; its pages are Gradio's sessions. A page's files, and the uploads that it used, are removed when the
-page closes, the rest of a visitor's with the last page. What lies outside of the visitors' folders is for everybody.
+page closes, the rest of a visitor's with the last page. What lies outside of the visitors' folders is for everybody. What a
+demo that was killed has left goes when the next one starts.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from intrinsic_flow.output.left_over import TemporaryFolder
 
 # The pictures of a page that changes as a control moves: the browser may still be fetching the last ones.
 KEPT_VIEWS = 8
@@ -36,7 +38,8 @@ class Workspace:
     """Thread-safe. No name below the root can be guessed, and none tells what a file holds."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="intrinsic-flow-demo-")).resolve()
+        self._held = TemporaryFolder("intrinsic-flow-demo-")
+        self.root = self._held.path.resolve()
         self._private = self.root / "visitors"
         self._private.mkdir()
         self._visitors: dict[str, Path] = {}
@@ -147,4 +150,4 @@ class Workspace:
 
     def close(self) -> None:
         """Removes everything."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._held.close()

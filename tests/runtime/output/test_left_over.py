@@ -15,7 +15,7 @@ import pytest
 from intrinsic_flow.cli.partial import PartialState, content_hash, load_state, save_state
 from intrinsic_flow.errors import InputError
 from intrinsic_flow.output import output_set
-from intrinsic_flow.output.left_over import COMPLETE, HELD, left_over, make_held, remove
+from intrinsic_flow.output.left_over import COMPLETE, HELD, TemporaryFolder, left_over, make_held, remove
 from intrinsic_flow.output.output_set import OutputSet
 
 REPOSITORY = Path(__file__).parents[3]
@@ -103,6 +103,43 @@ def test_a_lock_is_free_when_its_holder_is_gone(tmp_path):
     ((found, held),) = left_over(tmp_path)
     assert found == folder
     remove(folder, held)
+
+
+def test_a_folder_that_cannot_be_emptied_is_found_again(tmp_path, monkeypatch):
+    folder, held = make_held(tmp_path, "")
+    (folder / "deep").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *given, **options: None)
+        remove(folder, held)
+    ((found, held),) = left_over(tmp_path)
+    remove(found, held)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_of_a_killed_process_go_with_the_next_one_of_its_kind_alone(tmp_path, monkeypatch):
+    code = "from intrinsic_flow.output.left_over import TemporaryFolder as T; import os, signal, sys\n"
+    code += "folder = T(sys.argv[1]).path; (folder / 'photo.png').touch(); print(folder, flush=True); sys.stdin.read()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, prefix], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for prefix in ("demo-", "demo-", "batch-")
+    ]
+    killed, alive, other = (Path(process.stdout.readline().strip()) for process in started)
+    for process in (started[0], started[2]):
+        process.kill()
+        process.wait()
+    (tmp_path / "demo-of-somebody").mkdir()
+    (tmp_path / "demo-of-somebody/x.png").touch()
+    folder = TemporaryFolder("demo-")
+    assert not killed.exists() and (alive / "photo.png").exists() and (other / "photo.png").exists()
+    assert (tmp_path / "demo-of-somebody/x.png").exists()
+    folder.close()
+    folder.close()
+    assert not folder.path.exists()
+    started[1].communicate("")
 
 
 STATE = PartialState(9, 8, 1.5, 3, 0.01, {"seed": 0})
