@@ -404,7 +404,8 @@ def _measure(args: argparse.Namespace) -> list[dict[str, object]]:
                 rows += video_speed.stages(path, bundle, **options, **measured)
         if args.memory:
             rows += video_speed.memory(bundle, args.backend)
-    return [{**row, **common} for row in rows]
+    smaller = {"resolution": min(args.resolution, PREVIEW_RESOLUTION)}
+    return [{**row, **common, **(smaller if row.get("method") == PREVIEW else {})} for row in rows]
 
 
 if __name__ == "__main__":

@@ -230,6 +230,7 @@ def test_command_on_a_clip_and_a_video_writes_json_and_a_report(tmp_path, clip_s
     assert {"platform", "av"} <= report["environment"].keys()
     rows = {(row["clip"], row["method"]): row for row in report["rows"]}
     assert {method for _, method in rows} == {*video.METHODS, video.INPUT}
+    assert rows["still", "temporal"]["resolution"] == 256 and rows["still", video.PREVIEW]["resolution"] == 192
     assert rows["still", "temporal"]["frames"] == 10 and rows["still", "input"]["deviation_over_input"] == 1
     assert rows["still", "temporal"]["deviation"] < rows["still", "fresh noise"]["deviation"]
     clip = rows["c1", "temporal"]
