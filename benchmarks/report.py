@@ -29,9 +29,7 @@ _ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 Strip = list[tuple[str, np.ndarray]]
 
 
-def environment(
-    packages: Sequence[str] = ("numpy", "scipy", "scikit-image", "scikit-learn", "onnxruntime"),
-) -> dict[str, object]:
+def environment(packages: Sequence[str] = ("numpy", "scipy", "scikit-image", "onnxruntime")) -> dict[str, object]:
     """Machine and versions that the numbers were taken with."""
     return {
         "platform": f"{platform.system()} {platform.machine()}",

@@ -15,7 +15,7 @@ TESTS = (
     "tests/runtime/decomposition/test_bundle.py",
     "tests/runtime/decomposition/test_decomposer.py",
     "tests/runtime/media/test_video.py",
-    "tests/runtime/demo/test_door.py",
+    "tests/runtime/demo/test_access.py",
 )
 
 

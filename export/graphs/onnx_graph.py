@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+import torch._dynamo.config
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
@@ -61,7 +62,9 @@ def export_graph(module: nn.Module, spec: GraphSpec, opset: int = DEFAULT_OPSET)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        # The cache of fake tensors takes longer than it saves where sizes are symbols, a third of the upsampler's time.
+        no_cache = torch._dynamo.config.patch(fake_tensor_cache_enabled=False)
+        with torch.no_grad(), warnings.catch_warnings(), no_cache:
             # Deprecations inside torch.onnx itself, which a user can do nothing about.
             warnings.simplefilter("ignore")
             program = torch.onnx.export(

@@ -111,17 +111,6 @@ def test_retinex_runs_untuned_too_where_its_thresholds_were_tuned_on_the_set(tmp
     assert thresholds["retinex untuned"] == vars(THRESHOLDS["shards"])
 
 
-def test_two_workers_give_the_numbers_of_one(tmp_path: Path, make_mit: Maker) -> None:
-    make_mit(tmp_path, ["a", "b", "c"])
-    reports = []
-    for workers in ("1", "2"):
-        file = tmp_path / f"{workers}.json"
-        arguments = ["--dataset", "mit", "--data", str(tmp_path), *WITHOUT_WEIGHTS, "--json", str(file)]
-        assert quality.main([*arguments, "--workers", workers]) == 0
-        reports.append(json.loads(file.read_text())["rows"])
-    assert reports[0] == reports[1]
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_flow_row_scores_what_the_decomposer_answers(
     workers: str, tmp_path: Path, make_shard: Maker, bundle: Path

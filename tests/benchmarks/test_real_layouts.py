@@ -164,8 +164,9 @@ def test_arap_duplicates_are_listed_and_left_out_where_the_protocol_says(
 def test_arap_protocols_differ_on_the_same_answers(tmp_path: Path, make) -> None:
     data = tmp_path / "arap"
     make.arap(data, "a", seed=0)
-    flowiid, careaga = (rows_of(tmp_path, "arap", data, "--protocol", p) for p in ("flowiid", "careaga"))
-    for key in (("retinex", "albedo"), ("constant", "shading")):
+    quick = ("--methods", "trivial")
+    flowiid, careaga = (rows_of(tmp_path, "arap", data, "--protocol", p, *quick) for p in ("flowiid", "careaga"))
+    for key in (("chromaticity", "albedo"), ("constant", "shading")):
         assert flowiid[key]["lmse"] != pytest.approx(careaga[key]["lmse"], rel=1e-3)
         assert flowiid[key]["rmse"] > flowiid[key]["si_rmse"] > 0
 

@@ -15,6 +15,7 @@ from intrinsic_flow.decomposition.exposure import ToneMap
 from intrinsic_flow.decomposition.noise import cut
 from intrinsic_flow.decomposition.upsampling import to_nchw
 from intrinsic_flow.decomposition.working_size import resize
+from intrinsic_flow.export import single
 from intrinsic_flow.export.build_onnx import main
 from intrinsic_flow.export.single import resampling, single_graph
 from intrinsic_flow.media.color import luminance
@@ -54,7 +55,8 @@ def bundle(exported_bundle: Path) -> Bundle:
     return Bundle.load(exported_bundle)
 
 
-def test_the_command_writes_both_layers_in_both_precisions(exported_bundle: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_writes_both_layers_in_both_precisions(exported_bundle, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(single, "_EXAMPLE", (64, 96))
     options = ["--single", "-o", str(tmp_path / "one"), "--sizes", "64x96", "--full", "50x70"]
     assert main([str(exported_bundle), *options]) == 0
     sizes = ("albedo", "shading", "albedo_64x96", "shading_64x96", "full_albedo_50x70", "full_shading_50x70")

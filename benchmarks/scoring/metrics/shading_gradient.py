@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import label, maximum_filter, sobel
 from scipy.ndimage import mean as mean_of_regions
-from sklearn.metrics import auc
 
 CLASS_WEIGHTS = np.array([1.0, 1.0, 2.0])
 SMOOTH = 2
@@ -122,4 +121,5 @@ def average_precision(counts: np.ndarray) -> float:
     with 0.5, the precision of calling everything smooth. Raises ValueError where a class has no pixel.
     """
     precision, recall = precision_recall(counts)
-    return float(auc(np.concatenate([[0.0], recall, [1.0]]), np.concatenate([precision[:1], precision, [0.5]])))
+    curve = np.concatenate([precision[:1], precision, [0.5]])
+    return float(np.trapezoid(curve, np.concatenate([[0.0], recall, [1.0]])))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
@@ -34,17 +33,15 @@ def unloadable_graph() -> bytes:
     return model.SerializeToString()
 
 
-@pytest.fixture
-def collect_quickly() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def collect_quickly() -> None:
     """`gc.collect()` looks only at what the test makes, not at all that is loaded."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
-def fail_in_turn(collect_quickly):
+def fail_in_turn():
     """(gpu, work, stride) -> numbers of the CUDA calls of `work` that failed in turn, each after that run is over.
 
     More than 20 of them have to reach the caller.

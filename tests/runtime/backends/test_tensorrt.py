@@ -252,7 +252,6 @@ def test_a_full_image_outside_the_profiles_is_named_and_the_engine_goes_on(engin
     assert engine.decompose(*inputs, full).shape == full.shape
 
 
-@pytest.mark.usefixtures("collect_quickly")
 def test_a_failure_at_any_call_of_a_decomposition_leaves_nothing_behind(gpu, model_bundle, still):
     engine = open_backend(Bundle.load(model_bundle), "tensorrt")
     gc.collect()

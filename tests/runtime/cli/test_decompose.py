@@ -17,6 +17,7 @@ import pytest
 
 import intrinsic_flow.cli.video_job
 import intrinsic_flow.output.layer_files
+from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.decompose import main
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
@@ -291,8 +292,9 @@ def test_gray_alpha_tiny_and_extremely_long_images_come_out_at_their_size(decomp
                 np.testing.assert_array_equal(stored[..., 3], pixels[..., 3])
 
 
-def test_a_large_image_is_done_in_strips(decompose, tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8).repeat(70, axis=0).repeat(70, axis=1)
+def test_a_large_image_is_done_in_strips(decompose, tmp_path, monkeypatch):
+    monkeypatch.setattr(Backend, "strip_pixels", 1 << 17)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8).repeat(20, axis=0).repeat(20, axis=1)
     cv2.imwrite(str(tmp_path / "large.jpg"), pixels)
     assert decompose(tmp_path / "large.jpg", "--format", "npy")[0] == 0
     albedo, shading = (np.load(tmp_path / f"out/large_{layer}.npy") for layer in ("albedo", "shading"))
