@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import gc
 import os
 import shutil
@@ -110,7 +111,18 @@ def random_model():
 
 
 @pytest.fixture(scope="session")
-def exported_bundle(random_model, made_once) -> Path:
+def quick_export() -> Iterator[None]:
+    """torch reads its table of ONNX translations, 500 functions' source, once and not at every export. The `test` extra
+    pins the version that this is true of."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def exported_bundle(random_model, made_once, quick_export) -> Path:
     """The bundle that export.build_onnx makes of `random_model`. Read only: built once for all tests."""
     from intrinsic_flow.export.build_onnx import build_bundle
 

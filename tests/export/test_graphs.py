@@ -65,6 +65,7 @@ def test_every_graph_agrees_with_torch_on_a_batch(exported_bundle, random_model)
                 assert row.difference.psnr_db >= 60, row
 
 
+@pytest.mark.usefixtures("quick_export")
 @pytest.mark.parametrize(
     ("name", "switches", "precision"),
     [

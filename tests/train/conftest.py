@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from intrinsic_flow.train import flow, vae
+from intrinsic_flow.train import flow, stopping, vae
 from intrinsic_flow.train.config import FlowConfig, VaeConfig
 from intrinsic_flow.train.data.procedural import procedural_views
 from intrinsic_flow.train.data.shards import CodedView
@@ -75,6 +76,16 @@ def write_shard(path: Path, views: list[tuple[str, dict[str, bytes]]]) -> Path:
 def no_plots(monkeypatch) -> None:
     """A test's own run draws no losses.png, which takes longer than its steps; the session's runs below do."""
     monkeypatch.setattr(Run, "plot", lambda run: None)
+
+
+@pytest.fixture
+def handled_signals() -> Iterator[None]:
+    """A command handles signals in the tests' process, and no longer afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stopping.handle_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

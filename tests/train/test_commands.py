@@ -88,15 +88,6 @@ def test_interrupted_vae_run_resumes_exactly(vae_run, tmp_path, monkeypatch, tin
     assert steps == sorted(steps)
 
 
-@pytest.fixture
-def handled_signals():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    stopping.handle_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_step_end_and_saves_it(vae_run, tmp_path, monkeypatch, tiny_options, handled_signals, number):
     with monkeypatch.context() as patch, pytest.raises(stopping.Stopped) as stopped:

@@ -23,8 +23,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def torchrun(*arguments) -> subprocess.Popen:
-    """Two processes of a script, or of "-m" and a module."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    """Two processes of a module."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     return subprocess.Popen(
         [*launcher, *map(str, arguments)],
         cwd=REPOSITORY,
@@ -41,8 +41,10 @@ class TwoProcesses:
     def __init__(self, process: subprocess.Popen):
         self.process = process
 
-    def start(self, module: str, *arguments: object, ticks: tuple[float, float] | None = None) -> None:
-        print(json.dumps([module, [*map(str, arguments)], ticks]), file=self.process.stdin, flush=True)
+    def start(
+        self, module: str, *arguments: object, ticks: tuple[float, float] | None = None, killed: int | None = None
+    ) -> None:
+        print(json.dumps([module, [*map(str, arguments)], ticks, killed]), file=self.process.stdin, flush=True)
 
     def end(self) -> tuple[list[int], str]:
         """Both exit statuses, and what they wrote to standard error."""
@@ -167,7 +169,7 @@ def test_a_signal_ends_all_processes_with_one_line_and_the_run_goes_on(tiny_opti
     seldom = {"save_every": 10**6, "validate_every": 10**6, "log_every": 1}
     config = VaeConfig(**{**tiny_options, **seldom}, steps=100000)
     run = tmp_path / "run"
-    process = torchrun("-m", "train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", run)
+    process = torchrun("train.vae", "--config", write(tmp_path / "c.yaml", config), "-o", run)
     deadline = time.monotonic() + 60
     while not ((run / "metrics.jsonl").is_file() and losses_of(run)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -178,22 +180,9 @@ def test_a_signal_ends_all_processes_with_one_line_and_the_run_goes_on(tiny_opti
     assert line.endswith(f"after step {load_checkpoint(run, 'vae')['step']}; continue with --resume")
 
 
-def test_a_process_that_dies_ends_the_others_with_one_line(tiny_options, tmp_path):
-    """The second process is killed, as by the system where memory runs out."""
-    script = tmp_path / "dies.py"
-    script.write_text(
-        "import os, signal\n"
-        "from intrinsic_flow.train import command, vae\n"
-        "original = vae.random_batch\n"
-        "def batch(*arguments):\n"
-        "    if os.environ['RANK'] == '1':\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return original(*arguments)\n"
-        "vae.random_batch = batch\n"
-        "command.exit_with_one_line(vae.main)\n"
-    )
+def test_a_process_that_dies_ends_the_others_with_one_line(tiny_options, two, tmp_path):
     config = write(tmp_path / "c.yaml", VaeConfig(**tiny_options, steps=4))
-    process = torchrun(script, "--config", config, "-o", tmp_path / "run")
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0
+    two.start("train.vae", "--config", config, "-o", tmp_path / "run", killed=1)
+    (status, other), errors = two.end()
+    assert status not in (0, 70) and other == -signal.SIGKILL
     assert len(ours(errors)) == 1 and "--resume" in ours(errors)[0]

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from intrinsic_flow.train import command, vae
 from intrinsic_flow.train.perceptual import PerceptualError, import_torchvision_models, open_distance
 
 
@@ -111,27 +110,15 @@ def test_without_the_package_lpips_its_extra_is_named(weights_of, monkeypatch):
         open_distance("lpips:squeeze", weights_of("squeezenet1_1"))
 
 
-def test_offline_the_missing_weights_are_one_line_and_status_2(tmp_path):
+def test_offline_the_missing_weights_are_one_line_and_status_2(tmp_path, capsys, monkeypatch, handled_signals):
     # A proxy that is not there stands for the missing network, an empty cache for a fresh machine.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     options = ["--data", "procedural", "--network", "tiny", "--steps", "1", "--device", "cpu"]
-    environment = os.environ | {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path)}
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "train.vae",
-            *options,
-            "--perceptual-network",
-            "torchvision:alexnet",
-            "-o",
-            tmp_path / "run",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-    )
-    assert result.returncode == 2
-    last = result.stderr.splitlines()[-1]
-    assert "no weights of alexnet" in last and "--perceptual-weights" in last and "Traceback" not in result.stderr
-    assert not (tmp_path / "run").exists()
+    options += ["--perceptual-network", "torchvision:alexnet", "-o", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as ended:
+        command.exit_with_one_line(lambda: vae.main(options))
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert "no weights of alexnet" in error.splitlines()[-1] and "--perceptual-weights" in error.splitlines()[-1]
+    assert "Traceback" not in error and not (tmp_path / "run").exists()

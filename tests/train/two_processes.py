@@ -1,8 +1,10 @@
 """Trains in two processes again and again: torch is loaded once, and each process of a training is a fork.
 
-Reads a JSON line [module, arguments, ticks] from standard input, as in ["train.vae", ["--steps", "3", "-o", "run"], null],
-and answers with a line [exit statuses, standard error of both]. ticks: for each process the seconds that its clock goes on
-whenever it is looked at; null: true clocks. Environment and rendezvous are those that torchrun gives its processes.
+Reads a JSON line [module, arguments, ticks, killed] from standard input, as in
+["train.vae", ["--steps", "3", "-o", "run"], null, null], and answers with a line [exit statuses, standard error of both].
+ticks: for each process the seconds that its clock goes on whenever it is looked at; null: true clocks. killed: number of a
+process that is killed at its first batch, as by the system where memory runs out; null: none. Environment and rendezvous
+are those that torchrun gives its processes.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def serve_store(pipe: int) -> None:
     signal.pause()
 
 
-def train(module: str, arguments: list[str], ticks: list[float] | None) -> tuple[list[int], str]:
+def train(module: str, arguments: list[str], ticks: list[float] | None, killed: int | None) -> tuple[list[int], str]:
     ends = os.pipe()
     store = fork(lambda: serve_store(ends[1]))
     os.close(ends[1])
@@ -73,6 +75,8 @@ def train(module: str, arguments: list[str], ticks: list[float] | None) -> tuple
             os.environ.update({name: str(value) for name, value in place.items()}, TORCHELASTIC_USE_AGENT_STORE="True")
             if ticks:
                 loop.time = schedule.time = vae.time = flow.time = Clock(ticks[rank])
+            if rank == killed:
+                STAGES[module].random_batch = lambda *batch: os.kill(os.getpid(), signal.SIGKILL)
             command.exit_with_one_line(lambda: STAGES[module].main(arguments))
 
         children = [fork(lambda rank=rank: work(rank)) for rank in range(2)]

@@ -30,7 +30,8 @@ OPTIONS = [
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 ]
-PATIENCE = 30_000
+# Of a loaded machine.
+PATIENCE = 120_000
 
 
 @pytest.fixture(scope="module")
