@@ -6,6 +6,7 @@ import gradio as gr
 
 from intrinsic_flow.decomposition.decomposer import Mode
 from intrinsic_flow.decomposition.product import ShadingKind
+from intrinsic_flow.demo.messages import message
 from intrinsic_flow.demo.photo import Options
 from intrinsic_flow.media.images import ColorSpace
 
@@ -19,12 +20,38 @@ def untouched(component: gr.Image | gr.Video | gr.UploadButton) -> None:
     component.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
 
 
+def within(slider: gr.Slider) -> gr.Slider:
+    """Makes a slider take what is typed into its field as the page shows it once the field is left: the nearest value that
+    it has, the least one for none. Gradio would refuse it as an error of the server, and show one value and use another."""
+    usual, least, most = slider.preprocess, slider.minimum, slider.maximum
+
+    def nearest(payload: float | None) -> float:
+        value = least if payload is None else payload
+        return usual(min(max(value, least), most) if type(value) in (int, float) else value)
+
+    slider.preprocess = nearest  # type: ignore[method-assign]
+    return slider
+
+
+def _seed() -> gr.Number:
+    field = gr.Number(0, label="Seed", info="of the start noise", precision=0, minimum=0, maximum=2**32, min_width=110)
+    usual = field.preprocess
+
+    def checked(payload: float | None) -> float | int | None:
+        if type(payload) in (int, float) and not 0 <= payload <= 2**32:
+            raise message(f"Seed: found {payload:g}, expected a whole number from 0 to {2**32}")
+        return usual(payload)
+
+    field.preprocess = checked  # type: ignore[method-assign]
+    return field
+
+
 def option_controls() -> list[gr.components.Component]:
     """Controls in the order of `options`."""
     mode = gr.Radio(MODES, value="flow", label="Mode", info="The autoencoder alone shows what its latent space keeps.")
     with gr.Row():
-        steps = gr.Slider(1, 20, value=2, step=1, label="Steps", info="of the flow", min_width=150)
-        seed = gr.Number(0, label="Seed", info="of the start noise", precision=0, minimum=0, maximum=2**32, min_width=110)
+        steps = within(gr.Slider(1, 20, value=2, step=1, label="Steps", info="of the flow", min_width=150))
+        seed = _seed()
     with gr.Row():
         colorspace = gr.Dropdown(COLOR_SPACES, value="auto", label="Colour space", info="of the input", min_width=150)
         shading = gr.Dropdown(

@@ -43,13 +43,14 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A decomposed photo. image, albedo, shading: (h, w, 3) float32 linear at preview size, read only; views: JPEGs of them
-    for the browser. size: (H, W) of the photo. gain: brings the image to display range. scale: shading that is shown as
-    white. seconds: for the decomposition, waiting for others not included. files: for download, by "albedo.png",
-    "albedo.exr", "shading.png", "shading.exr" and "shading.json". format: of integer downloads. notes: what the reader had
-    to say.
+    """A decomposed photo. path: its file. image, albedo, shading: (h, w, 3) float32 linear at preview size, read only;
+    views: JPEGs of them for the browser. size: (H, W) of the photo. gain: brings the image to display range. scale: shading
+    that is shown as white. seconds: for the decomposition, waiting for others not included. files: for download, by
+    "albedo.png", "albedo.exr", "shading.png", "shading.exr" and "shading.json". format: of integer downloads. notes: what
+    the reader had to say.
     """
 
+    path: Path
     name: str
     image: np.ndarray
     albedo: np.ndarray
@@ -117,7 +118,8 @@ def decompose_photo(
         return write_view(folder / f"{secrets.token_urlsafe(16)}.jpg", layer, factor)
 
     views = (view(small, gain), view(albedo, 1.0), view(shading, 1 / scale))
-    return Photo(name, small, albedo, shading, size, gain, scale, seconds, files, views, format, options, image.notes)
+    layers, numbers = (small, albedo, shading), (size, gain, scale, seconds)
+    return Photo(path, name, *layers, *numbers, files, views, format, options, image.notes)
 
 
 def write_view(path: Path, image: np.ndarray, factor: float = 1.0) -> Path:

@@ -11,7 +11,7 @@ import gradio as gr
 import intrinsic_flow
 from intrinsic_flow.decomposition.working_size import resize
 from intrinsic_flow.demo import look
-from intrinsic_flow.demo.controls import describe, option_controls, options, untouched
+from intrinsic_flow.demo.controls import describe, option_controls, options, untouched, within
 from intrinsic_flow.demo.editing import (
     DAYLIGHT_KELVIN,
     KELVIN_RANGE,
@@ -170,6 +170,8 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
                     save_exr = gr.Button("Save EXR", size="sm", elem_id="save-exr", min_width=90)
                 saved = gr.DownloadButton("Edited picture", elem_classes="offstage")
 
+    for control in (tolerance, strength, contrast, kelvin):
+        within(control)
     light_controls = [strength, contrast, kelvin, tint]
     paint_controls = [color, tolerance, everywhere]
     neutral = [1, 1, DAYLIGHT_KELVIN, "#ffffff"]
@@ -241,7 +243,12 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     }
     uploaded = picture.input(on_picture, [picture, *controls], [source, *shown], trigger_mode="always_last", **work)
     # A file that is no picture leaves a broken one in the page: back to the one that the results belong to.
-    uploaded.failure(lambda photo: None if photo is None else photo.views[0], photo, picture, **QUIET)
+    uploaded.failure(
+        lambda photo: [None, None] if photo is None else [str(photo.path), photo.views[0]],
+        photo,
+        [source, picture],
+        **QUIET,
+    )
     for event in (
         uploaded,
         other.upload(on_other, [other, *controls], [source, picture, *shown], **work),

@@ -183,6 +183,30 @@ def test_bad_files_are_one_line_and_the_last_result_stays(visit, picture, tmp_pa
         page.wait_for_selector(".toast-body", state="detached")
     assert "280 x 180" in page.inner_text("#status")
     assert page.locator("#albedo img").first.is_visible()
+    # The picture that is shown again is the one that the button takes again.
+    before = page.get_attribute("#edited img", "src")
+    page.click("#run")
+    wait_for_change(page, "#edited", before)
+    assert page.locator(".toast-body").count() == 0
+
+
+def test_a_number_outside_of_a_sliders_range_is_used_as_it_is_then_shown(visit):
+    page = visit()
+    failed = []
+    page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
+    field = page.locator("#strength input[type=number]")
+    for typed, shown_as, brighter in (("9", "3", True), ("", "0", False)):
+        before, source = shown(page, "#edited"), page.get_attribute("#edited img", "src")
+        field.fill(typed)
+        wait_for_change(page, "#edited", source)
+        field.press("Tab")
+        assert field.input_value() == shown_as
+        assert (shown(page, "#edited").mean() > before.mean()) == brighter
+    assert failed == []
+    page.click("#settings button")
+    page.locator("#settings").get_by_label("Seed").fill("-5")
+    page.click("#run")
+    wait_for_text(page, ".toast-body", "Seed: found -5, expected a whole number from 0 to 4294967296")
 
 
 def test_a_name_with_markup_is_text(visit, tmp_path):
