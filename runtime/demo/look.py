@@ -19,9 +19,38 @@ HEAD = """
     try { theme = localStorage.getItem("theme") } catch {}
     if (theme && document.body.classList.contains("dark") !== (theme === "dark")) document.body.classList.toggle("dark");
   };
+  // What Gradio leaves out for those who use no mouse: names, and a handle that the arrow keys move as a drag would.
+  const place = (handle) => {
+    const box = handle.getBoundingClientRect(), all = handle.closest(".block").getBoundingClientRect();
+    handle.setAttribute("aria-valuenow", Math.round(100 * (box.x + box.width / 2 - all.x) / all.width));
+    return [box.x + box.width / 2, box.y + box.height / 2, all.width / 20];
+  };
+  const dress = () => {
+    document.querySelector("#theme")?.setAttribute("aria-label", "Light or dark theme");
+    document.querySelector("#edited button:not([aria-label])")?.setAttribute("aria-label", "Edited picture");
+    for (const handle of document.querySelectorAll("#albedo .inner:not([tabindex]), #shading .inner:not([tabindex])")) {
+      handle.tabIndex = 0;
+      handle.setAttribute("role", "slider");
+      handle.setAttribute("aria-label", "Share of the picture that is shown");
+      place(handle);
+      handle.addEventListener("focus", () => place(handle));
+      handle.addEventListener("keydown", (event) => {
+        const sign = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+        if (!sign) return;
+        event.preventDefault();
+        const [x, y, step] = place(handle);
+        for (const [type, on, to] of [["mousedown", handle, x], ["mousemove", window, x + sign * step],
+          ["mouseup", window, x + sign * step]])
+          on.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX: to, clientY: y }));
+        requestAnimationFrame(() => place(handle));
+      });
+    }
+  };
   const start = () => {
     apply();
     new MutationObserver(apply).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    dress();
+    new MutationObserver(dress).observe(document.body, { childList: true, subtree: true });
   };
   if (document.body) start(); else document.addEventListener("DOMContentLoaded", start);
 })();

@@ -139,6 +139,26 @@ def test_the_slider_moves(visit):
     assert handle.bounding_box()["x"] < before["x"] - 40
 
 
+def test_the_keyboard_alone_moves_the_slider_and_is_seen(visit):
+    page = visit()
+    handle = page.locator("#albedo .inner")
+    page.locator("#run").focus()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if handle.evaluate("handle => handle === document.activeElement"):
+            break
+    before = handle.bounding_box()["x"]
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function("b => document.querySelector('#albedo .inner').getBoundingClientRect().x < b - 40", arg=before)
+    assert int(handle.get_attribute("aria-valuenow")) < 45
+    for selector in ("#range_id_0", "#everywhere input", "#albedo .inner"):
+        page.keyboard.press("Tab")
+        page.locator(selector).focus()
+        assert page.locator(selector).evaluate("e => getComputedStyle(e).outlineStyle") == "solid", selector
+    assert page.get_by_role("button", name="Light or dark theme").count() == 1
+
+
 def test_paint_and_light_show_at_once_and_are_saved_in_full(visit, picture, tmp_path):
     page = visit()
     upload(page, picture)
