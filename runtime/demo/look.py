@@ -38,10 +38,9 @@ HEAD = """
         const sign = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
         if (!sign) return;
         event.preventDefault();
-        const [x, y, step] = place(handle);
-        for (const [type, on, to] of [["mousedown", handle, x], ["mousemove", window, x + sign * step],
-          ["mouseup", window, x + sign * step]])
-          on.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX: to, clientY: y }));
+        const [x, clientY, step] = place(handle), to = x + sign * step;
+        for (const [type, on, clientX] of [["mousedown", handle, x], ["mousemove", window, to], ["mouseup", window, to]])
+          on.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX, clientY }));
         requestAnimationFrame(() => place(handle));
       });
     }
