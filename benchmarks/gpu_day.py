@@ -414,11 +414,6 @@ def _training_rows(out: Path) -> Rows:
     return [("images a second, the last of the run's windows", f"{speeds[-1]:.0f}")] if speeds else []
 
 
-def _part_name(text: str) -> str:
-    """As parts are called today: CUDA's and the CPU's once had the library in their names."""
-    return text.replace("onnxruntime-", "")
-
-
 @program("benchmarks.gpu_day")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 every part is done or could not run here, 1 a part failed or was cut, 2 wrong usage."""
@@ -427,7 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=25.0, metavar="N", help="for all of it (default: 25)")
     parser.add_argument("--bundle", help="small or a bundle's folder (default: the best that is shipped)")
     parser.add_argument("--data", metavar="SHARDS", help="training data (default: procedural scenes)")
-    parser.add_argument("--only", nargs="+", type=_part_name, metavar="PART", help="these parts, in this order")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="these parts, in this order")
     parser.add_argument("--again", action="store_true", help="also parts that are done")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal at tiny sizes, on a CPU where there is no GPU")
     parser.add_argument("--table", action="store_true", help="write the table again from the parts' files, and print it")
@@ -437,12 +432,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.output.absolute()
     bundle = Bundle.load(options.bundle)
     day = parts(bundle.folder.absolute(), options.data, options.tiny)
-    if unknown := sorted(set(options.only or ()) - {part.name for part in day}):
+    # As parts are called today: CUDA's and the CPU's once had the library in their names.
+    only = [name.replace("onnxruntime-", "") for name in options.only or ()]
+    if unknown := sorted(set(only) - {part.name for part in day}):
         parser.error(f"argument --only: found {', '.join(unknown)}, expected of {', '.join(part.name for part in day)}")
     if options.table:
         print(write_day(folder, day, _former(folder), bundle))
         return 0
-    chosen = [part for name in options.only for part in day if part.name == name] if options.only else day
+    chosen = [part for name in only for part in day if part.name == name] or day
     outcomes = run_day(folder, chosen, bundle, options.minutes, again=options.again)
     print(write_day(folder, day, outcomes, bundle))
     return int(any(outcomes[part.name].status in ("failed", "cut") for part in chosen))

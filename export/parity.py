@@ -46,8 +46,6 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 BATCHES = (1, 2)
 SIZES = ((256, 256), (64, 96), (384, 256))
 TOP_TENSORS = 10
-END_TO_END = ("end_to_end", "decompose_2step")
-Truth = dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
 
 
 @dataclass
@@ -117,8 +115,9 @@ def _check_reference(cases: Sequence[Case], truths: Sequence[Reference]) -> Resu
     result = Result("torch-fp32", f"PyTorch {torch.__version__}, CPU: the reference")
     for case, truth in zip(cases, truths, strict=True):
         for graph, (_, outputs) in truth.items():
-            for tensor in _not_finite(outputs):
-                result.fail(f"{graph}, {tensor} on {case.name}: found non-finite values, expected finite ones")
+            for tensor, values in outputs.items():
+                if not np.isfinite(values).all():
+                    result.fail(f"{graph}, {tensor} on {case.name}: found non-finite values, expected finite ones")
     return result
 
 
@@ -174,10 +173,6 @@ def _check_engines(
 def _row(row: Row) -> dict[str, object]:
     assert row.difference is not None, "a row that was measured"
     return {"rung": row.candidate, "case": row.case, "graph": row.graph, "tensor": row.tensor, **asdict(row.difference)}
-
-
-def _not_finite(outputs: dict[str, np.ndarray]) -> list[str]:
-    return [name for name, values in outputs.items() if not np.isfinite(values).all()]
 
 
 def _environment(bundle: Bundle) -> dict[str, object]:

@@ -343,17 +343,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overwrite=flags.overwrite,
     )
     if flags.engines is not None:
-        progress.log(_server_needs(EngineSidecar.load(flags.engines / f"encoder{SIDECAR_SUFFIX}")))
+        sidecar = EngineSidecar.load(flags.engines / f"encoder{SIDECAR_SUFFIX}")
+        later = " or later, with --backend-config=tensorrt,version-compatible=true" if sidecar.version_compatible else ""
+        progress.log(f"the server needs {sidecar.target()} and TensorRT {sidecar.version}{later}")
     for config in configs:
         batches = f"batches up to {config.max_batch}" if config.max_batch else "no batching"
         progress.log(f"{config.name}: {config.backend}, {batches}")
     progress.log(f"{flags.output}: start with tritonserver --model-repository={os.path.abspath(flags.output)}")
     return 0
-
-
-def _server_needs(sidecar: EngineSidecar) -> str:
-    flag = " or later, with --backend-config=tensorrt,version-compatible=true" if sidecar.version_compatible else ""
-    return f"the server needs {sidecar.target()} and TensorRT {sidecar.version}{flag}"
 
 
 if __name__ == "__main__":

@@ -106,7 +106,9 @@ class TrainingLoop:
                     self._validate()
                 if self.step % self.config.save_every == 0:
                     self.save()
-                self._stop_if_asked()
+                if self.processes.any(requested() is not None):
+                    self.save()
+                    stop(self.step)
 
     def _begun_decay(self, state: dict[str, Any], used: float) -> dict[str, Any]:
         """Where the decay began: step, seconds and learning rate; as the checkpoint says, or here."""
@@ -122,11 +124,6 @@ class TrainingLoop:
         if self.config.schedule == "constant":
             return self.config.learning_rate * constant_factor(self.step)
         return self.config.learning_rate * learning_rate_factor(now, self.step)
-
-    def _stop_if_asked(self) -> None:
-        if self.processes.any(requested() is not None):
-            self.save()
-            stop(self.step)
 
     def _progress(self) -> float:
         """Progress before the next step, the same in every process: their clocks differ."""

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 from intrinsic_flow.cli.option_types import at_least, number
@@ -126,11 +127,6 @@ def _clip_jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[st
         seed += 1
 
 
-def _jobs(staging: Staging, arguments: argparse.Namespace, made: Counter[str]) -> Iterator[SceneJob | ClipJob]:
-    yield from _clip_jobs(staging, arguments, made)
-    yield from _scene_jobs(staging, arguments, made)
-
-
 def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress) -> Counter[str]:
     """Render until the folder holds what was asked for; returns what was left out, by reason."""
     quality = Quality(samples=arguments.samples, noise=arguments.noise).at(*arguments.size)
@@ -147,9 +143,10 @@ def _render(staging: Staging, arguments: argparse.Namespace, progress: Progress)
     waiting = failures = 0
     begun, fresh = time.monotonic(), 0
     start_arguments = (arguments.assets, quality, 0)
+    jobs: Iterator[SceneJob | ClipJob] = chain(_clip_jobs(staging, arguments, made), _scene_jobs(staging, arguments, made))
     with (
         WorkerPool(start, start_arguments, arguments.workers, timeout) as pool,
-        closing(pool.run(_jobs(staging, arguments, made))) as results,
+        closing(pool.run(jobs)) as results,
     ):
         for job, result in results:
             if isinstance(result, JobFailed):

@@ -46,8 +46,9 @@ class MethodOptions:
     @classmethod
     def of(cls, args: argparse.Namespace, dataset: str, **more: Any) -> Self:
         """What `add_options` has parsed. Raises InputError for a bad bundle."""
-        flow = "flow" in args.methods
-        run = Path(args.bundle) if flow and args.bundle and is_run(Path(args.bundle)) else None
+        flow, run = "flow" in args.methods, Path(args.bundle) if args.bundle else None
+        if run and not (flow and (run / CHECKPOINT).is_file() and not (run / MANIFEST).is_file()):
+            run = None  # a bundle's folder or name
         return cls(
             dataset=dataset,
             methods=tuple(name for name in METHODS if name in args.methods),
@@ -91,9 +92,12 @@ class MethodOptions:
             name: {"thresholds": vars(thresholds)} for name, thresholds in self.thresholds.items()
         }
         if self.bundle or self.run:
-            made: dict[str, object] = {"bundle": self.run.name, "checkpoint": _age(self.run)} if self.run else {}
+            made: dict[str, object] = {}
             if self.bundle:
                 made = {"bundle": self.bundle.name, "source": self.bundle.manifest["source"]}
+            elif self.run:
+                # Its scores are those of the checkpoint that it last saved.
+                made = {"bundle": self.run.name, "checkpoint": (self.run / CHECKPOINT).stat().st_mtime_ns}
             settings["flow"] = made | {"steps": self.steps, "resolution": self.resolution, "seed": self.seed}
             settings["flow"]["backend"] = self.backend
         return settings
@@ -120,16 +124,6 @@ def add_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the flow's start noise (default: 0)")
     parser.add_argument("--workers", type=at_least(1), default=1, help="processes, each with its own model (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the environment as JSON")
-
-
-def is_run(path: Path) -> bool:
-    """Whether a folder is that of a training run, and no bundle."""
-    return (path / CHECKPOINT).is_file() and not (path / MANIFEST).is_file()
-
-
-def _age(run: Path) -> int:
-    """When the run was last saved, in ns: its scores are those of that checkpoint."""
-    return (run / CHECKPOINT).stat().st_mtime_ns
 
 
 def _model(options: MethodOptions) -> Decomposer:

@@ -74,7 +74,8 @@ def write_report(stem: Path, report: Report, arguments: Sequence[str]) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     machine = report["environment"]
     untrained = " with random weights, on which latency does not depend," if machine["untrained"] else ""
-    libraries = ", ".join(f"{name} {machine[name]}" for name in _libraries(machine))
+    names = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
+    libraries = ", ".join(f"{name} {machine[name]}" for name in names if name in machine)
     hardware = f"{machine['processor']}, {machine['cpu_count']} CPUs, {machine['threads']} threads"
     lines = [
         f"# Latency of `{machine['bundle']}`",
@@ -96,11 +97,6 @@ def write_report(stem: Path, report: Report, arguments: Sequence[str]) -> None:
     write_json(stem.with_suffix(".json"), report)
     _write_chart(stem.with_suffix(".svg"), report)
     write_text(stem.with_suffix(".md"), "\n".join(lines))
-
-
-def _libraries(machine: Row) -> list[str]:
-    names = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
-    return [name for name in names if name in machine]
 
 
 def _workload(row: Row) -> tuple[object, object, object]:

@@ -80,7 +80,9 @@ class EngineBuilder:
             raise monitor.error
         if serialized is None:
             raise BuildError(f"{spec.name}: TensorRT builds no engine: {self._log.text()}")
-        self._keep_timings(config)
+        if self._timing_cache is not None:
+            self._timing_cache.parent.mkdir(parents=True, exist_ok=True)
+            write_complete(self._timing_cache, bytes(config.get_timing_cache().serialize()))
         engine = bytes(serialized)
         tensors = tuple(
             EngineTensor(tensor.name, _NAMES[tensor.dtype.name], is_input)
@@ -133,11 +135,6 @@ class EngineBuilder:
             if cache is not None and config.set_timing_cache(cache, False):
                 return
         raise BuildError(f"TensorRT refuses even an empty timing cache: {self._log.text()}")
-
-    def _keep_timings(self, config: Any) -> None:
-        if self._timing_cache is not None:
-            self._timing_cache.parent.mkdir(parents=True, exist_ok=True)
-            write_complete(self._timing_cache, bytes(config.get_timing_cache().serialize()))
 
     def _inspect(self, serialized: bytes, graph: str) -> dict[str, Any]:
         trt = self._trt

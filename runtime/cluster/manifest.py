@@ -108,7 +108,8 @@ class Manifest:
             try:
                 content = parse_json(line, _LINE)
             except Mismatch as error:
-                if index == len(lines) or _cut_short(line):
+                # The last line, or a report that a crash cut short.
+                if index == len(lines) or (line.startswith(b'{"unit"') and not line.endswith(b"}")):
                     continue
                 raise InputError(path, f"line {index} that is no report ({error})", "the manifest of a batch") from error
             report, made_with = Report._of(content), content["settings"]
@@ -136,10 +137,6 @@ class Manifest:
         recorded = {unit: self._done[unit].outputs for unit in units if unit in self._done}
         there = _existing({output for outputs in recorded.values() for output in outputs})
         return {unit for unit, outputs in recorded.items() if outputs and there.issuperset(outputs)}
-
-
-def _cut_short(line: bytes) -> bool:
-    return line.startswith(b'{"unit"') and not line.endswith(b"}")
 
 
 def _existing(outputs: set[str]) -> set[str]:

@@ -97,7 +97,8 @@ def list_units(inputs: Sequence[Path | str], output: Path | str | None, *, frame
     for job in jobs:
         folder = folders.get(job.folder) or str(job.folder)
         if is_address(output):
-            folder = _join(output, job.folder.relative_to(Path(output)).as_posix())
+            below = job.folder.relative_to(Path(output)).as_posix()
+            folder = output if below in ("", ".") else f"{output}/{below}"
         result.units.append(Unit(job.address or str(job.path), job.kind, folder, job.name))
     result.units.sort(key=lambda unit: unit.kind == "image")
     return result
@@ -154,7 +155,3 @@ def _media(files: Sequence[str], root: str = "") -> list[str]:
         )
 
     return [file for file in files if media_kind(Path(file)) is not None and visible(file)]
-
-
-def _join(folder: str, below: str) -> str:
-    return folder if below in ("", ".") else f"{folder}/{below}"

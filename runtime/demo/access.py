@@ -78,7 +78,7 @@ class AccessControl:
         reading, sending = method in ("GET", "HEAD"), method == "POST"
         if reading and _PAGE.fullmatch(path):
             if path == "/" and not visitor:
-                send = _with_cookie(send, secure=_is_https(request))
+                send = _with_cookie(send, request)
             await self._app(scope, receive, send)
         elif not visitor:
             await _refuse(scope, receive, send)
@@ -210,13 +210,10 @@ def _visitor(request: Request) -> str | None:
     return cookie.value if cookie is not None and _VISITOR.fullmatch(cookie.value) else None
 
 
-def _is_https(request: Request) -> bool:
-    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", "").partition(",")[0].strip())
-
-
-def _with_cookie(send: Send, *, secure: bool) -> Send:
+def _with_cookie(send: Send, request: Request) -> Send:
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     # A public Space shows the page inside another site's.
-    terms = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
+    terms = "SameSite=None; Secure; Partitioned" if "https" in (request.url.scheme, forwarded) else "SameSite=Lax"
     cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; HttpOnly; {terms}"
     return _with_header(send, b"set-cookie", cookie.encode())
 

@@ -32,14 +32,10 @@ def book(b: SceneBuilder, width: float, height: float, thickness: float, cover: 
     return prop
 
 
-def _cover_pool(b: SceneBuilder, count: int) -> list[int]:
-    return [b.material("book") for _ in range(count)]
-
-
 def book_row(b: SceneBuilder, length: float, depth: float, height: float, covers: list[int] | None = None) -> Prop:
     """Books that stand side by side along x within `length` metres, spines to -y, some leaning or a little out of line."""
     prop, rng = Prop(), b.rng
-    covers = _cover_pool(b, 5) if covers is None else covers
+    covers = [b.material("book") for _ in range(5)] if covers is None else covers
     pages = paper(b)
     x, usual = 0.0, rng.uniform(0.6, 0.9)
     lean = 0.0

@@ -233,7 +233,7 @@ def chopping_board(b: SceneBuilder) -> Prop:
         loaf = superquadric((0.22, 0.1, 0.09), 0.7, 0.7, 12, lumpy_waves(rng, 0.02))
         prop.add(loaf, crust, translation(0, d * 0.1, 0.0175))
     else:
-        skin = fruit_like(b)
+        skin = vessels.fruit_skin(b)
         for k in range(int(rng.integers(1, 5))):
             prop.add(
                 vessels.fruit(b, rng.uniform(0.04, 0.08)),
@@ -245,11 +245,6 @@ def chopping_board(b: SceneBuilder) -> Prop:
     prop.add(box((0.16, 0.025, 0.002)), blade, knife)
     prop.add(box((0.1, 0.02, 0.016), 0.003), devices.dark_plastic(b), knife @ translation(0.13))
     return prop
-
-
-def fruit_like(b: SceneBuilder) -> int:
-    """A skin for vegetables."""
-    return vessels.fruit_skin(b)
 
 
 def stone(b: SceneBuilder, size: float | None = None) -> Prop:

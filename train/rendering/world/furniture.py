@@ -274,17 +274,13 @@ def bookshelf(b: SceneBuilder, width: float, depth: float, height: float, boards
 def handle(b: SceneBuilder, kind: str) -> Mesh:
     """A drawer's handle on a front at y = 0, reaching to -y: bar, knob or arch."""
     if kind == "knob":
-        return _toward_front(superquadric((0.028, 0.028, 0.024), 0.8, 1.0, 4))
+        return moved(superquadric((0.028, 0.028, 0.024), 0.8, 1.0, 4), rotation("x", 90))
     if kind == "arch":
         t = np.linspace(0, np.pi, 10)
         return tube(np.stack([0.055 * np.cos(t), -0.028 * np.sin(t) + 0.002, 0 * t], 1), 0.005, 7)
     bar = tube(np.array([[-0.07, -0.028, 0], [0.07, -0.028, 0]]), 0.005, 8)
     stubs = [tube(np.array([[x, 0.001, 0], [x, -0.028, 0]]), 0.0045, 7) for x in (-0.055, 0.055)]
     return merged([bar, *stubs])
-
-
-def _toward_front(mesh: Mesh) -> Mesh:
-    return moved(mesh, rotation("x", 90))
 
 
 def cabinet(
