@@ -20,7 +20,7 @@ from intrinsic_flow.benchmarks.scoring.datasets import Sample
 from intrinsic_flow.benchmarks.scoring.metrics import best_scale
 from intrinsic_flow.benchmarks.scoring.protocols import Score
 from intrinsic_flow.media.atomic_file import write_complete
-from intrinsic_flow.media.color import linear_to_srgb
+from intrinsic_flow.train.data.contact_sheet import cell_of, write_picture
 
 CELL = 192
 _GAP = 4
@@ -81,8 +81,8 @@ def write_text(path: Path, content: str | bytes) -> None:
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 RGB picture; the file appears complete or not at all."""
-    _, content = cv2.imencode(".png", picture[..., ::-1])
-    write_text(path, content.tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, picture)
 
 
 def table(rows: Sequence[Mapping[str, Any]], scores: Sequence[Score]) -> str:
@@ -136,7 +136,7 @@ def strip(sample: Sample, predictions: Mapping[str, Layers]) -> Strip:
                 columns.append(
                     (f"{name} {layer}", _masked(prediction * best_scale(prediction, truth, sample.mask), sample))
                 )
-    return [(title, _cell(layer)) for title, layer in columns]
+    return [(title, cell_of(layer, CELL, 0, cv2.INTER_LINEAR)) for title, layer in columns]
 
 
 def captioned(row: Strip, caption: str) -> Strip:
@@ -152,18 +152,6 @@ def _masked(layer: np.ndarray, sample: Sample) -> np.ndarray:
 
 def _exposed(layer: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return layer / (float(np.percentile(layer[mask], 97)) or 1.0)
-
-
-def _cell(layer: np.ndarray) -> np.ndarray:
-    """Linear light (H, W, 3) -> (CELL, CELL, 3) uint8 sRGB, shrunk or enlarged to fit, centred on black."""
-    factor = CELL / max(layer.shape[:2])
-    size = [max(1, round(side * factor)) for side in layer.shape[1::-1]]
-    kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(np.clip(layer, 0, 1).astype(np.float32), size, interpolation=kind)
-    cell = np.zeros((CELL, CELL, 3), np.uint8)
-    top, left = (CELL - size[1]) // 2, (CELL - size[0]) // 2
-    cell[top : top + size[1], left : left + size[0]] = np.round(linear_to_srgb(small) * 255)
-    return cell
 
 
 def grid(strips: Sequence[Strip]) -> np.ndarray:

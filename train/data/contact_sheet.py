@@ -21,15 +21,15 @@ _PER_ROW = 3
 _BACKGROUND, _INK = 24, 225
 
 
-def _cell(layer: np.ndarray) -> np.ndarray:
-    """(H, W, 3) linear -> (CELL, CELL, 3) uint8 sRGB, reduced or enlarged to fit, centred."""
+def cell_of(layer: np.ndarray, side: int = CELL, ground: int = _BACKGROUND, enlarge: int = cv2.INTER_NEAREST) -> np.ndarray:
+    """(H, W, 3) linear -> (side, side, 3) uint8 sRGB, reduced or enlarged to fit, centred on a grey of that code."""
     height, width = layer.shape[:2]
-    factor = CELL / max(height, width)
+    factor = side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
+    kind = cv2.INTER_AREA if factor < 1 else enlarge
     small = cv2.resize(np.clip(layer, 0, 1).astype(np.float32), size, interpolation=kind)
-    cell = np.full((CELL, CELL, 3), _BACKGROUND, np.uint8)
-    top, left = (CELL - size[1]) // 2, (CELL - size[0]) // 2
+    cell = np.full((side, side, 3), ground, np.uint8)
+    top, left = (side - size[1]) // 2, (side - size[0]) // 2
     cell[top : top + size[1], left : left + size[0]] = np.round(linear_to_srgb(small) * 255)
     return cell
 
@@ -46,7 +46,7 @@ def _strip(key: str, view: View) -> np.ndarray:
     albedo, shading = (np.where(view.mask[..., None], layer, invalid) for layer in (view.albedo, shading))
     layers = (view.image * gain, albedo, shading, view.residual.sum(0) * gain)
     strip = np.full((_CAPTION + CELL, 4 * CELL, 3), _BACKGROUND, np.uint8)
-    strip[_CAPTION:] = np.concatenate([_cell(layer) for layer in layers], axis=1)
+    strip[_CAPTION:] = np.concatenate([cell_of(layer) for layer in layers], axis=1)
     _write(strip, f"{key}  {view.meta.get('kind', '')}  {'+'.join(view.meta['groups'])}", 0)
     return strip
 
