@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intrinsic_flow.backends import backend_name
+from intrinsic_flow.backends import LIBRARIES, backend_name
 from intrinsic_flow.benchmarks.report import environment, write_json
 from intrinsic_flow.benchmarks.timing import fresh_process, machine_limit
 from intrinsic_flow.benchmarks.timing.backends import CHANNELS_LAST, MEASURED
@@ -90,8 +90,7 @@ def measure(
                 workload = Workload(batch, resolution, count, threads)
                 progress(f"batch {batch}, {resolution}x{resolution}, {count} steps")
                 _measure_workload(bundle, backends, workload, rounds, processes, report, progress)
-    packages = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "tensorrt", "tensorrt-rtx")
-    machine = {key: value for key, value in environment(packages).items() if value is not None}
+    machine = {name: value for name, value in environment(("numpy", "torch", *LIBRARIES)).items() if value is not None}
     untrained = bool(bundle.manifest["source"].get("untrained", False))
     machine |= {"threads": threads, "bundle": bundle.name, "untrained": untrained, "rounds": rounds}
     report["environment"] = machine | _gpu()

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_flow.backends import BACKENDS, open_backend
+from intrinsic_flow.backends import BACKENDS, LIBRARIES, open_backend
 from intrinsic_flow.backends.base import Backend
 from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.benchmarks.report import environment, write_json, write_text
@@ -61,8 +61,7 @@ def measure(
             if free is not None and left is not None:
                 rows[-1]["device_mib"] = round((free - left) / 2**20, 1)
             batch *= 2
-    packages = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
-    machine = {name: value for name, value in environment(packages).items() if value is not None}
+    machine = {name: value for name, value in environment(("numpy", *LIBRARIES)).items() if value is not None}
     return {"environment": {**machine, "bundle": bundle.name, "engine": about}, "rows": rows, "ended": ended}
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from intrinsic_flow.backends import backend_name
+from intrinsic_flow.backends import LIBRARIES, backend_name
 from intrinsic_flow.backends.engine_file import FLAVORS, Flavor
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
@@ -177,7 +177,7 @@ def _row(row: Row) -> dict[str, object]:
 
 def _environment(bundle: Bundle) -> dict[str, object]:
     versions = {}
-    for package in ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx"):
+    for package in ("numpy", "torch", "onnx", *LIBRARIES):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from intrinsic_flow.backends import LIBRARIES
 from intrinsic_flow.benchmarks.report import write_json, write_text
 from intrinsic_flow.benchmarks.timing.candidate import Row
 
@@ -74,8 +75,7 @@ def write_report(stem: Path, report: Report, arguments: Sequence[str]) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     machine = report["environment"]
     untrained = " with random weights, on which latency does not depend," if machine["untrained"] else ""
-    names = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
-    libraries = ", ".join(f"{name} {machine[name]}" for name in names if name in machine)
+    libraries = ", ".join(f"{name} {machine[name]}" for name in ("torch", *LIBRARIES) if name in machine)
     hardware = f"{machine['processor']}, {machine['cpu_count']} CPUs, {machine['threads']} threads"
     lines = [
         f"# Latency of `{machine['bundle']}`",

@@ -16,6 +16,8 @@ OpenVinoDevice = Literal["CPU", "GPU", "NPU"]
 #: Wired, and not tested on what they are for; "auto" never takes them.
 UNTESTED = ("webgpu", "coreml", "directml", "openvino-gpu", "openvino-npu")
 BACKENDS = ("auto", "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx", *UNTESTED)
+#: The packages of the libraries that they run on, whose versions reports state.
+LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
 #: Names that commands took once, and still take.
 _ALIASES = {"onnxruntime-cpu": "cpu", "onnxruntime-cuda": "cuda", "onnxruntime-cuda-fp32": "cuda-fp32"}
 OPENVINO_DEVICES: dict[str, OpenVinoDevice] = {"openvino": "CPU", "openvino-gpu": "GPU", "openvino-npu": "NPU"}
