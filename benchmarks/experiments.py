@@ -44,6 +44,7 @@ from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets import Sample
 from intrinsic_flow.benchmarks.scoring.protocols import BENCHMARKS, Protocol, Record
 from intrinsic_flow.benchmarks.scoring.torch_backend import open_run
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.train import flow, vae
@@ -277,7 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--shards", type=Path, metavar="PATH", help="score on these validation shards (folder or .tar)")
     parser.add_argument("--mit", type=Path, metavar="DIR", help="score on these MIT objects")
-    parser.add_argument("--limit", type=int, metavar="N", help="score the first N views of each set (default: all)")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="score the first N views of each set (default: all)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these experiments (default: all)")
     args = parser.parse_args(arguments)
     table = read_table(args.table, parse_settings(args.set))

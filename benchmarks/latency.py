@@ -36,6 +36,7 @@ from intrinsic_flow.benchmarks.timing.workload import STAGES, Variant, Workload
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
 from intrinsic_flow.errors import InputError, MissingExtraError
+from intrinsic_flow.media.atomic_file import check_writable
 
 REFERENCES = ("torch-eager", "torch-compile")
 BACKENDS = (*REFERENCES, *MEASURED)
@@ -325,6 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--report", type=_report_stem, metavar="NAME", help=f"write NAME.md, .json and .svg to {REPORTS.name}'s reports"
     )
     options = parser.parse_args(arguments)
+    check_writable(options.json, options.report and options.report.with_suffix(".json"))
     report = measure(
         Bundle.load(options.bundle),
         list(dict.fromkeys(options.backends)),

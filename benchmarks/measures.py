@@ -29,6 +29,7 @@ from intrinsic_flow.benchmarks.scoring.runner import run
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import check_writable
 from intrinsic_flow.train.data.shards import ShardError
 
 
@@ -101,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.eval is None and args.shards is None:
         parser.error("nothing to measure: --eval, --shards or both")
+    check_writable(args.json)
+    if args.eval is not None and not args.eval.is_dir():
+        raise InputError(args.eval, "no folder", "a folder with folders of pictures")
     options = MethodOptions.of(args, "")
     results = measure(options, args.eval, args.shards, args.limit, args.workers)
     if not results:

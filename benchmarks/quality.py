@@ -38,6 +38,7 @@ from intrinsic_flow.benchmarks.scoring.runner import Progress, ViewResult, judge
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import check_writable
 from intrinsic_flow.train.data.shards import ShardError
 
 # Where in the order of views, best to worst, the shown ones lie; where two meet, the first name stands.
@@ -149,6 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     benchmark = benchmarks[args.protocol or next(iter(benchmarks))]
     if args.oracle and not ("flow" in args.methods and isinstance(benchmark.protocol, LayerProtocol)):
         parser.error("--oracle needs the flow method and a protocol with dense truth")
+    check_writable(args.json, args.report and args.report / "quality.json")
     try:
         return _run(args, benchmark.open(args.data, args.split), benchmark.protocol)
     except KeyboardInterrupt:

@@ -26,10 +26,12 @@ from intrinsic_flow.benchmarks.report import Strip, environment, grid, strip, wr
 from intrinsic_flow.benchmarks.scoring.baselines import Layers
 from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
 from intrinsic_flow.benchmarks.scoring.metrics.layers import lmse, ssim
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import Decomposer
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import check_writable
 from intrinsic_flow.train.data.shards import ShardError
 
 RESOLUTIONS = (256, 384, 512)
@@ -148,13 +150,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dataset", required=True, choices=sorted(DENSE_DATASETS), help="kind of pictures with ground truth"
     )
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="as in benchmarks.quality")
-    parser.add_argument("--resolutions", nargs="+", type=int, default=list(RESOLUTIONS), help="working short sides")
+    parser.add_argument(
+        "--resolutions", nargs="+", type=at_least(32), default=list(RESOLUTIONS), help="working short sides"
+    )
     parser.add_argument("--bundle", metavar="small|PATH", help="model bundle (default: the best shipped)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="only the first N pictures")
+    parser.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: the physical cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write resolution.json and grid.png into this folder")
     args = parser.parse_args(arguments)
+    check_writable(args.json, args.report and args.report / "resolution.json")
     dataset = DENSE_DATASETS[args.dataset](args.data)
     samples = [sample for sample in itertools.islice(dataset, args.limit) if sample.usable]
     if not samples:

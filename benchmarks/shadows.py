@@ -26,8 +26,10 @@ import numpy as np
 
 from intrinsic_flow import Decomposer
 from intrinsic_flow.benchmarks.report import environment, write_json
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import check_writable
 from intrinsic_flow.media.color import luminance
 from intrinsic_flow.media.images import read_image
 
@@ -134,9 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("benchmarks.shadows", __doc__)
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="JSON file of pairs (default: the project's examples)")
     parser.add_argument("--bundle", nargs="+", metavar="small|PATH", help="model bundles (default: the best shipped)")
-    parser.add_argument("--resolution", type=int, default=256, help="short side of the network (default: %(default)s)")
+    parser.add_argument(
+        "--resolution", type=at_least(32), default=256, help="short side of the network (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")
     args = parser.parse_args(arguments)
+    check_writable(args.json)
     pairs = read_pairs(args.pairs) if args.pairs else list(EXAMPLES)
     bundles: list[str | None] = args.bundle or [None]
     results = {bundle or "shipped": measure(pairs, bundle, args.resolution) for bundle in bundles}

@@ -24,6 +24,7 @@ from intrinsic_flow.benchmarks.scoring.datasets.photos import PhotoDataset
 from intrinsic_flow.benchmarks.scoring.datasets.published import PublishedAnswers, PublishedDataset
 from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
+from intrinsic_flow.media.atomic_file import check_writable
 from intrinsic_flow.media.color import linear_to_srgb, srgb_to_linear
 from intrinsic_flow.media.images import write_image
 
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the sheet, a PNG")
     args = parser.parse_args(arguments)
+    check_writable(args.output)
     folders = ((PublishedDataset, args.published), (PhotoDataset, args.photos))
     datasets = [kind(folder) for kind, folder in folders if folder is not None]
     if not datasets:

@@ -29,6 +29,7 @@ from intrinsic_flow.benchmarks.timing.fresh_process import device_free
 from intrinsic_flow.benchmarks.timing.workload import Workload
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.decomposition.bundle import SIDE_MULTIPLE, Bundle
+from intrinsic_flow.media.atomic_file import check_writable
 
 LEAST_CALLS = 3
 PHASE_CALLS = 5
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --resolution: found {options.resolution}, expected a multiple of {SIDE_MULTIPLE}")
     if min(options.steps, options.largest) < 1 or options.seconds <= 0:
         parser.error("arguments --steps, --largest and --seconds: expected more than 0")
+    check_writable(options.report and options.report.with_suffix(".json"))
     report = measure(
         Bundle.load(options.bundle),
         options.backend,

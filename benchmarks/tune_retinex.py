@@ -19,6 +19,7 @@ import numpy as np
 from intrinsic_flow.benchmarks.scoring.datasets import DENSE_DATASETS, Sample
 from intrinsic_flow.benchmarks.scoring.metrics import lmse
 from intrinsic_flow.benchmarks.scoring.retinex import PoissonSolver, Thresholds, color_retinex
+from intrinsic_flow.cli.option_types import at_least
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.train.data.shards import ShardError
 
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command_parser("benchmarks.tune_retinex", __doc__)
     parser.add_argument("--dataset", required=True, choices=sorted(DENSE_DATASETS), help="which data set the folder holds")
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="as in benchmarks.quality")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th view (default: 1)")
+    parser.add_argument("--every", type=at_least(1), default=1, metavar="N", help="use every N-th view (default: 1)")
     args = parser.parse_args(arguments)
     samples = itertools.islice(DENSE_DATASETS[args.dataset](args.data), 0, None, args.every)
     scores = np.stack([score_grid(sample) for sample in samples if sample.usable])

@@ -10,6 +10,7 @@ A subcommand is the program of its module: in a checkout, where nothing needs to
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import runpy
 import sys
@@ -99,7 +100,7 @@ def program(
                 with interrupts():
                     return main(*arguments, **options)
             except known as error:
-                _say(f"{name}: {' '.join(str(error).split())}")
+                _say(f"{name}: {_line(error)}")
                 return getattr(error, "exit_code", code)
             except KeyboardInterrupt as error:
                 _say(str(error) or interrupted)
@@ -108,6 +109,14 @@ def program(
         return run
 
     return decorate
+
+
+def _line(error: Exception) -> str:
+    """An error's text in one line; the system's own errors begin with the file that they are about."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(text.split())
 
 
 def _say(line: str) -> None:

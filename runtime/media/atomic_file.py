@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from intrinsic_flow.errors import InputError
+
 
 def temporary_name(path: str | os.PathLike[str]) -> Path:
     """A free name in the folder of `path`, with its suffix, so that `os.replace` onto `path` is atomic.
@@ -30,6 +32,25 @@ def replace_when_complete(path: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Before a long run: that each of these files can be written (None: no file); makes their folders. Raises
+    InputError."""
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise InputError(path, "a folder", "a file to write, or none")
+            probe = temporary_name(path)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            there = next((folder for folder in path.parents if folder.exists()), path.parent)
+            found = "a file" if there.is_file() else error.strerror or str(error)
+            raise InputError(there, found, "a folder that can be written to") from error
 
 
 def write_complete(path: str | os.PathLike[str], content: str | bytes) -> None:

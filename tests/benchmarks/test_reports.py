@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from intrinsic_flow.benchmarks import latency, measures, quality, resolution, shadows, sheet, throughput
 from intrinsic_flow.benchmarks.report import table
 from intrinsic_flow.benchmarks.scoring.protocols import protocols_of
 
@@ -28,6 +29,25 @@ def test_the_table_is_that_of_the_rows_and_the_protocol_is_todays(path: Path) ->
     assert text == protocol.text
     written = path.with_suffix(".md").read_text()
     assert table(report["rows"], protocol.scores) in written and text in written
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (quality.main, ["--dataset", "mit", "--data", "none", "--json"]),
+        (quality.main, ["--dataset", "mit", "--data", "none", "--report"]),
+        (measures.main, ["--eval", "none", "--json"]),
+        (resolution.main, ["--dataset", "mit", "--data", "none", "--json"]),
+        (shadows.main, ["--pairs", "none", "--json"]),
+        (sheet.main, ["--photos", "none", "-o"]),
+        (throughput.main, ["--bundle", "none", "--report"]),
+        (latency.main, ["--bundle", "none", "--json"]),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_read(command, option, tmp_path, capsys) -> None:
+    (tmp_path / "file").touch()
+    assert command([*option, str(tmp_path / "file" / "report")]) == 1
+    assert f"{tmp_path}/file: found " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)

@@ -25,3 +25,9 @@ def test_the_best_cell_of_the_grid_is_reported(
     assert len(cells) == len(tune_retinex.CHROMATICITY) * len(tune_retinex.BRIGHTNESS)
     assert lines[-2].startswith("best of 2 views") and float(lines[-2].rsplit(" ", 1)[1]) == min(cells)
     assert lines[-1].startswith("leave-one-out: ")
+
+
+def test_a_step_of_no_view_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        tune_retinex.main(["--dataset", "mit", "--data", "none", "--every", "0"])
+    assert caught.value.code == 2 and "--every: found 0, expected at least 1" in capsys.readouterr().err
