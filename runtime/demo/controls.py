@@ -38,7 +38,7 @@ def _seed() -> gr.Number:
     usual = field.preprocess
 
     def checked(payload: float | None) -> float | int | None:
-        if type(payload) in (int, float) and not 0 <= payload <= 2**32:
+        if isinstance(payload, (int, float)) and not 0 <= payload <= 2**32:
             raise message(f"Seed: found {payload:g}, expected a whole number from 0 to {2**32}")
         return usual(payload)
 

@@ -118,8 +118,7 @@ def decompose_photo(
         return write_view(folder / f"{secrets.token_urlsafe(16)}.jpg", layer, factor)
 
     views = (view(small, gain), view(albedo, 1.0), view(shading, 1 / scale))
-    layers, numbers = (small, albedo, shading), (size, gain, scale, seconds)
-    return Photo(path, name, *layers, *numbers, files, views, format, options, image.notes)
+    return Photo(path, name, small, albedo, shading, size, gain, scale, seconds, files, views, format, options, image.notes)
 
 
 def write_view(path: Path, image: np.ndarray, factor: float = 1.0) -> Path:

@@ -170,8 +170,8 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
                     save_exr = gr.Button("Save EXR", size="sm", elem_id="save-exr", min_width=90)
                 saved = gr.DownloadButton("Edited picture", elem_classes="offstage")
 
-    for control in (tolerance, strength, contrast, kelvin):
-        within(control)
+    for slider_of_edits in (tolerance, strength, contrast, kelvin):
+        within(slider_of_edits)
     light_controls = [strength, contrast, kelvin, tint]
     paint_controls = [color, tolerance, everywhere]
     neutral = [1, 1, DAYLIGHT_KELVIN, "#ffffff"]
