@@ -37,7 +37,7 @@ class Decomposition(Layers):
         name:      None for the source's file name without suffix, or "image" where it has none.
         format:    "png" and "png16": sRGB-encoded, the shading divided by the factor in NAME_shading.json; "exr" and
                    "npy": linear floats. None for the source's own depth: png for 8 bits, png16 for 16, exr for floats
-                   (npy for an NPY file).
+                   (npy for an NPY file); exr too with `half` or `one_file`.
         half:      half floats in EXR; None for the depth of an EXR source, floats for others.
         preview:   also NAME_preview.png, image, albedo and shading in a row.
         overwrite: replaces files that are there.

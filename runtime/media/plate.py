@@ -7,6 +7,7 @@ albedo x shading = plate there, negative and out-of-gamut values included.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,6 +97,12 @@ def chromaticities_of(space: str) -> tuple[float, ...]:
     import OpenImageIO as oiio
 
     config = oiio.ColorConfig()
+    if (problem := config.geterror()) and "OCIO" in os.environ:
+        # OpenImageIO would go on with what it has built in.
+        raise ValueError(
+            f"found $OCIO with {os.environ['OCIO']} ({' '.join(problem.split())[:200]}), expected a "
+            "configuration of OpenColorIO"
+        )
     values = config.get_chromaticities(space) if config.getColorSpaceIndex(config.resolve(space)) >= 0 else None
     if values is None or not config.isColorSpaceLinear(space):
         linear = [name for name in config.getColorSpaceNames() if config.isColorSpaceLinear(name)]

@@ -121,9 +121,10 @@ def save_layers(
     source = result.source
     if format is not None and format not in SUFFIXES:
         raise ValueError(f"format {format!r}, expected one of {', '.join(SUFFIXES)}")
-    format = default_format(source.path, source.bit_depth) if format is None else format
-    if half and format != "exr":
-        raise ValueError(f"half floats in {format}, expected format exr")
+    if format is None:
+        format = "exr" if one_file or half is not None else default_format(source.path, source.bit_depth)
+    if (half or one_file) and format != "exr":
+        raise ValueError(f"{'half floats' if half else 'both layers in one file'} in {format}, expected format exr")
     if name is None:
         name = Path(source.name).stem if source.name else "image"
     if not name or Path(name).name != name or os.sep in name or "/" in name:

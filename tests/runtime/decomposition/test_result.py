@@ -141,6 +141,15 @@ def test_half_layers_multiply_to_the_image(tiny_bundle, scene, tmp_path, shading
         np.testing.assert_array_equal(layers[1].pixels[..., 0], layers[1].pixels[..., 2])
 
 
+def test_what_only_exr_files_can_be_makes_them_exr_and_no_other_format(model, tmp_path):
+    result = model.decompose(np.zeros((40, 50, 3), np.uint8))
+    assert [path.name for path in result.save(tmp_path, one_file=True).values()] == ["image_layers.exr"]
+    assert {path.suffix for path in result.save(tmp_path, "half", half=True).values()} == {".exr"}
+    for wanted in ({"one_file": True}, {"half": True}):
+        with pytest.raises(ValueError, match="in png16, expected format exr"):
+            result.save(tmp_path, "no", format="png16", **wanted)
+
+
 def test_the_sidecars_factor_restores_the_shading(model, tmp_path):
     result = model.decompose(np.random.default_rng(0).integers(0, 65536, (40, 50, 3), np.uint16))
     paths = result.save(tmp_path, preview=True)

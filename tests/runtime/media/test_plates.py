@@ -160,6 +160,16 @@ def test_the_configuration_of_ocio_is_honoured(
     assert chromaticities_of("show") == pytest.approx(PRIMARIES["acescg"], abs=1e-4)
 
 
+def test_a_configuration_of_opencolorio_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "bad.ocio").write_text("no configuration")
+    for name in ("bad.ocio", "none.ocio"):
+        monkeypatch.setenv("OCIO", str(tmp_path / name))
+        with pytest.raises(SystemExit) as caught:
+            main(["x.exr", "--output-colorspace", "Linear Rec.2020"])
+        assert caught.value.code == 2
+        assert f"found $OCIO with {tmp_path / name} (" in capsys.readouterr().err
+
+
 def test_both_layers_go_into_one_file_by_option(tmp_path: Path, tiny_bundle: Path) -> None:
     plate = np.dstack([scene(), np.full((48, 64), 0.25, np.float32)])
     save(tmp_path / "p.exr", plate)
