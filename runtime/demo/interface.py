@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from typing import Any
 
 import gradio as gr
@@ -26,7 +27,8 @@ def build_demo(settings: DemoSettings, worker: Worker, workspace: Workspace) -> 
 
     worker, workspace: to be closed by the caller after the server has ended.
     """
-    workspace.use_for_gradio()
+    # Of Gradio's own uploads and copies, in this process.
+    os.environ["GRADIO_TEMP_DIR"] = os.fspath(workspace.root)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         with gr.Row(elem_id="top"):
             gr.HTML(

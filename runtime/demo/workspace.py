@@ -46,10 +46,6 @@ class Workspace:
         self._pages: dict[str, _Page] = {}
         self._lock = threading.Lock()
 
-    def use_for_gradio(self) -> None:
-        """Makes this the folder of Gradio's own uploads and copies, in this process."""
-        os.environ["GRADIO_TEMP_DIR"] = os.fspath(self.root)
-
     def enter(self, visitor: str, session: str) -> bool:
         """A page opens, or connects once more. False where another visitor has it."""
         with self._lock:

@@ -199,7 +199,8 @@ class Staging:
     def is_done(self, split: str, unit: str) -> bool:
         """Whether the unit is staged, rejected or in a shard, in whichever split: add it only if not."""
         self._validate(split, unit)
-        if unit in self._published or any(self._staged(other, unit) for other in SPLITS):
+        names = [self._root / other / f"{unit}{suffix}" for other in SPLITS for suffix in (".tar", ".rejected")]
+        if unit in self._published or any(name.exists() for name in names):
             return True
         # Published by another process since: its staged file went after the index came.
         self._read_index()
@@ -305,9 +306,6 @@ class Staging:
     def _next_number(self, split: str) -> int:
         matches = filter(None, map(_SHARD.fullmatch, os.listdir(self.folder)))
         return max((int(match[2]) for match in matches if match[1] == split), default=-1) + 1
-
-    def _staged(self, split: str, unit: str) -> bool:
-        return any((self._root / split / f"{unit}{suffix}").exists() for suffix in (".tar", ".rejected"))
 
     def _staged_tars(self, split: str) -> list[Path]:
         """In an order that mixes what was made one after the other, the same each time."""

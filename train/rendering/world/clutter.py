@@ -193,14 +193,10 @@ def shoes(b: SceneBuilder) -> Prop:
         prop.add(toe, upper, place @ translation(0, -length * 0.17, 0.015))
         heel = superquadric((0.08, length * 0.46, shaft), 0.5, 0.7, 10)
         prop.add(heel, upper, place @ translation(0, length * 0.24, 0.02))
-        collar = tube(_ring(0.03, length * 0.16), 0.009, 7)
+        t = np.linspace(0, 2 * np.pi, 19)
+        collar = tube(np.stack([0.03 * np.cos(t), length * 0.16 * np.sin(t), 0 * t], 1), 0.009, 7)
         prop.add(collar, upper, place @ translation(0, length * 0.24, 0.012 + shaft))
     return prop
-
-
-def _ring(rx: float, ry: float) -> np.ndarray:
-    t = np.linspace(0, 2 * np.pi, 19)
-    return np.stack([rx * np.cos(t), ry * np.sin(t), 0 * t], 1)
 
 
 def bag(b: SceneBuilder) -> Prop:

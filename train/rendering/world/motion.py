@@ -68,7 +68,11 @@ def make_clip(scene: Scene, cameras: list[Camera], rng: np.random.Generator, fra
         return _switched(scene, cameras[0], rng, frames)
     if kind == "cut":
         at = int(rng.integers(frames // 4, frames - frames // 4))
-        shots = [_shot(scene, camera, rng, count) for camera, count in zip(cameras, (at, frames - at))]
+        # As often on a tripod as moving.
+        shots = [
+            [camera] * count if rng.random() < 0.5 else camera_path(scene, camera, rng, count)
+            for camera, count in zip(cameras, (at, frames - at))
+        ]
         return Clip(kind, [Frame(camera, scene, on) for shot in shots for camera in shot], cuts=(at,))
     if kind == "moving_things":
         return Clip(
@@ -94,11 +98,6 @@ def make_clip(scene: Scene, cameras: list[Camera], rng: np.random.Generator, fra
     if kind in ("flicker", "fade"):
         return Clip(kind, [Frame(cameras[0], scene, gains) for gains in _gains(kind, len(on), rng, frames)])
     raise ValueError(f"clip: found kind {kind!r}, expected one of {', '.join(CLIP_KINDS)}")
-
-
-def _shot(scene: Scene, camera: Camera, rng: np.random.Generator, frames: int) -> list[Camera]:
-    """One shot of a cut: as often on a tripod as moving."""
-    return [camera] * frames if rng.random() < 0.5 else camera_path(scene, camera, rng, frames)
 
 
 def _ease(frames: int, rng: np.random.Generator) -> np.ndarray:
