@@ -76,7 +76,9 @@ def parse_json(data: bytes | str, schema: Schema) -> Any:
     except RecursionError:
         raise Mismatch("JSON of more levels than can be read", "a few levels") from None
     except ValueError as error:
-        raise Mismatch(f"no JSON ({error})", "JSON") from error
+        # Of a number of thousands of digits Python speaks of its own settings.
+        said = error if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) else "a number of too many digits"
+        raise Mismatch(f"no JSON ({said})", "JSON") from error
     _check_plain(content)
     schema(content, "")
     return content

@@ -104,10 +104,10 @@ class SequenceReader(ReadOnce):
         """As `VideoSource.read`, where start and end are frame numbers, both included; by default all.
         Raises InputError where no frame lies between them."""
         before = self.frames_before(start)
-        first, last = self._files[0][0], self._files[-1][0]
+        first = self._files[0][0]
         chosen = [(number, file) for number, file in self._files if start <= number and (end is None or number <= end)]
         if not chosen:
-            raise no_frame(self.path, f"frames {first} to {last}", start, end)
+            raise no_frame(self.path, f"frames {ranges([number for number, _ in self._files])}", start, end)
         if skip < 0:
             chosen = self._files[max(before + skip, 0) : before] + chosen
         for index, (number, file) in enumerate(chosen, -min(-min(skip, 0), before)):

@@ -229,6 +229,15 @@ def test_frames_are_taken_from_start_to_end(decompose, tmp_path, clip, frames):
     ]
 
 
+def test_a_range_whose_frames_are_missing_says_which_there_are(decompose, tmp_path, frames):
+    folder = write_sequence(tmp_path / "shot", frames[:8])
+    for number in (1005, 1006):
+        (folder / f"shot.{number}.exr").unlink()
+    code, lines = decompose(folder, "--frames", "--start", 1005, "--end", 1006)
+    said = "found frames 1001 to 1004, 1007 to 1008, expected a frame from 1005 to 1006"
+    assert code == 1 and f"failed: {folder}: {said}" in lines
+
+
 @pytest.mark.parametrize("stored", [(), ("--sequence", "exr")], ids=["video", "exr"])
 @pytest.mark.parametrize(
     "given, message",
