@@ -57,6 +57,7 @@ from intrinsic_flow.decomposition.bundle import Bundle
 from intrinsic_flow.decomposition.decomposer import DEFAULT_RESOLUTION, Context, Decomposer, Decomposition
 from intrinsic_flow.decomposition.temporal.filter import LOOK_BACK, TemporalFilter
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.media.atomic_file import check_writable
 from intrinsic_flow.media.video import VideoReader
 from intrinsic_flow.train.data.shards import ShardError
 
@@ -362,6 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("argument --chunk: expected a VIDEO")
     if args.speed and not args.videos and not args.made:
         parser.error("argument --speed: expected a VIDEO or --made")
+    check_writable(args.json, args.report and args.report / "video.json")
     rows = _measure(args)
     print(table(rows))
     report: Report = {"environment": environment(("numpy", "onnxruntime", "av")), "rows": rows}

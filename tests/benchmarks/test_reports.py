@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from intrinsic_flow.benchmarks import latency, measures, quality, resolution, shadows, sheet, throughput
+from intrinsic_flow.benchmarks import latency, measures, quality, resolution, shadows, sheet, throughput, video
 from intrinsic_flow.benchmarks.report import table
 from intrinsic_flow.benchmarks.scoring.protocols import protocols_of
 
@@ -42,6 +42,7 @@ def test_the_table_is_that_of_the_rows_and_the_protocol_is_todays(path: Path) ->
         (sheet.main, ["--photos", "none", "-o"]),
         (throughput.main, ["--bundle", "none", "--report"]),
         (latency.main, ["--bundle", "none", "--json"]),
+        (video.main, ["none.mp4", "--bundle", "none", "--report"]),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_read(command, option, tmp_path, capsys) -> None:
