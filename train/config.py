@@ -215,6 +215,12 @@ class FlowConfig(TrainingConfig):
         0.0, "weight of the same four losses on the albedo that the guided filter leaves, which users get"
     )
     perceptual_weight: float = option(0.5, "weight of the perceptual distance on the decoded albedo")
+    adversarial_weight: float = option(
+        0.0,
+        "weight of a discriminator that sees the image and the albedo that the guided filter leaves, relative to the other "
+        "losses' gradient; makes a decoder that sees the image commit",
+    )
+    adversarial_start: float = option(0.1, "progress (0 to 1) at which the adversarial loss begins")
 
     def check(self) -> None:
         """ConfigError on the first value out of range."""
@@ -225,6 +231,11 @@ class FlowConfig(TrainingConfig):
         if self.decoder_only and self.agreement_weight:
             raise ConfigError(
                 "--agreement-weight: found --decoder-only, whose network stays as it is; expected one of them"
+            )
+        if self.adversarial_weight and not (self.decoder_image and self.product_weight and self.decoded_share):
+            raise ConfigError(
+                "--adversarial-weight: found no product of a decoder that is trained, expected --decoder-image, "
+                "--product-weight and --decoded-share"
             )
         for name in ("paint", "print_share", "cast_shadows", "sharpen", "soft_light"):
             if not 0 <= getattr(self, name) <= 1:

@@ -1,8 +1,10 @@
-"""PatchGAN discriminator (Isola et al. 2017) and its hinge losses, for the VAE's adversarial term."""
+"""PatchGAN discriminator (Isola et al. 2017), its hinge losses and its training beside a decoder, of which it tells what is
+true from what is decoded: of the VAE alone, of the flow's product beside the image it was made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +12,19 @@ from torch import Tensor, nn
 
 from intrinsic_flow.train.networks.blocks import group_norm
 
+if TYPE_CHECKING:
+    from intrinsic_flow.train.config import TrainingConfig
+    from intrinsic_flow.train.loop import TrainingLoop
+    from intrinsic_flow.train.session import Session
+
 
 class PatchDiscriminator(nn.Module):
-    """Encoded albedo (B, 3, H, W) -> one logit a patch (B, 1, H/8, W/8)."""
+    """Encoded albedo (B, 3, H, W), or it and what it is conditioned on (B, channels, H, W), in [0, 1] -> one logit a patch
+    (B, 1, H/8, W/8)."""
 
-    def __init__(self, width: int = 32):
+    def __init__(self, width: int = 32, channels: int = 3):
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for scale in (1, 2):
             layers += [
                 nn.Conv2d(width * scale, width * scale * 2, 4, 2, 1),
@@ -44,3 +52,41 @@ def adaptive_weight(
     (a,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
     (b,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
     return (average(a).norm() / (average(b).norm() + 1e-6)).clamp(0, 1e4).detach()
+
+
+class Adversary:
+    """A discriminator in training beside a decoder: `loss` for the decoder's step, then `learn` for its own.
+
+    parts: what a checkpoint holds of it.
+    """
+
+    def __init__(self, session: Session, config: TrainingConfig, discriminator: PatchDiscriminator) -> None:
+        from intrinsic_flow.train.session import optimizer_for
+
+        self.session, self.discriminator = session, session.place(discriminator)
+        self.optimizer = optimizer_for(self.discriminator, config)
+        self.parts = {"discriminator": self.discriminator, "discriminator_optimizer": self.optimizer}
+        self._judge: nn.Module | None = None
+
+    def loss(self, decoded: Tensor, count: int) -> Tensor:
+        """This process's part of the decoder's loss, (), of rows that are decoded of the batch's first `count`."""
+        # The decoder's step passes through the discriminator without gradients for its weights.
+        self.discriminator.requires_grad_(False)
+        with self.session.autocast():
+            loss = self.session.processes.share(-self.discriminator(decoded).float().mean((1, 2, 3)), count)
+        self.discriminator.requires_grad_(True)
+        return loss
+
+    def learn(self, true: Tensor, decoded: Tensor, count: int, loop: TrainingLoop) -> dict[str, Tensor]:
+        """A step of the discriminator; returns its loss over the whole batch."""
+        processes = self.session.processes
+        if self._judge is None:  # after a checkpoint has been read
+            self._judge = processes.wrap(self.discriminator)
+        with self.session.autocast():
+            real, fake = self._judge(torch.cat([true, decoded.detach()])).chunk(2)
+            judged = processes.share(discriminator_loss(real, fake), count)
+        self.optimizer.zero_grad(set_to_none=True)
+        judged.backward()
+        means = loop.mean({"discriminator": judged})
+        self.optimizer.step()
+        return means

@@ -6,7 +6,7 @@
 
 With x0 ~ N(0, I), x1 the normalised albedo latent and z_t = (1-t) x0 + t x1, the UNet learns v = x1 - x0 (Lipman et al.
 2023); the decoded one-step estimate z_t + (1-t) v is compared with the albedo, by L1, by gradients and by a perceptual
-distance, and so may be what the guided filter makes of it.
+distance, and so may be what the guided filter makes of it, which a discriminator may judge beside the image too.
 The run folder gets config.yaml, metrics.jsonl, losses.png, grids/ (input | albedo | truth | shading | truth) and
 checkpoint.pt. Ctrl-C and SIGTERM save the step under way: `python -m train.flow --resume runs/flow` goes on exactly.
 """
@@ -17,6 +17,7 @@ import dataclasses
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ from intrinsic_flow.train.config import ConfigError, FlowConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
 from intrinsic_flow.train.data.draws import PairedDraws, paired
 from intrinsic_flow.train.data.prints import load_prints
+from intrinsic_flow.train.discriminator import Adversary, PatchDiscriminator, adaptive_weight
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.image_losses import ImageLosses, Product
 from intrinsic_flow.train.loop import TrainingLoop
@@ -47,6 +49,8 @@ from intrinsic_flow.train.session import Session, open_perceptual, open_session,
 from intrinsic_flow.train.time_sampling import sample_times
 
 log = logging.getLogger(__name__)
+
+_DISCRIMINATOR_WIDTH = 48
 
 
 @torch.no_grad()
@@ -114,11 +118,16 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         model.unet.eval().requires_grad_(False)
     ema = EMA(model, config.ema_decay)
     optimizer = optimizer_for(model, config)
+    saved: dict[str, Any] = {"model": model, "ema": ema, "optimizer": optimizer}
+    adversary = None
+    if config.adversarial_weight:
+        adversary = Adversary(session, config, PatchDiscriminator(_DISCRIMINATOR_WIDTH, channels=6))
+        saved |= adversary.parts
     loop = TrainingLoop(
         "flow",
         session,
         folder,
-        {"model": model, "ema": ema, "optimizer": optimizer},
+        saved,
         lambda run, step: validate(session, ema.model, run, step),
         resume=resume,
         began=began,
@@ -175,7 +184,8 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                 for name, term in image_losses(prediction, target, mask).items():
                     losses[name] = processes.share(term, decoded)
                 if config.product_weight:
-                    terms = image_losses(product(prediction, image), target, mask)
+                    answer = product(prediction, image)
+                    terms = image_losses(answer, target, mask)
                     parts = torch.stack([weights[name] * term for name, term in terms.items()])
                     losses["product"] = processes.share(parts.sum(0), decoded)
                 if perceptual is not None:
@@ -183,8 +193,19 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                     mine = processes.leading(seen)
                     distance = perceptual(prediction[:mine].clamp(0, 1), target[:mine])
                     losses["perceptual"] = processes.share(distance, seen)
-        losses["total"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        loop.record(loop.update(model, optimizer, losses), count)
+                if adversary is not None:
+                    seen = encode_albedo(image) * mask
+                    true, ours = torch.cat([target * mask, seen], 1), torch.cat([answer * mask, seen], 1)
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        if adversary is not None and decoded and step.progress >= config.adversarial_start:
+            losses["adversarial"] = adversary.loss(ours, decoded)
+            weight = adaptive_weight(total, losses["adversarial"], model.vae.decoder.head.weight, processes.average)
+            total = total + config.adversarial_weight * weight * losses["adversarial"]
+        losses["total"] = total
+        means = loop.update(model, optimizer, losses)
+        if adversary is not None and decoded:
+            means |= adversary.learn(true, ours, decoded, loop)
+        loop.record(means, count)
 
     return loop.finish()
 

@@ -19,7 +19,7 @@ from intrinsic_flow.train.checkpoint import load_initial_weights
 from intrinsic_flow.train.command import exit_with_one_line, run_stage
 from intrinsic_flow.train.config import VaeConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
-from intrinsic_flow.train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
+from intrinsic_flow.train.discriminator import Adversary, PatchDiscriminator, adaptive_weight
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.loop import TrainingLoop
 from intrinsic_flow.train.metrics import lmse, psnr_srgb
@@ -77,17 +77,10 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
         vae.latent_mean.zero_()
         vae.latent_std.fill_(1)
     vae = session.place(vae)
-    discriminator = session.place(PatchDiscriminator())
     ema = EMA(vae, config.ema_decay)
     optimizer = optimizer_for(vae, config)
-    discriminator_optimizer = optimizer_for(discriminator, config)
-    parts = {
-        "model": vae,
-        "ema": ema,
-        "optimizer": optimizer,
-        "discriminator": discriminator,
-        "discriminator_optimizer": discriminator_optimizer,
-    }
+    adversary = Adversary(session, config, PatchDiscriminator())
+    parts = {"model": vae, "ema": ema, "optimizer": optimizer, **adversary.parts}
     loop = TrainingLoop(
         "vae",
         session,
@@ -98,7 +91,6 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
         began=began,
     )
     autoencoder = processes.wrap(session.prepare(vae))
-    judge = processes.wrap(discriminator)
 
     for step in loop:
         plan = session.plan(step.index)
@@ -121,10 +113,7 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
                 losses["perceptual"] = processes.share(distance, seen)
                 total = total + config.perceptual_weight * values * losses["perceptual"]
             if adversarial_on:
-                # The generator's step passes through the discriminator without gradients for its weights.
-                discriminator.requires_grad_(False)
-                losses["adversarial"] = processes.share(-discriminator(reconstruction).float().mean((1, 2, 3)), count)
-                discriminator.requires_grad_(True)
+                losses["adversarial"] = adversary.loss(reconstruction, count)
         if adversarial_on:
             weight = adaptive_weight(total, losses["adversarial"], vae.decoder.head.weight, processes.average)
             total = total + config.adversarial_weight * weight * losses["adversarial"]
@@ -133,13 +122,7 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
         means = loop.update(vae, optimizer, losses)
         means["psnr_encoded"] = -10 * torch.log10(means["squared"] / values)
         if adversarial_on:
-            with session.autocast():
-                real, fake = judge(torch.cat([target, reconstruction.detach()])).chunk(2)
-                judged = processes.share(discriminator_loss(real, fake), count)
-            discriminator_optimizer.zero_grad(set_to_none=True)
-            judged.backward()
-            means |= loop.mean({"discriminator": judged})
-            discriminator_optimizer.step()
+            means |= adversary.learn(target, reconstruction, count, loop)
         loop.record(means, count)
 
     measure_latent_statistics(session, ema.model)

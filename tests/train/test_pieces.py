@@ -1,4 +1,4 @@
-"""Schedules, time sampling, averaging, metrics, discriminator, configuration."""
+"""Schedules, time sampling, averaging, metrics, configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from intrinsic_flow.train.config import (
     resolve_config,
 )
 from intrinsic_flow.train.data.draws import Draws
-from intrinsic_flow.train.discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.loop import require_finite
 from intrinsic_flow.train.metrics import lmse, psnr_srgb
@@ -135,18 +134,6 @@ def test_psnr_of_a_known_error():
     mask[..., :2] = 0
     prediction[..., 2:] = 1
     assert psnr_srgb(prediction, target, mask).item() > 90
-
-
-def test_hinge_loss_of_the_discriminator():
-    real, fake = (torch.tensor(x).reshape(1, 1, 1, 2).expand(3, -1, -1, -1) for x in ([2.0, 0.5], [-2.0, 0.0]))
-    torch.testing.assert_close(discriminator_loss(real, fake), torch.full((3,), 0.5 * (0.25 + 0.5)))
-    assert PatchDiscriminator(8)(torch.rand(1, 3, 64, 64)).shape == (1, 1, 8, 8)
-
-
-def test_adaptive_weight_balances_gradients():
-    weight = torch.ones(3, requires_grad=True)
-    ratio = adaptive_weight((4 * weight).sum(), (2 * weight).sum(), weight, lambda gradient: gradient)
-    assert ratio.item() == pytest.approx(2, rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_named():
