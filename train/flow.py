@@ -194,8 +194,8 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
                     distance = perceptual(prediction[:mine].clamp(0, 1), target[:mine])
                     losses["perceptual"] = processes.share(distance, seen)
                 if adversary is not None:
-                    seen = encode_albedo(image) * mask
-                    true, ours = torch.cat([target * mask, seen], 1), torch.cat([answer * mask, seen], 1)
+                    condition = encode_albedo(image) * mask
+                    true, ours = torch.cat([target * mask, condition], 1), torch.cat([answer * mask, condition], 1)
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         if adversary is not None and decoded and step.progress >= config.adversarial_start:
             losses["adversarial"] = adversary.loss(ours, decoded)
