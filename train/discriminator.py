@@ -4,18 +4,15 @@ true from what is decoded: of the VAE alone, of the flow's product beside the im
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from intrinsic_flow.train.config import FlowConfig, VaeConfig
+from intrinsic_flow.train.loop import TrainingLoop
 from intrinsic_flow.train.networks.blocks import group_norm
-
-if TYPE_CHECKING:
-    from intrinsic_flow.train.config import TrainingConfig
-    from intrinsic_flow.train.loop import TrainingLoop
-    from intrinsic_flow.train.session import Session
+from intrinsic_flow.train.session import Session, optimizer_for
 
 
 class PatchDiscriminator(nn.Module):
@@ -55,15 +52,14 @@ def adaptive_weight(
 
 
 class Adversary:
-    """A discriminator in training beside a decoder: `loss` for the decoder's step, then `learn` for its own.
+    """A discriminator in training beside a decoder: `loss`, `weighted`, for the decoder's step, then `learn` for its own.
 
     parts: what a checkpoint holds of it.
     """
 
-    def __init__(self, session: Session, config: TrainingConfig, discriminator: PatchDiscriminator) -> None:
-        from intrinsic_flow.train.session import optimizer_for
-
+    def __init__(self, session: Session, config: VaeConfig | FlowConfig, discriminator: PatchDiscriminator) -> None:
         self.session, self.discriminator = session, session.place(discriminator)
+        self._weight = config.adversarial_weight
         self.optimizer = optimizer_for(self.discriminator, config)
         self.parts = {"discriminator": self.discriminator, "discriminator_optimizer": self.optimizer}
         self._judge: nn.Module | None = None
@@ -76,6 +72,12 @@ class Adversary:
             loss = self.session.processes.share(-self.discriminator(decoded).float().mean((1, 2, 3)), count)
         self.discriminator.requires_grad_(True)
         return loss
+
+    def weighted(self, loss: Tensor, others: Tensor, last_layer: Tensor) -> Tensor:
+        """The decoder's loss under the configuration's weight, relative to the gradient of the sum of its other losses at
+        the decoder's last weight."""
+        weight = adaptive_weight(others, loss, last_layer, self.session.processes.average)
+        return self._weight * weight * loss
 
     def learn(self, true: Tensor, decoded: Tensor, count: int, loop: TrainingLoop) -> dict[str, Tensor]:
         """A step of the discriminator; returns its loss over the whole batch."""

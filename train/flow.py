@@ -29,7 +29,7 @@ from intrinsic_flow.train.config import ConfigError, FlowConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
 from intrinsic_flow.train.data.draws import PairedDraws, paired
 from intrinsic_flow.train.data.prints import load_prints
-from intrinsic_flow.train.discriminator import Adversary, PatchDiscriminator, adaptive_weight
+from intrinsic_flow.train.discriminator import Adversary, PatchDiscriminator
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.image_losses import ImageLosses, Product
 from intrinsic_flow.train.loop import TrainingLoop
@@ -199,8 +199,7 @@ def train(config: FlowConfig, folder: Path, resume: bool = False, init: str | No
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         if adversary is not None and decoded and step.progress >= config.adversarial_start:
             losses["adversarial"] = adversary.loss(ours, decoded)
-            weight = adaptive_weight(total, losses["adversarial"], model.vae.decoder.head.weight, processes.average)
-            total = total + config.adversarial_weight * weight * losses["adversarial"]
+            total = total + adversary.weighted(losses["adversarial"], total, model.vae.decoder.head.weight)
         losses["total"] = total
         means = loop.update(model, optimizer, losses)
         if adversary is not None and decoded:

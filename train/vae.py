@@ -19,7 +19,7 @@ from intrinsic_flow.train.checkpoint import load_initial_weights
 from intrinsic_flow.train.command import exit_with_one_line, run_stage
 from intrinsic_flow.train.config import VaeConfig
 from intrinsic_flow.train.data.augment import AugmentConfig, plain_batch, random_batch
-from intrinsic_flow.train.discriminator import Adversary, PatchDiscriminator, adaptive_weight
+from intrinsic_flow.train.discriminator import Adversary, PatchDiscriminator
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.loop import TrainingLoop
 from intrinsic_flow.train.metrics import lmse, psnr_srgb
@@ -115,8 +115,7 @@ def train(config: VaeConfig, folder: Path, resume: bool = False, init: str | Non
             if adversarial_on:
                 losses["adversarial"] = adversary.loss(reconstruction, count)
         if adversarial_on:
-            weight = adaptive_weight(total, losses["adversarial"], vae.decoder.head.weight, processes.average)
-            total = total + config.adversarial_weight * weight * losses["adversarial"]
+            total = total + adversary.weighted(losses["adversarial"], total, vae.decoder.head.weight)
         # The sums grow with the image; per value, the clipping norm means the same at every size.
         losses["total"] = total / values
         means = loop.update(vae, optimizer, losses)

@@ -10,6 +10,7 @@ from intrinsic_flow.cli.arguments import Settings
 from intrinsic_flow.media.formats import ImageFormat
 from intrinsic_flow.media.plate import INPUT
 from intrinsic_flow.media.video_formats import CODECS
+from intrinsic_flow.output.layer_files import LEVELS
 
 _OF_VIDEOS = ("codec", "crf", "sequence", "rate", "audio", "hdr", "deinterlace", "start", "end")
 _OF_EXR = ("half", "float", "one_exr")
@@ -27,7 +28,7 @@ def for_pictures_alone(settings: Settings, kinds: Collection[str]) -> list[str]:
 def for_picture(settings: Settings, format: ImageFormat, *, is_exr: bool) -> list[str]:
     """Notes on what does nothing for a picture that is written as `format`."""
     notes = []
-    if settings.output_colorspace != INPUT and format in ("png", "png16"):
+    if settings.output_colorspace != INPUT and format in LEVELS:
         notes.append(f"--output-colorspace is for exr and npy; {format} is written in sRGB")
     if settings.exr_layer is not None and not is_exr:
         notes.append("--exr-layer is for exr inputs")

@@ -28,8 +28,9 @@ def read_input(image: ImageInput) -> tuple[np.ndarray, Source]:
     type or a PIL image of another mode.
     """
     pixels, source = _read(image)
+    floating = pixels.dtype.kind == "f"
     pixels = _linear(pixels)
-    if not (pixels.min() > -np.inf and pixels.max() < np.inf):  # false for NaN too
+    if floating and not (pixels.min() > -np.inf and pixels.max() < np.inf):  # false for NaN too
         from intrinsic_flow.media.samples import repaired
 
         notes = list(source.notes)
