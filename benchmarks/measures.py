@@ -105,14 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_writable(args.json)
     if args.eval is not None and not args.eval.is_dir():
         raise InputError(args.eval, "no folder", "a folder with folders of pictures")
-    options = MethodOptions.of(args, "")
-    results = measure(options, args.eval, args.shards, args.limit, args.workers)
+    with MethodOptions.of(args, "").as_it_stands() as options:
+        results = measure(options, args.eval, args.shards, args.limit, args.workers)
+        settings = options.settings()
     if not results:
         raise InputError(args.eval, "no folder of a data set", ", ".join(measured.title for measured in MEASURED[2:]))
     print(tables(results))
     if args.json:
         rows = [row for found in results.values() for row in found]
-        write_json(args.json, {"environment": environment(), "settings": options.settings(), "rows": rows})
+        write_json(args.json, {"environment": environment(), "settings": settings, "rows": rows})
     return 0
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -60,6 +63,20 @@ class MethodOptions:
             run=run,
             **more,
         )
+
+    @contextmanager
+    def as_it_stands(self) -> Iterator[Self]:
+        """The same with a copy of a run's checkpoint, for as long as the context: training that goes on beside it replaces
+        the run's, and models are loaded more than once, for each set of pictures and in each process.
+        """
+        if self.run is None:
+            yield self
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / self.run.resolve().name
+            copy.mkdir()
+            shutil.copy2(self.run / CHECKPOINT, copy)
+            yield replace(self, run=copy)
 
     @property
     def thresholds(self) -> dict[str, Thresholds]:
