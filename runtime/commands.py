@@ -39,6 +39,7 @@ COMMANDS = {
     "inspect-shards": ("train.inspect_shards", "counts, realism and checksums of training data"),
     "train-vae": ("train.vae", "first stage of training"),
     "train-flow": ("train.flow", "second stage of training"),
+    "mean": ("train.mean", "the mean of two runs' weights"),
     "count-networks": ("train.networks.count", "parameters and multiply-accumulates of the networks"),
     "build-onnx": ("export.build_onnx", "a training run as a model bundle"),
     "build-trt": ("export.build_trt", "a model bundle's TensorRT engines"),
