@@ -277,6 +277,10 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def view(request: gr.Request, photo: Photo, surfaces: Kept, light: Light) -> Path:
         return photo.write_view(surfaces, light, workspace.view(request.session_hash, ".jpg"))
 
+    def painted(photo: Photo, surfaces: Kept) -> str:
+        share = float(weights(photo.albedo, select(photo.albedo, surfaces[-1])).mean())
+        return _note(f"Painted {share:.0%} of the picture. Change colour or tolerance, or click another surface.")
+
     @as_messages
     def on_edit(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> Any:
         if photo is None:
@@ -292,9 +296,14 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
             raise message("Click into the picture.")
         active = ((event.index[0] + 0.5) / width, (event.index[1] + 0.5) / height)
         surfaces = edits(kept, active, values[:3])
-        share = float(weights(photo.albedo, select(photo.albedo, surfaces[-1])).mean())
-        text = f"Painted {share:.0%} of the picture. Change colour or tolerance, or click another surface."
-        return [view(request, photo, surfaces, light(values[3:])), active, _note(text)]
+        return [view(request, photo, surfaces, light(values[3:])), active, painted(photo, surfaces)]
+
+    @as_messages
+    def on_reach(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> list[Any]:
+        if photo is None or active is None:
+            return [gr.skip()] * 2
+        surfaces = edits(kept, active, values[:3])
+        return [view(request, photo, surfaces, light(values[3:])), painted(photo, surfaces)]
 
     @as_messages
     def on_keep(kept: Kept, active: Active, *paint: Any) -> list[Any]:
@@ -325,7 +334,9 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     controls_of_edits = [*paint_controls, *light_controls]
     state = [photo, kept, active, *controls_of_edits]
     # A colour that the picker's own field or a reset sets is no user's input to Gradio, but a change.
-    for control in (tolerance, everywhere, strength, contrast, kelvin):
+    for reach in (tolerance, everywhere):
+        reach.input(on_reach, state, [edited, note], **live)
+    for control in (strength, contrast, kelvin):
         control.input(on_edit, state, edited, **live)
     for picker in (color, tint):
         picker.change(on_edit, state, edited, **live)
