@@ -1,8 +1,8 @@
 """Rendered clips with ground truth: shards whose views are the frames of a video.
 
 A frame is a view (`train/data/shards.py`) whose JSON has `clip` (name), `frame` (from 0), `frames` (of the clip), `fps`,
-and where they apply `cut: true` (the first frame of another shot) and `light_change: true` (its light is not the last
-frame's).
+maybe `clip_kind` (what happens) and, where they apply, `cut: true` (the first frame of another shot) and `light_change:
+true` (its light is not the last frame's).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from intrinsic_flow.train.data.shards import CodedView, ShardError, View, coded_
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip. frames are decoded one by one, since decoded ones are large. cuts, light_changes: frame numbers."""
+    """One clip. name: with what happens in it, where its views say so. frames are decoded one by one, since decoded ones
+    are large. cuts, light_changes: frame numbers."""
 
     name: str
     fps: float
@@ -61,4 +62,7 @@ def _clip(name: str, frames: dict[int, CodedView]) -> Clip:
     def marked(field: str) -> frozenset[int]:
         return frozenset(number for number, frame in enumerate(ordered) if frame.meta.get(field))
 
-    return Clip(name, float(ordered[0].meta.get("fps", 25)), ordered, marked("cut"), marked("light_change"))
+    meta = ordered[0].meta
+    if "clip_kind" in meta:
+        name = f"{name} {meta['clip_kind']}, {meta['kind']}".replace("_", " ")
+    return Clip(name, float(meta.get("fps", 25)), ordered, marked("cut"), marked("light_change"))

@@ -15,6 +15,7 @@ import pytest
 from intrinsic_flow.backends.cuda_backend import CudaBackend
 from intrinsic_flow.backends.gpu import find_gpu
 from intrinsic_flow.benchmarks import video
+from intrinsic_flow.benchmarks.videos import clips
 from intrinsic_flow.benchmarks.videos import speed as video_speed
 from intrinsic_flow.benchmarks.videos.clips import read_clips
 from intrinsic_flow.benchmarks.videos.report import table
@@ -178,6 +179,8 @@ def test_a_clip_is_read_with_its_marks(clip_shard):
     (clip,) = read_clips([clip_shard.parent])
     assert (clip.name, clip.fps, len(clip.frames)) == ("c1", 4.0, FRAMES)
     assert (clip.cuts, clip.switches) == ({CUT}, (SWITCH,))
+    told = {k: replace(frame, meta=frame.meta | {"clip_kind": "moving_things"}) for k, frame in enumerate(clip.frames)}
+    assert clips._clip("c1", told).name == f"c1 moving things, {clip.frames[0].meta['kind']}"
     light = [float(view.total_shading.mean()) for view in clip]
     assert light[SWITCH] == pytest.approx(2 * light[SWITCH - 1], rel=1e-4)
 
