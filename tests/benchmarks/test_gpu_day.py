@@ -21,6 +21,7 @@ from intrinsic_flow.benchmarks.gpu_day import Outcome, Part, parts, run_day
 from intrinsic_flow.benchmarks.timing import machine_limit
 from intrinsic_flow.decomposition.bundle import Bundle, resolve_bundle
 from intrinsic_flow.errors import InputError
+from intrinsic_flow.export import candidates
 
 
 @pytest.fixture
@@ -117,8 +118,10 @@ def test_training_starts_from_a_network_of_the_bundles_parts(tiny):
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU")
 def test_a_whole_rehearsal_runs_what_a_cpu_can_and_says_why_the_rest_did_not(
-    in_this_process, exported_bundle, tmp_path, capsys
+    in_this_process, exported_bundle, tmp_path, capsys, monkeypatch
 ):
+    # Where the CPU has BF16: whether that is near enough depends on the weights, and these are random.
+    monkeypatch.setattr(candidates, "BF16_MIN_PSNR", 30.0)
     command = ["-o", str(tmp_path), "--bundle", str(exported_bundle), "--tiny", "--minutes", "20"]
     assert gpu_day.main(command) == 0
     state = json.loads((tmp_path / "gpu_day.json").read_text())

@@ -238,7 +238,7 @@ def test_a_sequence_of_plates_keeps_each_frames_window_and_alpha(tmp_path: Path,
 def test_python_saves_as_the_command_does(tmp_path: Path, tiny_bundle: Path) -> None:
     plate = scene().astype(np.float16)
     save(tmp_path / "p.exr", plate, chromaticities=PRIMARIES["acescg"])
-    with Decomposer.load(tiny_bundle) as model:
+    with Decomposer.load(tiny_bundle, "cpu") as model:
         model.decompose(tmp_path / "p.exr").save(tmp_path / "python")
         model.decompose(tmp_path / "p.exr").save(tmp_path / "one", one_file=True, half=False, colorspace="rec709")
     assert decompose(tiny_bundle, tmp_path / "p.exr", "-o", tmp_path / "command") == 0
