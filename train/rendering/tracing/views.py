@@ -40,6 +40,8 @@ _LEAST_VALID, _LEAST_VALID_ISOLATED = 0.35, 0.2
 _DARK_LIGHT, _MOST_DARK = 0.02, 0.55
 _BLACK_LIGHT, _MOST_BLACK = 0.004, 0.3
 _LEAST_CONTRAST = 0.12
+# The most that lamps are lifted beside daylight.
+_MOST_LIFT = 300.0
 
 
 class RejectedView(Exception):
@@ -230,7 +232,8 @@ def render_view(assembled: AssembledScene, camera: Camera, quality: Quality, see
 
 def lamp_gains(view: View, rng: np.random.Generator) -> np.ndarray:
     """(K,) gains that make daylight and lamps both visible: lamps get a log-normal share of the daylight. Sun and sky keep
-    their proportion. All ones where there is only one kind.
+    their proportion. All ones where there is only one kind. Lamps that hardly light what is seen stay weak: lifted further,
+    they would show the noise of a few paths that found them.
     """
     daylight = np.array([group in ("sun", "sky") for group in view.meta["groups"]])
     brightness = np.array([(view.albedo * shading).mean() for shading in view.shading], np.float64)
@@ -238,7 +241,7 @@ def lamp_gains(view: View, rng: np.random.Generator) -> np.ndarray:
     share = float(np.exp(rng.normal(-0.3, 0.8)))
     if not (day > 0 and lamps > 0):
         return np.ones(len(daylight))
-    return np.where(daylight, 1.0, share * day / lamps)
+    return np.where(daylight, 1.0, min(share * day / lamps, _MOST_LIFT))
 
 
 def vignetted(view: View, strength: float) -> View:

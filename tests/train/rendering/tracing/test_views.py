@@ -120,7 +120,7 @@ def test_gains_scale_groups_alone(view):
 def test_lamps_are_lifted_to_the_daylight(view):
     from intrinsic_flow.train.rendering.tracing.views import lamp_gains, with_gains
 
-    dim = with_gains(view, np.array([1.0, 1.0, 1e-4]))
+    dim = with_gains(view, np.array([1.0, 1.0, 0.1]))
     shares = []
     for seed in range(50):
         gains = lamp_gains(dim, np.random.default_rng(seed))
@@ -129,6 +129,8 @@ def test_lamps_are_lifted_to_the_daylight(view):
         light = [(lit.albedo * shading).mean() for shading in lit.shading]
         shares.append(light[2] / (light[0] + light[1]))
     assert 0.5 < np.median(shares) < 1.1
+    dark = with_gains(view, np.array([1.0, 1.0, 1e-7]))
+    assert lamp_gains(dark, np.random.default_rng(0)).tolist() == [1, 1, 300]
     only_day = View(view.albedo, view.shading[:2], view.residual[:2], view.mask, {**view.meta, "groups": ["sun", "sky"]})
     np.testing.assert_array_equal(lamp_gains(only_day, np.random.default_rng(0)), 1)
 
