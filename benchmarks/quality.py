@@ -151,10 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
     if args.oracle and not ("flow" in args.methods and isinstance(benchmark.protocol, LayerProtocol)):
         parser.error("--oracle needs the flow method and a protocol with dense truth")
     check_writable(args.json, args.report and args.report / "quality.json")
-    dataset = benchmark.open(args.data, args.split)
-    chosen = MethodOptions.of(args, args.dataset, backend=args.backend, oracle=args.oracle)
     try:
-        with chosen.as_it_stands() as options:
+        dataset = benchmark.open(args.data, args.split)
+        with MethodOptions.of(args, args.dataset, backend=args.backend, oracle=args.oracle).as_it_stands() as options:
             return _run(args, dataset, benchmark.protocol, options)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped" + ("; the same command goes on" if args.report else "")) from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from intrinsic_flow.media.atomic_file import replace_when_complete
+from intrinsic_flow.media.atomic_file import replace_when_complete, write_complete
 from intrinsic_flow.train.networks.config import NetworkConfig
 from intrinsic_flow.train.networks.model import IntrinsicFlow
 from intrinsic_flow.train.networks.vae import AlbedoVAE
@@ -24,6 +26,21 @@ def save_checkpoint(run: Path, state: dict) -> None:
     """Write RUN/checkpoint.pt atomically. `state` holds tensors and plain values only."""
     with replace_when_complete(run / CHECKPOINT) as temporary:
         torch.save(state, temporary)
+
+
+def write_run(folder: Path, state: dict) -> None:
+    """Make `folder` a run folder of that state: checkpoint.pt, and config.yaml with the options in it. Each is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(folder, state)
+    write_complete(folder / "config.yaml", yaml.safe_dump(state["training"], sort_keys=False))
+
+
+def require_parts(state: dict, parts: Collection[str], run: str | Path) -> None:
+    """CheckpointError if the checkpoint of `run` lacks what going on with it takes."""
+    for name in parts:
+        if name not in state:
+            found = f"a checkpoint without {name.replace('_', ' ')}"
+            raise CheckpointError(f"{run}: found {found}, expected a run to go on with (or --init {run})")
 
 
 def load_checkpoint(run: str | Path, stage: str, device: torch.device | str = "cpu") -> dict:

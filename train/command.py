@@ -9,12 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import yaml
-
 from intrinsic_flow.commands import command_parser
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.atomic_file import write_complete
-from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, require_parts, write_run
 from intrinsic_flow.train.config import (
     Config,
     ConfigError,
@@ -75,11 +72,10 @@ def begin_decay(run: Path, folder: Path, kind: type[TrainingConfig], stage: str,
     path = run / "config.yaml"
     config = config_from_dict(kind, {**read_yaml(path), "decay": decay}, str(path))
     state = load_checkpoint(run, stage)
+    require_parts(state, ("model", "ema", "optimizer"), run)
     # A decay that was begun before is not gone on with.
     state.pop("decay", None)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(folder, state | {"training": config.to_dict()})
-    write_complete(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+    write_run(folder, state | {"training": config.to_dict()})
     return folder
 
 

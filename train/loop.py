@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from intrinsic_flow.train.checkpoint import load_checkpoint, require_parts, save_checkpoint
 from intrinsic_flow.train.ema import EMA
 from intrinsic_flow.train.run import Run
 from intrinsic_flow.train.schedule import (
@@ -64,10 +64,8 @@ class TrainingLoop:
         state: dict[str, Any] = {}
         if resume:
             state = load_checkpoint(folder, stage, session.device)
+            require_parts(state, parts, folder)
             for name, part in parts.items():
-                if name not in state:
-                    found = f"a checkpoint without {name.replace('_', ' ')}"
-                    raise CheckpointError(f"{folder}: found {found}, expected a run to go on with (or --init {folder})")
                 part.load_state_dict(state[name])
             self.step, used = state["step"], state["seconds"]
         self._decay = self._begun_decay(state, used) if self.config.decay else None

@@ -16,12 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
+from intrinsic_flow.cli.option_types import number
 from intrinsic_flow.commands import command_parser, program
 from intrinsic_flow.errors import InputError
-from intrinsic_flow.media.atomic_file import write_complete
-from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, load_initial_weights, save_checkpoint
+from intrinsic_flow.train.checkpoint import CheckpointError, load_checkpoint, load_initial_weights, write_run
 
 
 def mean_weights(run: Path, other: Path, share: float) -> dict:
@@ -44,16 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("train.mean", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder of train.flow")
     parser.add_argument("other", type=Path, metavar="OTHER", help="another run, or a model bundle")
-    parser.add_argument("--share", type=_share, default=0.5, help="of RUN in the mean, 0 to 1 (default: 0.5)")
+    parser.add_argument("--share", type=number(0, 1), default=0.5, help="of RUN in the mean, 0 to 1 (default: 0.5)")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the new run folder")
     return parser
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a share of 0 to 1")
-    return value
 
 
 @program("train.mean", CheckpointError)
@@ -62,10 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.output.exists():
         raise InputError(args.output, "something that is there", "a new folder")
-    state = mean_weights(args.run, args.other, args.share)
-    args.output.mkdir(parents=True)
-    write_complete(args.output / "config.yaml", yaml.safe_dump(state["training"], sort_keys=False))
-    save_checkpoint(args.output, state)
+    write_run(args.output, mean_weights(args.run, args.other, args.share))
     return 0
 
 

@@ -277,9 +277,11 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
     def view(request: gr.Request, photo: Photo, surfaces: Kept, light: Light) -> Path:
         return photo.write_view(surfaces, light, workspace.view(request.session_hash, ".jpg"))
 
-    def painted(photo: Photo, surfaces: Kept) -> str:
+    def repaint(request: gr.Request, photo: Photo, kept: Kept, active: Active, values: tuple[Any, ...]) -> list[Any]:
+        surfaces = edits(kept, active, values[:3])
         share = float(weights(photo.albedo, select(photo.albedo, surfaces[-1])).mean())
-        return _note(f"Painted {share:.0%} of the picture. Change colour or tolerance, or click another surface.")
+        text = f"Painted {share:.0%} of the picture. Change colour or tolerance, or click another surface."
+        return [view(request, photo, surfaces, light(values[3:])), _note(text)]
 
     @as_messages
     def on_edit(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> Any:
@@ -295,15 +297,13 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         if not _is_pixel(event.index, width, height):
             raise message("Click into the picture.")
         active = ((event.index[0] + 0.5) / width, (event.index[1] + 0.5) / height)
-        surfaces = edits(kept, active, values[:3])
-        return [view(request, photo, surfaces, light(values[3:])), active, painted(photo, surfaces)]
+        return [*repaint(request, photo, kept, active, values), active]
 
     @as_messages
     def on_reach(request: gr.Request, photo: Photo | None, kept: Kept, active: Active, *values: Any) -> list[Any]:
         if photo is None or active is None:
             return [gr.skip()] * 2
-        surfaces = edits(kept, active, values[:3])
-        return [view(request, photo, surfaces, light(values[3:])), painted(photo, surfaces)]
+        return repaint(request, photo, kept, active, values)
 
     @as_messages
     def on_keep(kept: Kept, active: Active, *paint: Any) -> list[Any]:
@@ -340,7 +340,7 @@ def photo_tab(demo: gr.Blocks, settings: DemoSettings, worker: Worker, workspace
         control.input(on_edit, state, edited, **live)
     for picker in (color, tint):
         picker.change(on_edit, state, edited, **live)
-    edited.select(on_pick, [photo, kept, *controls_of_edits], [edited, active, note], **live)
+    edited.select(on_pick, [photo, kept, *controls_of_edits], [edited, note, active], **live)
     keep.click(on_keep, [kept, active, *paint_controls], [kept, active, note], **live)
     undo.click(on_undo, state, [edited, kept, active, note], **live)
     reset.click(on_reset, photo, [edited, kept, active, note, *light_controls], **live)

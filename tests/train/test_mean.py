@@ -7,20 +7,15 @@ import torch
 
 from intrinsic_flow.train import flow, mean
 from intrinsic_flow.train.checkpoint import load_checkpoint, load_initial_weights, load_run
+from intrinsic_flow.train.config import FlowConfig
 
-TINY = ["--config", "train/recipes/tiny.yaml", "--steps", "1", "--validation-views", "2"]
 
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two runs of one step, the second from the first."""
-    from intrinsic_flow.train import vae
-
-    folder = tmp_path_factory.mktemp("runs")
-    vae.main([*TINY, "-o", str(folder / "vae")])
-    flow.main([*TINY, "--vae", str(folder / "vae"), "-o", str(folder / "a")])
-    flow.main([*TINY, "--init", str(folder / "a"), "--ema-decay", "0", "--learning-rate", "0.1", "-o", str(folder / "b")])
-    return [folder / "a", folder / "b"]
+@pytest.fixture
+def runs(flow_run: Path, tiny_options: dict, tmp_path: Path) -> list[Path]:
+    """Two runs, the second a step further than the first."""
+    further = FlowConfig(**{**tiny_options, "ema_decay": 0.0}, steps=1, learning_rate=0.1)
+    flow.train(further, tmp_path / "further", init=str(flow_run))
+    return [flow_run, tmp_path / "further"]
 
 
 def test_the_mean_lies_between_two_runs_and_is_a_run(runs: list[Path], tmp_path: Path) -> None:
@@ -37,6 +32,9 @@ def test_a_mean_is_no_run_to_resume(runs: list[Path], tmp_path: Path) -> None:
     assert mean.main([str(runs[1]), str(runs[0]), "-o", str(folder)]) == 0
     with pytest.raises(mean.CheckpointError, match=r"mean: found a checkpoint without model, expected a run to go on with"):
         flow.main(["--resume", str(folder)])
+    with pytest.raises(mean.CheckpointError, match=r"mean: found a checkpoint without model, expected a run to go on with"):
+        flow.main(["--resume", str(folder), "--decay", "5", "-o", str(tmp_path / "decayed")])
+    assert not (tmp_path / "decayed").exists()
 
 
 def test_what_does_not_fit_is_one_line_and_nothing_is_written(

@@ -176,9 +176,9 @@ def test_paint_and_light_show_at_once_and_are_saved_in_full(visit, picture, tmp_
     note = page.locator("#note").inner_text()
     reach.fill("60")
     reach.press("Enter")
-    page.wait_for_function("text => document.querySelector('#note').innerText !== text", arg=note)
-    more = wait_for_text(page, "#note", "Painted")
-    assert int(more.split("%")[0].split()[-1]) > int(note.split("%")[0].split()[-1])
+    share = int(re.search(r"Painted (\d+)%", note)[1])
+    more = "least => /Painted (\\d+)%/.exec(document.querySelector('#note').innerText)?.[1] > least"
+    page.wait_for_function(more, arg=share)
     reach.fill("18")
     reach.press("Enter")
     page.wait_for_function("text => document.querySelector('#note').innerText === text", arg=note)
